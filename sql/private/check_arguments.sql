@@ -1,0 +1,105 @@
+-- Malformed arguments are 22023, before anything is read or locked.
+
+create or replace function credits_private.refuse_argument(
+  p_account_id text, p_argument text, p_message text, p_hint text
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform credits_private.raise_error('22023', p_message,
+    jsonb_build_object('account_id', left(p_account_id, 255), 'argument', p_argument), p_hint);
+end
+$$;
+
+revoke all on function credits_private.refuse_argument(text, text, text, text) from public;
+
+-- An id or a key: 1 to 255 bytes. Null is for the caller of this function to allow.
+create or replace function credits_private.check_id(
+  p_account_id text, p_argument text, p_value text, p_optional boolean = false
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_value is null and p_optional then
+    return;
+  elsif p_value is null then
+    perform credits_private.refuse_argument(p_account_id, p_argument,
+      'an argument must not be null', format('Pass %s.', p_argument));
+  elsif octet_length(p_value) not between 1 and 255 then
+    perform credits_private.refuse_argument(p_account_id, p_argument,
+      'an id must have 1 to 255 bytes', format('Shorten or fill %s.', p_argument));
+  end if;
+end
+$$;
+
+revoke all on function credits_private.check_id(text, text, text, boolean) from public;
+
+create or replace function credits_private.check_amount(
+  p_account_id text, p_argument text, p_value bigint
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_value is null or p_value not between 1 and 9007199254740991 then
+    perform credits_private.refuse_argument(p_account_id, p_argument,
+      'an amount must be a whole number from 1 to 9007199254740991',
+      format('Pass %s in the smallest unit of the account.', p_argument));
+  end if;
+end
+$$;
+
+revoke all on function credits_private.check_amount(text, text, bigint) from public;
+
+create or replace function credits_private.check_metadata(p_account_id text, p_metadata jsonb)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_metadata is null or jsonb_typeof(p_metadata) <> 'object'
+    or octet_length(p_metadata::text) > 8192
+  then
+    perform credits_private.refuse_argument(p_account_id, 'p_metadata',
+      'metadata must be a json object of at most 8 kB',
+      'Keep large documents in a table of your own, and their id in the metadata.');
+  end if;
+end
+$$;
+
+revoke all on function credits_private.check_metadata(text, jsonb) from public;
+
+-- The arguments of a call that spends.
+create or replace function credits_private.check_spending(
+  p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text,
+  p_operation text, p_run_id text, p_metadata jsonb
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- One expression when all is well, which is nearly always; one by one to say what is not.
+  if p_amount between 1 and 9007199254740991
+    and octet_length(p_account_id) between 1 and 255
+    and octet_length(p_idempotency_key) between 1 and 255
+    and octet_length(coalesce(p_api_key_id, '-')) between 1 and 255
+    and octet_length(coalesce(p_operation, '-')) between 1 and 255
+    and octet_length(coalesce(p_run_id, '-')) between 1 and 255
+    and p_metadata = '{}'
+  then
+    return;
+  end if;
+  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
+  perform credits_private.check_amount(p_account_id, 'p_amount', p_amount);
+  perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
+  perform credits_private.check_id(p_account_id, 'p_api_key_id', p_api_key_id, true);
+  perform credits_private.check_id(p_account_id, 'p_operation', p_operation, true);
+  perform credits_private.check_id(p_account_id, 'p_run_id', p_run_id, true);
+  perform credits_private.check_metadata(p_account_id, p_metadata);
+end
+$$;
+
+revoke all on function
+  credits_private.check_spending(text, bigint, text, text, text, text, jsonb) from public;

@@ -1,0 +1,130 @@
+-- What grant_credits checks and what it shares with a refund to an expired grant.
+
+-- A scope in one form: its operations once each, in order. So the order in which a caller lists
+-- them makes no other request of it.
+create or replace function credits_private.distinct_operations(
+  p_account_id text, p_operations text[]
+) returns text[]
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if p_operations is null then
+    return null;
+  elsif cardinality(p_operations) not between 1 and 100 then
+    perform credits_private.refuse_argument(p_account_id, 'p_operations',
+      'a scope must have 1 to 100 operations', 'Leave p_operations out for a grant without scope.');
+  end if;
+  perform credits_private.check_id(p_account_id, 'p_operations', o.operation)
+  from unnest(p_operations) as o (operation);
+  return array(select distinct o.operation collate "C" from unnest(p_operations) as o (operation)
+    order by 1);
+end
+$$;
+
+revoke all on function credits_private.distinct_operations(text, text[]) from public;
+
+create or replace function credits_private.check_grant(
+  p_account_id text, p_amount bigint, p_idempotency_key text, p_source text, p_priority int,
+  p_expires_at timestamptz, p_effective_at timestamptz, p_paid_amount bigint,
+  p_paid_currency text, p_metadata jsonb
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
+  perform credits_private.check_amount(p_account_id, 'p_amount', p_amount);
+  perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
+  perform credits_private.check_id(p_account_id, 'p_source', p_source);
+  perform credits_private.check_id(p_account_id, 'p_priority', p_priority::text);
+  perform credits_private.check_id(p_account_id, 'p_paid_currency', p_paid_currency, true);
+  perform credits_private.check_metadata(p_account_id, p_metadata);
+  if not isfinite(p_expires_at) or not isfinite(p_effective_at) then
+    perform credits_private.refuse_argument(p_account_id,
+      case when not isfinite(p_expires_at) then 'p_expires_at' else 'p_effective_at' end,
+      'a time must be finite', 'Leave p_expires_at out for a grant that never expires.');
+  elsif p_paid_amount not between 0 and 9007199254740991
+    or (p_paid_amount is null) <> (p_paid_currency is null)
+  then
+    perform credits_private.refuse_argument(p_account_id, 'p_paid_amount',
+      'a payment must have an amount of 0 to 9007199254740991 and a currency',
+      'Pass both, or neither.');
+  end if;
+end
+$$;
+
+revoke all on function credits_private.check_grant(
+  text, bigint, text, text, int, timestamptz, timestamptz, bigint, text, jsonb) from public;
+
+-- Only for a new request: a replay is answered however late it comes.
+create or replace function credits_private.check_grant_times(
+  p_account_id text, p_expires_at timestamptz, p_effective_at timestamptz, p_at timestamptz
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_effective_at > p_at then
+    perform credits_private.refuse_argument(p_account_id, 'p_effective_at',
+      'a grant must not take effect in the future in this version', 'Grant when it is due.');
+  elsif p_expires_at <= greatest(p_at, p_effective_at) then
+    perform credits_private.refuse_argument(p_account_id, 'p_expires_at',
+      'a grant must expire after it takes effect, and in the future', 'Pass a later p_expires_at.');
+  end if;
+end
+$$;
+
+revoke all on function
+  credits_private.check_grant_times(text, timestamptz, timestamptz, timestamptz) from public;
+
+create or replace function credits_private.check_balance(
+  p_account credits_private.accounts, p_amount bigint
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_account.balance + p_amount > 9007199254740991 then
+    perform credits_private.raise_error('22023', 'a balance must not exceed 9007199254740991',
+      jsonb_build_object('account_id', p_account.account_id, 'argument', 'p_amount',
+        'requested', p_amount, 'balance', p_account.balance),
+      'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
+  end if;
+end
+$$;
+
+revoke all on function credits_private.check_balance(credits_private.accounts, bigint) from public;
+
+-- Adds a grant, empty: its entry fills it. Returns the account with the new grant's number in
+-- last_grant_id, and due when the grant expires, if that comes first.
+create or replace function credits_private.insert_grant(
+  p_account credits_private.accounts, p_amount bigint, p_source text, p_priority int,
+  p_operations text[], p_effective_at timestamptz, p_expires_at timestamptz,
+  p_origin_grant_id bigint, p_paid_amount bigint, p_paid_currency text, p_metadata jsonb,
+  p_at timestamptz
+) returns credits_private.accounts
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update credits_private.accounts as a
+  set last_grant_id = a.last_grant_id + 1, due_at = least(a.due_at, p_expires_at)
+  where a.account_id = p_account.account_id
+  returning a.* into p_account;
+
+  insert into credits_private.grants (
+    account_id, grant_id, amount, source, priority, operations, effective_at, expires_at,
+    created_at, origin_grant_id, paid_amount, paid_currency, metadata
+  ) values (
+    p_account.account_id, p_account.last_grant_id, p_amount, p_source, p_priority, p_operations,
+    p_effective_at, p_expires_at, p_at, p_origin_grant_id, p_paid_amount, p_paid_currency,
+    p_metadata
+  );
+  return p_account;
+end
+$$;
+
+revoke all on function credits_private.insert_grant(
+  credits_private.accounts, bigint, text, int, text[], timestamptz, timestamptz, bigint, bigint,
+  text, jsonb, timestamptz) from public;

@@ -1,0 +1,19 @@
+-- The one place that raises. `invariant` goes into the detail as well as into the constraint field,
+-- because an engine between us and the caller may drop the latter.
+create or replace function credits_private.raise_error(
+  p_code text, p_message text, p_detail jsonb, p_hint text, p_invariant text = null
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise exception using
+    errcode = p_code,
+    message = p_message,
+    detail = jsonb_strip_nulls(p_detail || jsonb_build_object('invariant', p_invariant))::text,
+    hint = p_hint,
+    constraint = coalesce(p_invariant, '');
+end
+$$;
+
+revoke all on function credits_private.raise_error(text, text, jsonb, text, text) from public;

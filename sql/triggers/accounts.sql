@@ -1,0 +1,24 @@
+-- A balance moves with an entry, the next one, or not at all.
+create or replace trigger _100_counters_change_only_with_the_ledger
+  after update on credits_private.accounts
+  for each row
+  when (new.balance <> old.balance and new.last_entry_id <= old.last_entry_id)
+  execute function
+    credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
+
+create or replace trigger _110_counters_start_at_zero
+  after insert on credits_private.accounts
+  for each row
+  when (new.balance <> 0 or new.last_entry_id <> 0)
+  execute function
+    credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
+
+create or replace trigger _120_an_account_is_never_deleted
+  before delete on credits_private.accounts
+  for each row
+  execute function credits_private.refuse_change('every_change_has_an_entry', 'accounts');
+
+create or replace trigger _130_accounts_are_never_truncated
+  before truncate on credits_private.accounts
+  for each statement
+  execute function credits_private.refuse_change('every_change_has_an_entry', 'accounts');

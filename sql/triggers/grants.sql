@@ -1,0 +1,22 @@
+-- What remains of a grant moves with an entry, a later one than before, or not at all.
+create or replace trigger _100_counters_change_only_with_the_ledger
+  after update on credits_private.grants
+  for each row
+  when (new.remaining <> old.remaining and new.last_entry_id <= old.last_entry_id)
+  execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'grants');
+
+create or replace trigger _110_counters_start_at_zero
+  after insert on credits_private.grants
+  for each row
+  when (new.remaining <> 0 or new.last_entry_id <> 0)
+  execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'grants');
+
+create or replace trigger _120_a_grant_is_never_deleted
+  before delete on credits_private.grants
+  for each row
+  execute function credits_private.refuse_change('every_change_has_an_entry', 'grants');
+
+create or replace trigger _130_grants_are_never_truncated
+  before truncate on credits_private.grants
+  for each statement
+  execute function credits_private.refuse_change('every_change_has_an_entry', 'grants');

@@ -1,0 +1,27 @@
+-- A counter moves with an entry, a later one than before, or not at all.
+create or replace trigger _100_counters_change_only_with_the_ledger
+  after update on credits_private.usage_counters
+  for each row
+  when (new.last_entry_id <= old.last_entry_id)
+  execute function
+    credits_private.refuse_change('counters_change_only_with_the_ledger', 'usage_counters');
+
+create or replace trigger _110_counters_start_at_zero
+  after insert on credits_private.usage_counters
+  for each row
+  when (new.credits_used <> 0 or new.credits_refunded <> 0 or new.calls <> 0
+    or new.last_entry_id <> 0)
+  execute function
+    credits_private.refuse_change('counters_change_only_with_the_ledger', 'usage_counters');
+
+create or replace trigger _120_a_counter_is_never_deleted
+  before delete on credits_private.usage_counters
+  for each row
+  execute function
+    credits_private.refuse_change('counters_change_only_with_the_ledger', 'usage_counters');
+
+create or replace trigger _130_counters_are_never_truncated
+  before truncate on credits_private.usage_counters
+  for each statement
+  execute function
+    credits_private.refuse_change('counters_change_only_with_the_ledger', 'usage_counters');

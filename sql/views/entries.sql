@@ -1,0 +1,28 @@
+create or replace view credits.entries as
+select
+  e.account_id,
+  e.entry_id,
+  e.transaction_id,
+  e.kind,
+  e.grant_id,
+  e.amount,
+  e.balance_after,
+  e.period,
+  e.api_key_id,
+  e.operation,
+  e.run_id,
+  e.refunded_entry_id,
+  e.effective_at,
+  e.created_at
+from credits_private.entries as e;
+
+comment on view credits.entries is $comment$
+The ledger: one row per movement of one grant, numbered 1, 2, 3, ... within the account, without
+gap, and never changed.
+$comment$;
+
+comment on column credits.entries.amount is 'what it added to the grant and to the balance';
+comment on column credits.entries.balance_after is 'the balance after it';
+comment on column credits.entries.refunded_entry_id is 'the entry that a refund gives back';
+comment on column credits.entries.effective_at is 'when it was due';
+comment on column credits.entries.created_at is 'when it was booked';

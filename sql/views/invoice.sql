@@ -1,0 +1,55 @@
+-- Sums the ledger, and takes opening and closing balance from its first and last entry: that the
+-- sums connect the two is a promise (invoice_equals_balance_delta), not a definition.
+create or replace view credits.invoice as
+select
+  s.account_id,
+  s.period,
+  f.balance_after - f.amount as opening_balance,
+  s.credits_granted,
+  s.credits_used,
+  s.credits_refunded,
+  s.credits_expired,
+  s.credits_revoked,
+  l.balance_after as closing_balance,
+  s.credits_used - s.credits_refunded as net_used,
+  s.calls,
+  s.period >= a.period as is_open
+from (
+  select
+    e.account_id,
+    e.period,
+    min(e.entry_id) as first_entry_id,
+    max(e.entry_id) as last_entry_id,
+    coalesce(sum(e.amount) filter (where e.kind = 'grant'), 0)::bigint as credits_granted,
+    coalesce(-sum(e.amount) filter (where e.kind = 'deduction'), 0)::bigint as credits_used,
+    coalesce(sum(e.amount) filter (where e.kind = 'refund'), 0)::bigint as credits_refunded,
+    coalesce(-sum(e.amount) filter (where e.kind = 'expiry'), 0)::bigint as credits_expired,
+    coalesce(-sum(e.amount) filter (where e.kind = 'revocation'), 0)::bigint as credits_revoked,
+    count(*) filter (where e.kind = 'deduction' and e.entry_id = e.transaction_id) as calls
+  from credits_private.entries as e
+  group by e.account_id, e.period
+) as s
+join credits_private.accounts as a on a.account_id = s.account_id
+join credits_private.entries as f
+  on f.account_id = s.account_id and f.entry_id = s.first_entry_id
+join credits_private.entries as l
+  on l.account_id = s.account_id and l.entry_id = s.last_entry_id;
+
+comment on view credits.invoice is $comment$
+One row per account and billing period in which something moved, summed from the ledger:
+opening_balance + credits_granted - credits_used + credits_refunded - credits_expired -
+credits_revoked = closing_balance. A period that is not open never changes again. Amounts are in
+the account's smallest unit.
+$comment$;
+
+comment on column credits.invoice.period is 'the period''s first local day';
+comment on column credits.invoice.opening_balance is 'before its first entry';
+comment on column credits.invoice.credits_granted is 'by grants';
+comment on column credits.invoice.credits_used is 'by deductions';
+comment on column credits.invoice.credits_refunded is 'given back';
+comment on column credits.invoice.credits_expired is 'unused at their expiry';
+comment on column credits.invoice.credits_revoked is 'taken back';
+comment on column credits.invoice.closing_balance is 'after its last entry';
+comment on column credits.invoice.net_used is 'credits_used - credits_refunded';
+comment on column credits.invoice.calls is 'deductions';
+comment on column credits.invoice.is_open is 'whether entries can still be added';

@@ -1,0 +1,24 @@
+-- Sums the ledger. No API key and no operation are groups like any other.
+create or replace view credits.invoice_lines as
+select
+  e.account_id,
+  e.period,
+  e.api_key_id,
+  e.operation,
+  coalesce(-sum(e.amount) filter (where e.kind = 'deduction'), 0)::bigint as credits_used,
+  coalesce(sum(e.amount) filter (where e.kind = 'refund'), 0)::bigint as credits_refunded,
+  -sum(e.amount)::bigint as net_used,
+  count(*) filter (where e.kind = 'deduction' and e.entry_id = e.transaction_id) as calls
+from credits_private.entries as e
+where e.kind in ('deduction', 'refund')
+group by e.account_id, e.period, e.api_key_id, e.operation;
+
+comment on view credits.invoice_lines is $comment$
+One row per account, billing period, API key and operation with usage, summed from the ledger; the
+lines sum up to the invoice. No API key, and no operation, is a null and a line like any other.
+$comment$;
+
+comment on column credits.invoice_lines.credits_used is 'by deductions';
+comment on column credits.invoice_lines.credits_refunded is 'given back';
+comment on column credits.invoice_lines.net_used is 'credits_used - credits_refunded';
+comment on column credits.invoice_lines.calls is 'deductions';
