@@ -106,15 +106,13 @@ create table credits_private.entries (
 create index entries_refunds on credits_private.entries (account_id, refunded_entry_id)
   where refunded_entry_id is not null;
 
--- Every key ever used, by any function, with the answer that its first call got. The fingerprint is
--- a digest: it still recognises a replay after a person was forgotten, and holds nothing of them.
+-- Every key ever used, by any function, with the transaction that its first call made and what was
+-- available after it: the rest of the answer stands in the ledger. The fingerprint is a digest: it
+-- still recognises a replay after a person was forgotten, and holds nothing of them.
 create table credits_private.idempotency_keys (
   account_id text not null,
   idempotency_key text not null,
   transaction_id bigint not null,
-  grant_id bigint,
-  amount bigint not null,
-  balance bigint not null,
   available bigint not null,
   fingerprint bytea not null,
   constraint a_request_takes_effect_once primary key (account_id, idempotency_key)
@@ -134,6 +132,15 @@ create table credits_private.usage_counters (
     primary key (account_id, period, api_key_id, operation)
 )
 with (fillfactor = 70);
+
+-- The answer to a call, as its key finds it again.
+create type credits_private.answer as (
+  transaction_id bigint,
+  grant_id bigint,
+  amount bigint,
+  balance bigint,
+  available bigint
+);
 
 -- Which grants a deduction draws on, in order, and how much of each.
 create type credits_private.draw as (

@@ -5,11 +5,6 @@
 revoke all on schema credits, credits_private from public;
 revoke all on all tables in schema credits, credits_private from public;
 revoke all on all functions in schema credits, credits_private from public;
-revoke all on type
-  credits.account_result, credits.grant_credits_result, credits.deduct_credits_result,
-  credits.refund_credits_result, credits_private.draw
-from public;
-
 grant usage on schema credits to credits_spender, credits_granter, credits_auditor;
 
 -- An app's workers: what its users spend. No grants, no refunds, no look at other accounts.

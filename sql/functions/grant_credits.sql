@@ -9,7 +9,7 @@ as $$
 declare
   v_operations text[] := credits_private.distinct_operations(p_account_id, p_operations);
   v_account credits_private.accounts;
-  v_request credits_private.idempotency_keys;
+  v_answer credits_private.answer;
   v_fingerprint bytea;
   v_at timestamptz;
   v_available bigint;
@@ -27,10 +27,10 @@ begin
     coalesce(p_at, clock_timestamp()));
   v_account := credits_private.lock_account(p_account_id);
 
-  v_request := credits_private.find_request(p_account_id, p_idempotency_key, v_fingerprint);
-  if v_request.transaction_id is not null then
-    return (v_request.grant_id, v_request.transaction_id, v_request.amount, v_request.balance,
-      v_request.available, true)::credits.grant_credits_result;
+  v_answer := credits_private.find_answer(p_account_id, p_idempotency_key, v_fingerprint);
+  if v_answer.transaction_id is not null then
+    return (v_answer.grant_id, v_answer.transaction_id, v_answer.amount, v_answer.balance,
+      v_answer.available, true)::credits.grant_credits_result;
   end if;
 
   v_at := greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at);
@@ -53,12 +53,8 @@ begin
   );
 
   v_available := credits_private.available(p_account_id, null, v_at);
-  insert into credits_private.idempotency_keys (
-    account_id, idempotency_key, fingerprint, transaction_id, grant_id, amount, balance, available
-  ) values (
-    p_account_id, p_idempotency_key, v_fingerprint, v_account.last_entry_id + 1,
-    v_account.last_grant_id, p_amount, v_account.balance + p_amount, v_available
-  );
+  perform credits_private.keep_answer(p_account_id, p_idempotency_key, v_fingerprint,
+    v_account.last_entry_id + 1, v_available);
   return (v_account.last_grant_id, v_account.last_entry_id + 1, p_amount,
     v_account.balance + p_amount, v_available, false)::credits.grant_credits_result;
 end

@@ -7,7 +7,7 @@ set search_path = ''
 as $$
 declare
   v_account credits_private.accounts;
-  v_request credits_private.idempotency_keys;
+  v_answer credits_private.answer;
   v_fingerprint bytea;
   v_at timestamptz;
   v_amount bigint;
@@ -23,9 +23,9 @@ begin
 
   v_account := credits_private.lock_account(p_account_id);
 
-  v_request := credits_private.find_request(p_account_id, p_idempotency_key, v_fingerprint);
-  if v_request.transaction_id is not null then
-    return (v_request.transaction_id, v_request.amount, v_request.balance, v_request.available,
+  v_answer := credits_private.find_answer(p_account_id, p_idempotency_key, v_fingerprint);
+  if v_answer.transaction_id is not null then
+    return (v_answer.transaction_id, v_answer.amount, v_answer.balance, v_answer.available,
       true)::credits.refund_credits_result;
   end if;
 
@@ -40,12 +40,8 @@ begin
     v_account, p_transaction_id, v_amount, p_idempotency_key, p_metadata, v_at);
 
   v_available := credits_private.available(p_account_id, null, v_at);
-  insert into credits_private.idempotency_keys (
-    account_id, idempotency_key, fingerprint, transaction_id, amount, balance, available
-  ) values (
-    p_account_id, p_idempotency_key, v_fingerprint, v_account.last_entry_id + 1, v_amount,
-    v_account.balance + v_amount, v_available
-  );
+  perform credits_private.keep_answer(p_account_id, p_idempotency_key, v_fingerprint,
+    v_account.last_entry_id + 1, v_available);
   return (v_account.last_entry_id + 1, v_amount, v_account.balance + v_amount, v_available,
     false)::credits.refund_credits_result;
 end

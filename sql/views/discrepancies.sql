@@ -1,12 +1,16 @@
 -- requires: views/invoice.sql
 -- requires: views/invoice_lines.sql
--- requires: views/remaining.sql
 --
 -- Every promise that can be checked from what is stored, checked: a row is a broken one, and there
 -- is none. Nothing is taken from the code that keeps the promises; a figure is compared with what
 -- the ledger says, or the ledger with itself. Filtered by account_id, it reads one account.
 create or replace view credits.discrepancies as
-select d.invariant, d.account_id, d.expected, d.actual, d.subject
+select
+  d.invariant,
+  d.account_id,
+  d.expected,
+  d.actual,
+  d.subject collate "default" as subject
 from (
   -- The balance is the sum of the entries.
   select
@@ -135,6 +139,8 @@ from (
     values
       ('entries_are_immutable', (e.balance_before + e.amount)::text, e.balance_after::text,
         e.balance_after <> e.balance_before + e.amount),
+      ('entries_never_run_back_in_time', e.effective_at::text, e.created_at::text,
+        e.created_at < e.effective_at),
       ('entries_never_run_back_in_time', e.previous_effective_at::text, e.effective_at::text,
         e.effective_at < e.previous_effective_at),
       ('entries_never_run_back_in_time', e.previous_created_at::text, e.created_at::text,
@@ -189,18 +195,19 @@ from (
   where g.remaining < 0
 
   union all
-  -- What is available can be spent: an account is due no later than its first grant expires, and
-  -- what is left of a grant can be found.
+  -- What is available can be spent: an account is due no later than its first grant expires or its
+  -- period ends, and what is left of a grant can be found.
   select
-    'available_is_spendable', a.account_id, g.expires_at::text, a.due_at::text, 'due_at'
+    'available_is_spendable', a.account_id,
+    least(a.period_ends_at, g.expires_at)::text, a.due_at::text, 'due_at'
   from credits_private.accounts as a
-  join (
+  left join (
     select g.account_id, min(g.expires_at) as expires_at
     from credits_private.grants as g
     where g.remaining > 0
     group by g.account_id
   ) as g on g.account_id = a.account_id
-  where a.due_at > g.expires_at
+  where a.due_at > least(a.period_ends_at, g.expires_at)
 
   union all
   select
@@ -219,7 +226,7 @@ from (
   full join (
     select e.account_id, e.transaction_id, e.idempotency_key
     from credits_private.entries as e
-    where e.idempotency_key is not null
+    where e.entry_id = e.transaction_id and e.kind <> 'expiry'
   ) as e on e.account_id = k.account_id and e.idempotency_key = k.idempotency_key
   where k.transaction_id is distinct from e.transaction_id
 
@@ -283,6 +290,10 @@ from (
     union all
     select r.oid::regclass::text, r.relnamespace, r.relacl
     from pg_catalog.pg_class as r
+    union all
+    select format('%s.%I', r.oid::regclass, c.attname), r.relnamespace, c.attacl
+    from pg_catalog.pg_class as r
+    join pg_catalog.pg_attribute as c on c.attrelid = r.oid
     union all
     select n.nspname::text, n.oid, n.nspacl
     from pg_catalog.pg_namespace as n

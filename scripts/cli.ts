@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+import { codeOf, explain, Failure, UsageError } from './lib/explain.ts';
+import { packageVersion } from './lib/package.ts';
+
+interface Command {
+  help: string;
+  run(args: string[]): Promise<number>;
+}
+
+// Loaded when asked for: `deploy` in a pipeline should not wait for what it does not use.
+const commands: Record<string, () => Promise<Command>> = {
+  deploy: () => import('./deploy.ts'),
+  verify: () => import('./verify.ts'),
+  status: () => import('./status.ts'),
+  invoice: () => import('./invoice.ts'),
+};
+
+const usage = `pg-credits: prepaid credits that always add up, inside your Postgres
+
+  pg-credits deploy     bring a database to this package's state
+  pg-credits verify     check a database: its schema, its figures, its privileges
+  pg-credits status     what is deployed, and how the accounts stand
+  pg-credits invoice    one account's invoice
+
+  pg-credits COMMAND --help    the options of a command
+  pg-credits --version`;
+
+async function main(args: string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === '--version' || name === '-v') return say(packageVersion());
+  if (name === '--help' || name === '-h' || name === 'help') return say(usage);
+  if (name === undefined) throw new UsageError('no command given');
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (!load)
+    throw new UsageError(`unknown ${name.startsWith('-') ? 'option' : 'command'} '${name}'`);
+  const command = await load();
+  if (rest.some((arg) => arg === '--help' || arg === '-h')) return say(command.help);
+  try {
+    return await command.run(rest);
+  } catch (error) {
+    throw error instanceof UsageError
+      ? new UsageError(`${name}: ${error.message}`, `pg-credits ${name} --help`)
+      : error;
+  }
+}
+
+function say(text: string): number {
+  console.log(text);
+  return 0;
+}
+
+function report(error: unknown, args: string[]): number {
+  const wrongUsage = error instanceof UsageError;
+  const hint = wrongUsage ? `; see ${error.code ?? 'pg-credits --help'}` : '';
+  const line = `${explain(error)}${hint}`;
+  const code = wrongUsage ? 'usage' : (codeOf(error) ?? null);
+  console.error(args.includes('--json') ? JSON.stringify({ error: line, code }) : line);
+  if (process.env.PG_CREDITS_DEBUG === '1')
+    console.error(error instanceof Failure ? (error.cause ?? error) : error);
+  return wrongUsage ? 2 : 1;
+}
+
+// A reader that has seen enough (`| head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+const args = process.argv.slice(2);
+process.exitCode = await main(args).catch((error) => report(error, args));

@@ -1,0 +1,131 @@
+// What the system catalogues say about our two schemas, as rows (section, rank, key, value, body): the same on
+// Postgres 15 to 18, but for the text of views, which snapshot.ts normalises. $1 is the prefix of the roles.
+// What is as it should be is told by what is listed; an owner or an internal trigger is listed when it is not.
+
+const relations = `
+  with ours as (
+    select n.oid, n.nspname, n.nspacl, n.nspowner from pg_catalog.pg_namespace n
+    where n.nspname in ('credits', 'credits_private')
+  ), boss as (
+    select o.nspowner as owner from ours o where o.nspname = 'credits'
+  ), relation as (
+    select c.oid, c.relkind as kind, c.relowner as owner, c.relacl as acl, c.relpersistence,
+      c.relrowsecurity, c.reloptions, pg_catalog.format('%I.%I', o.nspname, c.relname) as name,
+      case c.relkind when 'r' then 'table' when 'v' then 'view' when 'm' then 'materialized view'
+        when 'p' then 'partitioned table' when 'S' then 'sequence' else 'foreign table' end as word,
+      o.nspname = 'credits_private' and c.relname in ('migrations', 'applied_files') as bookkeeping
+    from pg_catalog.pg_class c join ours o on o.oid = c.relnamespace
+    where c.relkind in ('r', 'v', 'm', 'p', 'S', 'f') and not exists (
+      select from pg_catalog.pg_depend d where c.relkind = 'S' and d.objid = c.oid
+        and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.deptype in ('a', 'i'))
+  ), shown as (
+    select r.*, case r.kind when 'v' then '3 ' else '2 ' end || r.name as section
+    from relation r where not r.bookkeeping
+  ), routine as (
+    select p.*, case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end
+      || pg_catalog.format(' %I.%I(%s)', o.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes)) as key
+    from pg_catalog.pg_proc p join ours o on o.oid = p.pronamespace
+  ), kind as (
+    select t.oid, t.typtype, t.typowner as owner, t.typrelid, t.typbasetype,
+      coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner)) as acl,
+      pg_catalog.format('type %I.%I', o.nspname, t.typname) as key
+    from pg_catalog.pg_type t join ours o on o.oid = t.typnamespace
+    where t.typtype in ('e', 'd', 'r') or t.typtype = 'c' and exists (
+      select from pg_catalog.pg_class c where c.oid = t.typrelid and c.relkind = 'c')
+  ), owned as (
+    select r.word || ' ' || r.name as key, r.owner from relation r
+    union all select p.key, p.proowner from routine p
+    union all select k.key, k.owner from kind k
+    union all select 'schema ' || o.nspname, o.nspowner from ours o
+  ), access as (
+    select 'schema ' || o.nspname as object, o.nspacl as acl, o.nspowner as owner from ours o
+    union all select r.word || ' ' || r.name, r.acl, r.owner from relation r
+    union all select pg_catalog.format('column %s.%I', r.name, a.attname), a.attacl, r.owner
+      from relation r join pg_catalog.pg_attribute a on a.attrelid = r.oid
+    union all select p.key, coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)), p.proowner from routine p
+    union all select k.key, k.acl, k.owner from kind k
+  ), granted as (
+    select a.object, x.privilege_type, x.is_grantable,
+      case when x.grantee = 0 then 'PUBLIC' else pg_catalog.pg_get_userbyid(x.grantee)::text end as grantee
+    from access a cross join lateral pg_catalog.aclexplode(a.acl) x
+    where x.grantee <> a.owner
+  )
+  select '1' as section, 0 as rank, 'schema ' || o.nspname as key, ''::text as value, null::text as body from ours o
+  union all
+  select '1', 1, 'owner of ' || w.key, pg_catalog.pg_get_userbyid(w.owner)::text, null
+  from owned w, boss b where w.owner <> b.owner
+  union all
+  select '2 bookkeeping', 0, r.word || ' ' || r.name, 'as deploy makes it', null
+  from relation r where r.bookkeeping
+  union all
+  select s.section, 0, s.word || ' ' || s.name, pg_catalog.concat_ws(', ',
+      case s.relpersistence when 'u' then 'unlogged' end,
+      case when s.relrowsecurity then 'row level security' end,
+      (select pg_catalog.string_agg(x, ', ' order by x collate "C") from pg_catalog.unnest(s.reloptions) x)),
+    case when s.kind in ('v', 'm') then pg_catalog.pg_get_viewdef(s.oid) end
+  from shown s`;
+
+const parts = `
+  select s.section, 1, pg_catalog.format('column %s.%I', s.name, a.attname), pg_catalog.concat_ws(' ',
+      pg_catalog.format_type(a.atttypid, a.atttypmod),
+      (select pg_catalog.format('collate %I', l.collname) from pg_catalog.pg_collation l
+        where l.oid = a.attcollation and l.collname <> 'default'),
+      case when a.attnotnull then 'not null' end,
+      case a.attgenerated when '' then 'default ' else 'generated as ' end
+        || pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+      case when a.attidentity <> '' then 'identity' end), null
+  from shown s join pg_catalog.pg_attribute a on a.attrelid = s.oid and a.attnum > 0 and not a.attisdropped
+  left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+  union all
+  select s.section, 2, pg_catalog.format('constraint %s %I', s.name, c.conname),
+    pg_catalog.pg_get_constraintdef(c.oid), null
+  from shown s join pg_catalog.pg_constraint c on c.conrelid = s.oid and c.contype in ('p', 'u', 'c', 'f', 'x')
+  union all
+  select s.section, 3, pg_catalog.format('index %s %I', s.name, c.relname),
+    pg_catalog.pg_get_indexdef(i.indexrelid) || case when i.indisvalid then '' else ', invalid' end, null
+  from shown s join pg_catalog.pg_index i on i.indrelid = s.oid
+  join pg_catalog.pg_class c on c.oid = i.indexrelid
+  union all
+  select s.section, 4, pg_catalog.format('trigger %s %I', s.name, t.tgname),
+    ${stateOf('t')} || ', ' || pg_catalog.pg_get_triggerdef(t.oid), null
+  from shown s join pg_catalog.pg_trigger t on t.tgrelid = s.oid and not t.tgisinternal
+  union all
+  select distinct s.section, 5, pg_catalog.format('trigger %s of constraint %I', s.name, c.conname), ${stateOf('t')}, null
+  from shown s join pg_catalog.pg_trigger t on t.tgrelid = s.oid and t.tgisinternal and t.tgenabled <> 'O'
+  join pg_catalog.pg_constraint c on c.oid = t.tgconstraint
+  union all
+  select s.section, 6, pg_catalog.format('rule %s %I', s.name, w.rulename), pg_catalog.pg_get_ruledef(w.oid), null
+  from shown s join pg_catalog.pg_rewrite w on w.ev_class = s.oid and w.rulename <> '_RETURN'`;
+
+const behaviour = `
+  select '4', 0, k.key, case k.typtype
+      when 'c' then (select pg_catalog.string_agg(pg_catalog.format('%I %s', a.attname,
+          pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum)
+        from pg_catalog.pg_attribute a where a.attrelid = k.typrelid and not a.attisdropped)
+      when 'e' then 'enum ' || (select pg_catalog.string_agg(e.enumlabel, ', ' order by e.enumsortorder)
+        from pg_catalog.pg_enum e where e.enumtypid = k.oid)
+      when 'd' then 'domain over ' || pg_catalog.format_type(k.typbasetype, null) else 'range' end, null
+  from kind k
+  union all
+  select '5', 0, p.key, pg_catalog.concat_ws(', ', '(' || pg_catalog.pg_get_function_arguments(p.oid) || ')',
+      'returns ' || pg_catalog.pg_get_function_result(p.oid), l.lanname,
+      case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
+      case when p.proisstrict then 'strict' end, case p.proparallel when 's' then 'parallel safe' end,
+      case when p.prosecdef then 'security definer' end,
+      (select pg_catalog.string_agg('set ' || x, ', ' order by x collate "C") from pg_catalog.unnest(p.proconfig) x)),
+    case when p.prokind <> 'a' then coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) end
+  from routine p join pg_catalog.pg_language l on l.oid = p.prolang
+  union all
+  select '6 ' || o.role, 0, 'privilege ' || o.role || ' on ' || g.object, pg_catalog.string_agg(g.privilege_type
+      || case when g.is_grantable then ' with grant option' else '' end, ', ' order by g.privilege_type collate "C"), null
+  from granted g cross join lateral (select case
+    when g.grantee in ($1 || 'credits_spender', $1 || 'credits_granter', $1 || 'credits_auditor', $1 || 'credits_owner')
+    then pg_catalog.substr(g.grantee, pg_catalog.length($1) + 1) else g.grantee end as role) o
+  group by o.role, g.object`;
+
+function stateOf(trigger: string) {
+  return `case ${trigger}.tgenabled when 'O' then 'enabled' when 'D' then 'disabled'
+    when 'A' then 'enabled always' else 'enabled on replicas only' end`;
+}
+
+export const catalogueQuery = [relations, parts, behaviour].join('\n  union all');

@@ -1,0 +1,133 @@
+import type pg from 'pg';
+import { codeOf, explain, isLostConnection } from './explain.ts';
+import type { Live } from './live.ts';
+import type { Fact } from './snapshot.ts';
+
+/** One thing that does not hold. */
+export interface Finding {
+  /** The invariant's name, or that of a check of the schema. */
+  check: string;
+  account_id: string | null;
+  subject: string;
+  expected: string;
+  actual: string;
+}
+
+const finding = (check: string, subject: string, expected: string, actual: string): Finding => ({
+  check,
+  account_id: null,
+  subject,
+  expected,
+  actual,
+});
+
+/** What must hold of any schema of ours, whatever a snapshot says. */
+export function checkFacts(facts: Fact[]): Finding[] {
+  return facts.flatMap(({ key, value }) => {
+    if (key.startsWith('trigger ') && !value.startsWith('enabled,'))
+      return [finding('every_trigger_is_enabled', key, 'enabled', value.split(', ', 1)[0] ?? '')];
+    if (key.startsWith('privilege PUBLIC on ') && !key.startsWith('privilege PUBLIC on type '))
+      return [finding('only_granted_roles_can_call', key, 'nothing for PUBLIC', value)];
+    if (/^(function|procedure) /.test(key) && !value.includes(', set search_path='))
+      return [finding('every_function_sets_search_path', key, "set search_path = ''", 'not set')];
+    return [];
+  });
+}
+
+/** Functions that run as their owner: a superuser would let every caller's mistake reach everything. */
+export async function checkDefiners(client: pg.ClientBase): Promise<Finding[]> {
+  const { rows } = await client.query(`
+    select r.rolname as owner, pg_catalog.count(*)::int as functions
+    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    join pg_catalog.pg_roles r on r.oid = p.proowner
+    where n.nspname in ('credits', 'credits_private') and p.prosecdef and r.rolsuper
+    group by r.rolname order by r.rolname`);
+  return rows.map(({ owner, functions }) =>
+    finding(
+      'no_function_runs_as_a_superuser',
+      `${functions} security definer functions`,
+      'owned by credits_owner',
+      `owned by ${owner}, a superuser`,
+    ),
+  );
+}
+
+/** Live facts against the package's, in words; what `known` findings have said of a subject is not said again. */
+export function compareFacts(
+  expected: Map<string, string>,
+  facts: Fact[],
+  known: Finding[],
+  version: string,
+): Finding[] {
+  const live = new Map(facts.map(({ key, value }) => [key, value]));
+  const said = new Set(known.map(({ subject }) => subject));
+  const differing = [...new Set([...expected.keys(), ...live.keys()])].filter(
+    (key) => expected.get(key) !== live.get(key) && !said.has(key) && !isPartOfAnother(key),
+  );
+  return differing.map((key) => {
+    const [should, is] = [expected.get(key), live.get(key)];
+    const advice = canReapply(key) ? ': run pg-credits deploy --reapply' : '';
+    if (is === undefined)
+      return finding('schema', key, excerpt(should || 'present'), `missing${advice}`);
+    if (should === undefined)
+      return finding('schema', key, `not in pg-credits ${version}`, excerpt(is || 'present'));
+    if (canReapply(key) && !key.startsWith('privilege '))
+      return finding('schema', key, `as in pg-credits ${version}`, `differs from it${advice}`);
+    return finding('schema', key, ...apart(should, is));
+  });
+
+  // A table or view that is missing, or not ours, is one finding, not one for each of its columns.
+  function isPartOfAnother(key: string): boolean {
+    const [, relation] = /^(?:column|constraint|index|trigger) (\w+\.\w+)/.exec(key) ?? [];
+    const whole = [`table ${relation}`, `view ${relation}`];
+    return relation !== undefined && whole.some((name) => expected.has(name) !== live.has(name));
+  }
+}
+
+// sql/ is applied again by that; what migrations made is not.
+const canReapply = (key: string) =>
+  /^(function|trigger|view) /.test(key) || /^privilege credits_/.test(key);
+
+const excerpt = (text: string, from = 0) => {
+  const part = text.slice(from, from + 60).trim();
+  return `${from > 0 ? '…' : ''}${part}${text.length > from + 60 ? '…' : ''}`;
+};
+
+/** Two long texts, each from a little before they part. */
+function apart(a: string, b: string): [string, string] {
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at += 1;
+  const from =
+    Math.max(a.length, b.length) <= 60 ? 0 : Math.max(0, a.lastIndexOf(' ', at - 10) + 1);
+  return [excerpt(a, from), excerpt(b, from)];
+}
+
+const most = 10_000;
+
+/** What `credits.discrepancies` finds; only_granted_roles_can_call is left to the catalogue. Ends the transaction if it fails. */
+export async function readDiscrepancies(client: pg.ClientBase, live: Live): Promise<Finding[]> {
+  const unread = (why: string) => [
+    finding('not_checked', 'credits.discrepancies', 'readable', why),
+  ];
+  if (!live.readable.has('credits.discrepancies'))
+    return unread(
+      `not there, or not readable by ${live.user}: connect as a member of ${live.rolePrefix}credits_auditor`,
+    );
+  try {
+    const { rows } = await client.query(
+      `select invariant as check, account_id, coalesce(subject, '') as subject,
+        coalesce(expected, 'none') as expected, coalesce(actual, 'none') as actual,
+        pg_catalog.count(*) over () as total
+      from credits.discrepancies where invariant <> 'only_granted_roles_can_call'
+      order by invariant, account_id, subject limit ${most}`,
+    );
+    const findings = rows.map(({ total, ...row }): Finding => row);
+    const total = Number(rows[0]?.total ?? 0);
+    if (total > most)
+      findings.push(finding('more', 'credits.discrepancies', '', `${total - most} more rows`));
+    return findings;
+  } catch (error) {
+    if (isLostConnection(error) || codeOf(error) === undefined) throw error;
+    return unread(explain(error));
+  }
+}

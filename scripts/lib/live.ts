@@ -1,0 +1,80 @@
+import type pg from 'pg';
+import { Failure } from './explain.ts';
+import { become } from './roles.ts';
+import { readSchemas } from './schemas.ts';
+
+/** A database with pg-credits, seen by the connected user. */
+export interface Live {
+  server: string;
+  database: string;
+  user: string;
+  owner: string;
+  /** Of the roles, as the owner's name tells it. */
+  rolePrefix: string;
+  /** The owner is credits_owner, not whoever deployed. */
+  ownRoles: boolean;
+  /** Which of our tables and views the user may read. */
+  readable: Set<string>;
+}
+
+const settings = `
+  begin isolation level repeatable read, read only;
+  set local search_path = ''; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD';
+  set local intervalstyle = 'postgres'; set local quote_all_identifiers = off`;
+
+/** Everything that `look` reads is as of one moment; nothing is changed, and no setting stays behind. */
+export async function readOnly<T>(
+  client: pg.ClientBase,
+  look: (live: Live) => Promise<T>,
+  rolePrefix?: string,
+): Promise<T> {
+  await client.query(settings);
+  try {
+    return await look(await readLive(client, rolePrefix));
+  } finally {
+    await client.query('rollback').catch(() => {});
+  }
+}
+
+async function readLive(client: pg.ClientBase, givenPrefix?: string): Promise<Live> {
+  const { rows } = await client.query(`
+    select pg_catalog.current_setting('server_version') as server, current_user as user,
+      pg_catalog.current_setting('server_version_num')::int as version,
+      pg_catalog.current_database() as database, r.rolsuper as superuser
+    from pg_catalog.pg_roles r where r.rolname = current_user`);
+  const { server, user, version, database, superuser } = rows[0];
+  const owner = (await readSchemas(client)).owners.get('credits');
+  if (owner === undefined)
+    throw new Failure(`no pg-credits in database ${database}: run pg-credits deploy first`);
+  const found = /^(.*)credits_owner$/.exec(owner)?.[1];
+  if (found !== undefined && givenPrefix !== undefined && found !== givenPrefix)
+    throw new Failure(`this database belongs to ${owner}: leave --role-prefix out`);
+  // Who may act as the owner does, as for a deploy: it may have the right to without inheriting what the owner may.
+  if (!superuser && (await mayAct(client, version, owner))) await become(client, owner);
+  return {
+    server,
+    database,
+    user,
+    owner,
+    rolePrefix: found ?? givenPrefix ?? '',
+    ownRoles: found !== undefined,
+    readable: await readReadable(client),
+  };
+}
+
+async function mayAct(client: pg.ClientBase, version: number, owner: string) {
+  const { rows } = await client.query(
+    'select pg_catalog.pg_has_role(oid, $2) as may from pg_catalog.pg_roles where rolname = $1',
+    [owner, version >= 160000 ? 'SET' : 'MEMBER'],
+  );
+  return rows[0]?.may === true;
+}
+
+async function readReadable(client: pg.ClientBase): Promise<Set<string>> {
+  const { rows } = await client.query(`
+    select n.nspname || '.' || c.relname as name
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname in ('credits', 'credits_private') and c.relkind in ('r', 'v')
+      and pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select')`);
+  return new Set(rows.map((row) => row.name));
+}

@@ -1,0 +1,211 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { explain } from '../../scripts/lib/explain.ts';
+import { databaseUrl } from '../support/connection.ts';
+import { createDatabase, type Database, waitUntilBlocked } from '../support/database.ts';
+import { cli } from './fixture.ts';
+
+let db: Database;
+beforeAll(async () => {
+  db = await createDatabase({ empty: true });
+});
+afterAll(() => db.drop());
+
+const options = () => ['--database-url', db.url, '--role-prefix', `${db.rolePrefix}cli_`];
+const withUser = (user: string, password: string) => {
+  const url = new URL(db.url);
+  url.username = user;
+  url.password = password;
+  return url.href;
+};
+
+test('deploys, says what it did, and the second time that there is nothing to do', async () => {
+  const first = await cli(['deploy', ...options()]);
+  expect(first).toMatchObject({ code: 0, stderr: '' });
+  expect(first.stdout).toMatch(/^created roles: .*\napplied migrations\/0001_/);
+  expect(first.stdout).toMatch(/\ndeployed pg-credits .* to database .* as .*credits_owner\n$/);
+  const second = await cli(['deploy', ...options()]);
+  expect(second.code).toBe(0);
+  expect(second.stdout).toMatch(/^nothing to do: pg-credits \S+ is up to date in database \S+\n$/);
+  const json = await cli(['deploy', '--json', ...options()]);
+  expect(JSON.parse(json.stdout)).toMatchObject({ upToDate: true, migrations: [], files: [] });
+});
+
+test('the connection may come from DATABASE_URL or from the PG variables', async () => {
+  const { hostname, port, username, password, pathname } = new URL(db.url);
+  const PG = {
+    PGHOST: hostname,
+    PGPORT: port,
+    PGUSER: decodeURIComponent(username),
+    PGPASSWORD: decodeURIComponent(password),
+    PGDATABASE: pathname.slice(1),
+  };
+  for (const env of [{ DATABASE_URL: db.url }, PG]) {
+    const outcome = await cli(
+      ['deploy', '--dry-run', '--role-prefix', `${db.rolePrefix}cli_`],
+      env,
+    );
+    expect(outcome).toMatchObject({ code: 0, stderr: '' });
+  }
+});
+
+test.each([
+  [[], /^no command given; see pg-credits --help\n$/],
+  [['frobnicate'], /^unknown command 'frobnicate'; see pg-credits --help\n$/],
+  [['--frobnicate'], /^unknown option '--frobnicate'; see pg-credits --help\n$/],
+  [['deploy', '--frobnicate'], /^deploy: Unknown option '--frobnicate'; see .*deploy --help\n$/],
+  [['deploy', 'now'], /^deploy: Unexpected argument 'now'.*\n$/],
+  [
+    ['deploy', '--lock-timeout', 'long'],
+    /^deploy: --lock-timeout wants a whole number: long; .*\n$/,
+  ],
+])('%j is refused with one line and status 2', async (args, line) => {
+  const outcome = await cli(args);
+  expect(outcome).toMatchObject({ code: 2, stdout: '' });
+  expect(outcome.stderr).toMatch(line);
+});
+
+test('--help and --version answer without a server', async () => {
+  expect((await cli(['--help'])).stdout).toContain('pg-credits deploy');
+  expect((await cli(['deploy', '--help'])).stdout).toContain('--lock-timeout');
+  expect((await cli(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+});
+
+/** One line on stderr, no stack, no password, status 1. */
+async function refused(args: string[], line: RegExp) {
+  const outcome = await cli(['deploy', ...args]);
+  expect(outcome).toMatchObject({ code: 1, stdout: '' });
+  expect(outcome.stderr).toMatch(line);
+  expect(outcome.stderr.trimEnd().split('\n')).toHaveLength(1);
+  expect(outcome.stderr).not.toContain('s3cret');
+}
+
+test('no server: one line', async () => {
+  const port = await freePort();
+  const url = `postgres://me:s3cret@localhost:${port}/app`;
+  await refused(['--database-url', url], /^no server answers at localhost:\d+: is it running\?/);
+  await refused(
+    ['--database-url', url, '--json'],
+    /^\{"error":"no server.*,"code":"ECONNREFUSED"\}\n$/,
+  );
+});
+
+test('a port that speaks something else, a host that is none, a URL that is none: one line', async () => {
+  await refused(
+    ['--database-url', 'postgres://me:s3cret@nowhere.invalid/app'],
+    /^no such host: nowhere\.invalid/,
+  );
+  await refused(
+    ['--database-url', 'postgres://me:s3cret@[::x/app'],
+    /^the database URL can not be used/,
+  );
+});
+
+test('a database or a role that is not there: one line', async () => {
+  const noDatabase = databaseUrl(db.url, 'no_such_database');
+  await refused(['--database-url', noDatabase], /^database "no_such_database" does not exist/);
+  await refused(
+    ['--database-url', withUser('nobody_here', 's3cret')],
+    /^(role ".*" does not exist|password authentication failed)/,
+  );
+});
+
+test('a server that asks for a password that was not given: one line', () => {
+  const asked = 'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string';
+  expect(explain(new Error(asked))).toBe(
+    'the server asks for a password and none was given: check PGUSER and PGPASSWORD',
+  );
+});
+
+// The tests' own server may trust everybody, so this one is played: what Postgres sends, byte by byte.
+test.each([
+  ['28P01', 'password authentication failed for user "me"', /^password auth.*URL$/m],
+  ['28000', 'no pg_hba.conf entry for host "10.0.0.1"', /^no pg_hba.*sslmode\)$/m],
+  ['57P03', 'the database system is starting up', /not ready .*--wait SECONDS$/m],
+])('a server that refuses with %s, %s: one line', async (code, text, line) => {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {}).once('data', () => socket.write(refusal(code, text)));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  try {
+    const url = `postgres://me:s3cret@127.0.0.1:${port}/app`;
+    await refused(['--database-url', url], line);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  }
+});
+
+test('missing privileges: one line with the statement that would give them', async () => {
+  const other = await createDatabase({ empty: true });
+  try {
+    const name = `${db.rolePrefix}cli_poor`;
+    await db.query(`create role ${name} login password 's3cret'`);
+    const url = new URL(other.url);
+    url.username = name;
+    url.password = 's3cret';
+    await refused(
+      ['--database-url', url.href, '--role-prefix', `${db.rolePrefix}cli_`],
+      /may not create schemas in database .*: an administrator must run: .*grant create on database/,
+    );
+  } finally {
+    await other.drop();
+  }
+});
+
+test('--wait says what it waits for, and ends', async () => {
+  const port = await freePort();
+  const url = new URL('postgres://me@127.0.0.1/app');
+  url.port = String(port);
+  const outcome = await cli(['deploy', '--wait', '1', '--database-url', url.href]);
+  expect(outcome.code).toBe(1);
+  expect(outcome.stderr).toMatch(/^waiting for the server at 127\.0\.0\.1:\d+\nno server answers/);
+});
+
+test('interrupted: one line, status 130, and the server is left as it was', async () => {
+  const holder = await db.connect();
+  await holder.query('begin; select pg_advisory_xact_lock(7238316498215403)');
+  const running = cli(['deploy', '--reapply', ...options()]);
+  const pid = await deployWaiting(holder.escapeLiteral('pg-credits'));
+  await waitUntilBlocked(db, pid);
+  running.child.kill('SIGINT');
+  const outcome = await running;
+  expect(outcome.code).toBe(130);
+  expect(outcome.stderr).toMatch(
+    /^another deploy is running: waiting for it\ninterrupted: .*safe\n$/,
+  );
+  await holder.query('rollback');
+});
+
+async function deployWaiting(name: string): Promise<number> {
+  for (;;) {
+    const [row] = await db.query(
+      `select pid from pg_stat_activity where application_name = ${name} and datname = current_database()
+       and wait_event_type = 'Lock'`,
+    );
+    if (row) return row.pid;
+  }
+}
+
+function freePort(): Promise<number> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function message(type: string, body: string): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(body.length + 4);
+  return Buffer.concat([Buffer.from(type), length, Buffer.from(body, 'latin1')]);
+}
+
+function refusal(code: string, text: string): Buffer {
+  return message('E', `SFATAL\0VFATAL\0C${code}\0M${text}\0\0`);
+}

@@ -1,0 +1,120 @@
+import { expect, test } from 'vitest';
+import { formatAmount, formatTable, toJson } from '../../scripts/lib/format.ts';
+import { createDatabase, useDatabase } from '../support/database.ts';
+import { cli } from './fixture.ts';
+
+const db = useDatabase();
+
+test('says what is deployed and how the accounts stand', async () => {
+  await db.query(`
+    select from credits.open_account('dollars', 'usd', 2);
+    select from credits.grant_credits('dollars', 861, 'g');
+    select from credits.grant_credits('acme', 7, 'g');
+    select from credits.deduct_credits('acme', 2, 'd');
+    select from credits.grant_credits('huge', 9007199254740991, 'g');
+    select from credits.grant_credits('huge too', 9007199254740991, 'g')`);
+  const outcome = await cli(['status', '--database-url', db.url]);
+  expect(outcome).toMatchObject({ code: 0, stderr: '' });
+  const lines = outcome.stdout.trimEnd().split('\n');
+  expect(lines).toEqual([
+    expect.stringMatching(`^database {7}${db.name} \\(Postgres \\d+\\.\\d+.*\\)$`),
+    expect.stringMatching(/^pg-credits {5}\d+\.\d+\.\d+\S*$/),
+    `owner          ${db.rolePrefix}credits_owner`,
+    'schema         up to date',
+    'accounts       4',
+    'entries        5',
+    'due            nothing: all accounts are settled',
+    'balance        18014398509481987 credit in 3 accounts',
+    'balance        8.61 usd in 1 account',
+    'discrepancies  not looked for: pg-credits verify does that',
+  ]);
+  const json = await cli(['status', '--json', '--database-url', db.url]);
+  expect(json.stdout).toContain('"balance": 18014398509481987');
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    pending_migrations: [],
+    differing_files: [],
+    accounts: 4,
+    entries: 5,
+    due_accounts: 0,
+    due_since: null,
+  });
+});
+
+test('names files that differ, and accounts that are due', async () => {
+  const other = await createDatabase();
+  try {
+    await other.query(`select from credits.open_account('acme')`);
+    await other.query(`update credits_private.accounts set due_at = '2026-03-01 00:00:00Z'`);
+    await other.query(
+      `update credits_private.applied_files set checksum = '0' where path = 'sql/roles.sql'`,
+    );
+    const { stdout } = await cli(['status', '--database-url', other.url]);
+    expect(stdout).toContain(
+      'schema         not as in this package: sql/roles.sql; run pg-credits deploy\n',
+    );
+    expect(stdout).toContain(
+      'due            1 account, the longest since 2026-03-01 00:00:00 UTC; their next call settles them',
+    );
+    await other.query(
+      `insert into credits_private.migrations (name, run_on) values ('9999_x', now())`,
+    );
+    const ahead = await cli(['status', '--database-url', other.url]);
+    expect(ahead.stdout).toContain('schema         ahead of this package (migration 9999_x): use');
+  } finally {
+    await other.drop();
+  }
+});
+
+test('an auditor sees what views show, and is told what not', async () => {
+  const name = `${db.rolePrefix}s_member`;
+  await db.query(`create role ${name} login password 'p' in role ${db.rolePrefix}credits_auditor`);
+  const url = new URL(db.url);
+  url.username = name;
+  url.password = 'p';
+  const { code, stdout } = await cli(['status', '--database-url', url.href]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(
+    /\nschema +not visible to this user\naccounts +4\nentries +5\ndue +not vis/,
+  );
+});
+
+test('a database without pg-credits: one line', async () => {
+  const empty = await createDatabase({ empty: true });
+  try {
+    const outcome = await cli(['status', '--database-url', empty.url]);
+    expect(outcome).toMatchObject({ code: 1, stdout: '' });
+    expect(outcome.stderr).toMatch(
+      /^no pg-credits in database \S+: run pg-credits deploy first\n$/,
+    );
+  } finally {
+    await empty.drop();
+  }
+});
+
+test('amounts are exact, at any scale and sign', () => {
+  expect(formatAmount(861n, 2, 'usd')).toBe('8.61 usd');
+  expect(formatAmount(-5n, 2)).toBe('-0.05');
+  expect(formatAmount(0, 3)).toBe('0.000');
+  expect(formatAmount('-9007199254740993', 15)).toBe('-9.007199254740993');
+  expect(formatAmount(12n)).toBe('12');
+  expect(toJson({ n: 9007199254740993n, s: '1' })).toBe(
+    '{\n  "n": 9007199254740993,\n  "s": "1"\n}',
+  );
+});
+
+test('columns line up, whatever script an id is in, and an id cannot break the line', () => {
+  const rows = [
+    ['検索', '1'],
+    ['e\u0301te\u0301', '22'],
+    ['a\nb\u001b[31m', '333'],
+    ['👩‍👩‍👧', '4'],
+  ];
+  expect(formatTable(['id', 'n'], rows, ['left', 'right'])).toEqual([
+    'id                    n',
+    '-----------------------',
+    '検索                  1',
+    'e\u0301te\u0301                  22',
+    'a\\u000ab\\u001b[31m  333',
+    '👩‍👩‍👧                    4',
+  ]);
+});

@@ -1,0 +1,298 @@
+import { expect, inject, test } from 'vitest';
+import { deploy } from '../../scripts/deploy.ts';
+import { examine, type Finding, verify } from '../../scripts/verify.ts';
+import { createDatabase, type Database } from '../support/database.ts';
+import { cli } from './fixture.ts';
+
+async function withDatabase(use: (db: Database) => Promise<void>, options = {}) {
+  const db = await createDatabase(options);
+  try {
+    await use(db);
+  } finally {
+    await db.drop();
+  }
+}
+
+const urlOf = (db: Database, user: string) => {
+  const url = new URL(db.url);
+  url.username = user;
+  url.password = 'p';
+  return url.href;
+};
+
+const spend = `
+  select from credits.grant_credits('acme', 100, 'g');
+  select from credits.deduct_credits('acme', 30, 'd', 'key', 'search')`;
+
+test('a fresh deploy: all holds, one line, status 0; --json says the same', () =>
+  withDatabase(async (db) => {
+    await db.query(spend);
+    const outcome = await cli(['verify', '--database-url', db.url]);
+    expect(outcome).toMatchObject({ code: 0, stderr: '' });
+    expect(outcome.stdout).toMatch(
+      /^all promises hold: \d\d invariants, 1 accounts?, 2 entries, schema as pg-credits \S+\n$/,
+    );
+    const json = await cli(['verify', '--json', '--database-url', db.url]);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      ok: true,
+      accounts: 1,
+      entries: 2,
+      findings: [],
+      notes: [],
+    });
+  }));
+
+const broken = (check: string, subject: unknown, expected: unknown, actual: unknown): Finding =>
+  expect.objectContaining({ check, subject, expected, actual });
+const reapply = expect.stringMatching(/^differs from it: run pg-credits deploy --reapply$/);
+const ours = expect.stringMatching(/^as in pg-credits /);
+
+const accounts = 'credits_private.accounts';
+const trigger = `${accounts} _100_counters_change_only_with_the_ledger`;
+const definition = (table: string) => expect.stringMatching(`^enabled, CREATE TRIGGER .*${table}?`);
+
+const schemaDamage: [string, string, Finding][] = [
+  [
+    'a dropped trigger',
+    `drop trigger _100_counters_change_only_with_the_ledger on ${accounts}`,
+    broken(
+      'schema',
+      `trigger ${trigger}`,
+      definition(''),
+      'missing: run pg-credits deploy --reapply',
+    ),
+  ],
+  [
+    'a disabled trigger',
+    `alter table ${accounts} disable trigger _100_counters_change_only_with_the_ledger`,
+    broken('every_trigger_is_enabled', `trigger ${trigger}`, 'enabled', 'disabled'),
+  ],
+  [
+    'a changed function body',
+    `create or replace function credits_private.microseconds(p_at timestamptz) returns bigint
+     language sql immutable set search_path = '' as 'select 1::bigint'`,
+    broken(
+      'schema',
+      'function credits_private.microseconds(timestamp with time zone)',
+      ours,
+      reapply,
+    ),
+  ],
+  [
+    'a function without search_path',
+    'alter function credits.settle_due(int) reset search_path',
+    broken(
+      'every_function_sets_search_path',
+      'function credits.settle_due(integer)',
+      "set search_path = ''",
+      'not set',
+    ),
+  ],
+  [
+    'a function that PUBLIC may call',
+    'grant execute on function credits.settle_due(int) to public',
+    broken(
+      'only_granted_roles_can_call',
+      'privilege PUBLIC on function credits.settle_due(integer)',
+      'nothing for PUBLIC',
+      'EXECUTE',
+    ),
+  ],
+  [
+    'a function of somebody’s own, which PUBLIC may not call',
+    `create function credits.gift() returns int language sql set search_path = '' as 'select 1';
+     revoke all on function credits.gift() from public;
+     alter function credits.gift() owner to OWNER`,
+    broken('schema', 'function credits.gift()', expect.stringMatching(/^not in pg-/), ANY()),
+  ],
+  [
+    'a column too many',
+    `alter table ${accounts} add column note text`,
+    broken('schema', `column ${accounts}.note`, expect.stringMatching(/^not in pg-/), 'text'),
+  ],
+  [
+    'a column that may be null',
+    `alter table ${accounts} alter column unit drop not null`,
+    broken('schema', `column ${accounts}.unit`, 'text not null', 'text'),
+  ],
+  [
+    'a constraint of less',
+    `alter table ${accounts} drop constraint available_is_never_negative`,
+    broken(
+      'schema',
+      `constraint ${accounts} available_is_never_negative`,
+      'CHECK ((balance >= 0))',
+      'missing',
+    ),
+  ],
+  [
+    'a view that says something else',
+    `create or replace view credits.usage as select account_id, period, api_key_id, operation,
+       credits_used, credits_refunded, credits_used as net_used, calls from credits_private.usage_counters`,
+    broken('schema', 'view credits.usage', ours, reapply),
+  ],
+  [
+    'a privilege that is gone',
+    'revoke select on credits.usage from AUDITOR',
+    broken(
+      'schema',
+      'privilege credits_auditor on view credits.usage',
+      'SELECT',
+      'missing: run pg-credits deploy --reapply',
+    ),
+  ],
+  [
+    'another owner',
+    'alter view credits.usage owner to current_user',
+    broken('schema', 'owner of view credits.usage', expect.stringMatching(/^not in pg-/), ANY()),
+  ],
+];
+
+function ANY() {
+  return expect.stringMatching(/./);
+}
+
+test.each(schemaDamage)('%s is one finding', (_, statements, expected) =>
+  withDatabase(async (db) => {
+    await db.query(
+      statements
+        .replace('OWNER', `${db.rolePrefix}credits_owner`)
+        .replace('AUDITOR', `${db.rolePrefix}credits_auditor`),
+    );
+    expect(await verify(await db.connect())).toEqual([expected]);
+  }),
+);
+
+test('a disabled trigger of a foreign key is found too', () =>
+  withDatabase(async (db) => {
+    await db.query(`alter table ${accounts} disable trigger all`);
+    const findings = await verify(await db.connect());
+    const subjects = findings
+      .filter(({ check }) => check === 'every_trigger_is_enabled')
+      .map(({ subject }) => subject);
+    expect(subjects).toContain(`trigger ${accounts} of constraint a_grant_belongs_to_an_account`);
+  }));
+
+test('what deploy --reapply puts right is right afterwards', () =>
+  withDatabase(async (db) => {
+    await db.query(`alter table ${accounts} disable trigger user`);
+    await db.query('drop function credits.settle_account(text)');
+    const client = await db.connect();
+    expect(await verify(client)).not.toEqual([]);
+    await deploy({ connectionString: db.url }, { rolePrefix: db.rolePrefix, reapply: true });
+    expect(await verify(client)).toEqual([]);
+  }));
+
+test('a balance changed behind the triggers: a table, status 1; --json has it all', () =>
+  withDatabase(async (db) => {
+    await db.query(spend);
+    await db.query(`alter table ${accounts} disable trigger user;
+      update ${accounts} set balance = 71; alter table ${accounts} enable trigger user`);
+    const outcome = await cli(['verify', '--database-url', db.url]);
+    expect(outcome).toMatchObject({ code: 1, stderr: '' });
+    const [heading, , ...rows] = outcome.stdout.trimEnd().split('\n');
+    expect(heading).toMatch(/^check +account +subject +expected +actual$/);
+    expect(rows.some((row) => /^balance_equals_ledger +acme +balance +70 +71$/.test(row))).toBe(
+      true,
+    );
+    expect(rows.at(-1)).toMatch(/^\d+ findings in database \S+: not all promises hold$/);
+    const json = await cli(['verify', '--json', '--database-url', db.url]);
+    expect(json).toMatchObject({ code: 1, stderr: '' });
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      ok: false,
+      findings: expect.arrayContaining([
+        {
+          check: 'balance_equals_ledger',
+          account_id: 'acme',
+          subject: 'balance',
+          expected: '70',
+          actual: '71',
+        },
+      ]),
+    });
+  }));
+
+test('many findings: the first 50, and how many more', () =>
+  withDatabase(async (db) => {
+    await db.query(`select from generate_series(1, 60) as i,
+      lateral credits.open_account('account ' || i)`);
+    await db.query(`alter table ${accounts} disable trigger user;
+      update ${accounts} set balance = 1; alter table ${accounts} enable trigger user`);
+    const { stdout } = await cli(['verify', '--database-url', db.url]);
+    expect(stdout).toMatch(/\n… and \d+ more: --json prints all\n\d+ findings in database /);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(54);
+  }));
+
+test('under load from callers there are no false alarms', () =>
+  withDatabase(async (db) => {
+    await db.query(`select from credits.grant_credits('acme', 1000000, 'g')`);
+    let busy = true;
+    const call = async (caller: number) => {
+      const client = await db.connect();
+      for (let i = 0; busy; i += 1)
+        await client.query(`select from credits.deduct_credits('acme', 1, $1)`, [`${caller} ${i}`]);
+    };
+    const callers = [1, 2, 3, 4].map(call);
+    const client = await db.connect();
+    const reports = [];
+    for (let i = 0; i < 10; i += 1) reports.push(await examine(client));
+    busy = false;
+    await Promise.all(callers);
+    expect(reports.map(({ findings }) => findings)).toEqual(Array(10).fill([]));
+    expect(reports.at(-1)?.entries).toBeGreaterThan(reports[0]?.entries ?? 0n);
+  }));
+
+test('a member of credits_auditor may run it; who may read nothing is told so, with status 1', () =>
+  withDatabase(async (db) => {
+    const [member, stranger] = [`${db.rolePrefix}v_member`, `${db.rolePrefix}v_stranger`];
+    await db.query(`create role ${member} login password 'p' in role ${db.rolePrefix}credits_auditor;
+      create role ${stranger} login password 'p'`);
+    await db.query(spend);
+    const outcome = await cli(['verify', '--database-url', urlOf(db, member)]);
+    expect(outcome).toMatchObject({ code: 0, stderr: '' });
+    expect(outcome.stdout).toMatch(/^all promises hold: .* 1 accounts?, 2 entries/);
+    const refused = await cli(['verify', '--database-url', urlOf(db, stranger)]);
+    expect(refused).toMatchObject({ code: 1, stderr: '' });
+    expect(refused.stdout).toMatch(/\nnot_checked .*not readable by .*v_stranger: connect as a/);
+  }));
+
+test('where deploy could not make the roles, what they may do is left out with a note', () =>
+  withDatabase(
+    async (db) => {
+      const prefix = `${db.rolePrefix}v_`;
+      const name = `${prefix}deployer`;
+      await db.query(`create role ${name} login password 'p'`);
+      await db.query(`grant create on database ${db.name} to ${name}`);
+      const url = urlOf(db, name);
+      await deploy({ connectionString: url }, { rolePrefix: prefix });
+      const outcome = await cli(['verify', '--role-prefix', prefix, '--database-url', url]);
+      expect(outcome.stdout).toMatch(
+        /^note: not checked, because these roles do not exist: .*credits_spender, .*\nall promises hold/,
+      );
+      expect(outcome).toMatchObject({ code: 0, stderr: '' });
+    },
+    { empty: true },
+  ));
+
+test('a database without pg-credits: one line, status 1; wrong usage: status 2', () =>
+  withDatabase(
+    async (db) => {
+      const outcome = await cli(['verify', '--database-url', db.url]);
+      expect(outcome).toEqual({
+        code: 1,
+        stdout: '',
+        stderr: `no pg-credits in database ${db.name}: run pg-credits deploy first\n`,
+      });
+      expect(await cli(['verify', '--frobnicate'])).toMatchObject({ code: 2, stdout: '' });
+      expect(await cli(['verify', '--role-prefix', 'No!'])).toMatchObject({ code: 2, stdout: '' });
+    },
+    { empty: true },
+  ));
+
+test('another prefix than the database’s is refused', () =>
+  withDatabase(async (db) => {
+    const client = await db.connect();
+    await expect(verify(client, { rolePrefix: 'other_' })).rejects.toThrow(
+      `this database belongs to ${inject('rolePrefix')}credits_owner: leave --role-prefix out`,
+    );
+  }));

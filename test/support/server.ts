@@ -1,0 +1,75 @@
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { startPostgres } from '../../scripts/lib/embedded.ts';
+
+export interface Server {
+  url: string;
+  /** For people: which server this is. */
+  label: string;
+  stop(): Promise<void>;
+}
+
+const providers = { url: givenServer, docker: dockerServer, embedded: embeddedServer };
+type Kind = keyof typeof providers;
+
+/** DATABASE_URL, else Docker, else the embedded one; PG_CREDITS_TEST_SERVER forces one. */
+export async function startServer(): Promise<Server> {
+  const forced = process.env.PG_CREDITS_TEST_SERVER;
+  if (forced) {
+    if (!Object.hasOwn(providers, forced)) {
+      throw new Error(`PG_CREDITS_TEST_SERVER is url, docker or embedded, not "${forced}"`);
+    }
+    return providers[forced as Kind]();
+  }
+  if (process.env.DATABASE_URL) return givenServer();
+  if (mayHaveDocker()) {
+    try {
+      return await dockerServer();
+    } catch (error) {
+      console.log(`${(error as Error).message}: taking the embedded Postgres`);
+    }
+  }
+  return embeddedServer();
+}
+
+async function givenServer(): Promise<Server> {
+  const url = process.env.DATABASE_URL;
+  if (!url) throw new Error('PG_CREDITS_TEST_SERVER=url needs DATABASE_URL');
+  return { url, label: 'DATABASE_URL', stop: async () => {} };
+}
+
+async function dockerServer(): Promise<Server> {
+  const image = process.env.PG_CREDITS_TEST_IMAGE ?? 'postgres:18-alpine';
+  const settings = ['fsync=off', 'synchronous_commit=off', 'max_connections=300'];
+  try {
+    const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
+    const container = await new PostgreSqlContainer(image)
+      .withCommand(['postgres', ...settings.flatMap((setting) => ['-c', setting])])
+      .start();
+    const stop = async () => {
+      await container.stop();
+    };
+    return { url: container.getConnectionUri(), label: `Docker, ${image}`, stop };
+  } catch (error) {
+    const [reason] = String((error as Error).message).split('\n');
+    throw new Error(`Docker did not give us ${image} (${reason})`);
+  }
+}
+
+async function embeddedServer(): Promise<Server> {
+  const major = Number(process.env.PG_CREDITS_TEST_MAJOR ?? 18);
+  const { url, stop } = await startPostgres({ major });
+  return { url, label: 'embedded', stop };
+}
+
+/** Spares us loading testcontainers where there is nothing that could answer. */
+function mayHaveDocker(): boolean {
+  if (process.env.DOCKER_HOST) return true;
+  return [
+    '/var/run/docker.sock',
+    join(homedir(), '.docker/run/docker.sock'),
+    join(process.env.XDG_RUNTIME_DIR ?? '/run', 'docker.sock'),
+    join(homedir(), '.testcontainers.properties'),
+  ].some((path) => existsSync(path));
+}
