@@ -16,10 +16,10 @@ declare
 begin
   insert into credits_private.accounts (
     account_id, unit, scale, time_zone, anchor_day, metadata,
-    opened_at, period, next_period, period_ends_at, due_at
+    opened_at, last_created_at, period, next_period, period_ends_at, due_at
   ) values (
     p_account_id, p_unit, p_scale, p_time_zone, p_anchor_day, p_metadata,
-    p_at, v_period, v_next_period, v_ends_at, v_ends_at
+    p_at, p_at, v_period, v_next_period, v_ends_at, v_ends_at
   )
   on conflict (account_id) do nothing;
   return found;

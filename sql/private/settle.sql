@@ -43,6 +43,8 @@ begin
 
   update credits_private.accounts as a
   set
+    -- Whoever comes after this comes later, also if the clock is set back.
+    last_created_at = greatest(a.last_created_at, p_at),
     period = p_account.period,
     next_period = p_account.next_period,
     period_ends_at = p_account.period_ends_at,

@@ -14,8 +14,11 @@ select
 from (
   -- The balance is the sum of the entries.
   select
-    'balance_equals_ledger' as invariant, a.account_id,
-    coalesce(e.amount, 0)::text as expected, a.balance::text as actual, 'balance' as subject
+    'balance_equals_ledger' as invariant,
+    a.account_id,
+    coalesce(e.amount, 0)::text as expected,
+    a.balance::text as actual,
+    'balance' as subject
   from credits_private.accounts as a
   left join (
     select e.account_id, sum(e.amount) as amount
@@ -27,9 +30,11 @@ from (
   union all
   -- What remains of a grant is the sum of its entries.
   select
-    'grants_equal_ledger', coalesce(g.account_id, e.account_id),
-    coalesce(e.amount, 0)::text, g.remaining::text,
-    format('grant %s', coalesce(g.grant_id, e.grant_id))
+    'grants_equal_ledger' as invariant,
+    coalesce(g.account_id, e.account_id) as account_id,
+    coalesce(e.amount, 0)::text as expected,
+    g.remaining::text as actual,
+    format('grant %s', coalesce(g.grant_id, e.grant_id)) as subject
   from credits_private.grants as g
   full join (
     select e.account_id, e.grant_id, sum(e.amount) as amount
@@ -41,8 +46,11 @@ from (
   union all
   -- The balance is what remains of all grants.
   select
-    'balance_equals_grants_less_debt', a.account_id,
-    coalesce(g.remaining, 0)::text, a.balance::text, 'balance'
+    'balance_equals_grants_less_debt' as invariant,
+    a.account_id,
+    coalesce(g.remaining, 0)::text as expected,
+    a.balance::text as actual,
+    'balance' as subject
   from credits_private.accounts as a
   left join (
     select g.account_id, sum(g.remaining) as remaining
@@ -54,11 +62,12 @@ from (
   union all
   -- The counters say what the ledger says, per period, API key and operation.
   select
-    'usage_equals_ledger', coalesce(u.account_id, e.account_id),
-    (e.credits_used, e.credits_refunded, e.calls)::text,
-    (u.credits_used, u.credits_refunded, u.calls)::text,
+    'usage_equals_ledger' as invariant,
+    coalesce(u.account_id, e.account_id) as account_id,
+    (e.credits_used, e.credits_refunded, e.calls)::text as expected,
+    (u.credits_used, u.credits_refunded, u.calls)::text as actual,
     format('period %s, api key %s, operation %s', coalesce(u.period, e.period),
-      coalesce(u.api_key_id, e.api_key_id), coalesce(u.operation, e.operation))
+      coalesce(u.api_key_id, e.api_key_id), coalesce(u.operation, e.operation)) as subject
   from credits_private.usage_counters as u
   full join (
     select
@@ -68,17 +77,20 @@ from (
   ) as e
     on e.account_id = u.account_id and e.period = u.period
     and e.api_key_id = u.api_key_id and e.operation = u.operation
-  where (u.credits_used, u.credits_refunded, u.calls)
-    is distinct from (e.credits_used, e.credits_refunded, e.calls)
+  where u.credits_used is distinct from e.credits_used
+    or u.credits_refunded is distinct from e.credits_refunded
+    or u.calls is distinct from e.calls
 
   union all
   -- An invoice leads from its opening to its closing balance.
   select
-    'invoice_equals_balance_delta', i.account_id,
-    (i.closing_balance - i.opening_balance)::text,
-    (i.credits_granted - i.credits_used + i.credits_refunded - i.credits_expired
-      - i.credits_revoked)::text,
-    format('period %s', i.period)
+    'invoice_equals_balance_delta' as invariant,
+    i.account_id,
+    (i.closing_balance - i.opening_balance)::text as expected,
+
+         (i.credits_granted - i.credits_used + i.credits_refunded - i.credits_expired
+      - i.credits_revoked)::text as actual,
+    format('period %s', i.period) as subject
   from credits.invoice as i
   where i.closing_balance - i.opening_balance <> i.credits_granted - i.credits_used
     + i.credits_refunded - i.credits_expired - i.credits_revoked
@@ -86,10 +98,12 @@ from (
   union all
   -- The lines of an invoice sum up to it.
   select
-    'invoice_lines_sum_to_invoice', i.account_id,
-    (i.credits_used, i.credits_refunded, i.calls)::text,
-    (coalesce(l.credits_used, 0), coalesce(l.credits_refunded, 0), coalesce(l.calls, 0))::text,
-    format('period %s', i.period)
+    'invoice_lines_sum_to_invoice' as invariant,
+    i.account_id,
+    (i.credits_used, i.credits_refunded, i.calls)::text as expected,
+    (coalesce(l.credits_used, 0), coalesce(l.credits_refunded, 0), coalesce(l.calls,
+      0))::text as actual,
+    format('period %s', i.period) as subject
   from credits.invoice as i
   left join (
     select
@@ -104,10 +118,12 @@ from (
   union all
   -- Entries are numbered 1, 2, 3, ... up to what the account has counted.
   select
-    'entries_are_gapless', a.account_id,
-    format('1 to %s', a.last_entry_id),
-    format('%s entries, %s to %s', coalesce(e.entries, 0), e.first_entry_id, e.last_entry_id),
-    'entries'
+    'entries_are_gapless' as invariant,
+    a.account_id,
+    format('1 to %s', a.last_entry_id) as expected,
+    format('%s entries, %s to %s', coalesce(e.entries, 0), e.first_entry_id,
+      e.last_entry_id) as actual,
+    'entries' as subject
   from credits_private.accounts as a
   left join (
     select
@@ -116,15 +132,19 @@ from (
     from credits_private.entries as e
     group by e.account_id
   ) as e on e.account_id = a.account_id
-  where (coalesce(e.entries, 0), coalesce(e.last_entry_id, 0))
-      <> (a.last_entry_id, a.last_entry_id)
+  where coalesce(e.entries, 0) <> a.last_entry_id
+    or coalesce(e.last_entry_id, 0) <> a.last_entry_id
     or e.first_entry_id <> 1
 
   union all
   -- An entry still says what it said when it was written: each balance follows from the one before
   -- it, and no time or period runs back.
   select
-    v.invariant, e.account_id, v.expected, v.actual, format('entry %s', e.entry_id)
+    v.invariant,
+    e.account_id,
+    v.expected,
+    v.actual,
+    format('entry %s', e.entry_id) as subject
   from (
     select
       e.*,
@@ -153,8 +173,11 @@ from (
   union all
   -- A figure names the last entry that it includes.
   select
-    'counters_change_only_with_the_ledger', g.account_id,
-    coalesce(e.last_entry_id, 0)::text, g.last_entry_id::text, format('grant %s', g.grant_id)
+    'counters_change_only_with_the_ledger' as invariant,
+    g.account_id,
+    coalesce(e.last_entry_id, 0)::text as expected,
+    g.last_entry_id::text as actual,
+    format('grant %s', g.grant_id) as subject
   from credits_private.grants as g
   left join (
     select e.account_id, e.grant_id, max(e.entry_id) as last_entry_id
@@ -165,9 +188,11 @@ from (
 
   union all
   select
-    'counters_change_only_with_the_ledger', u.account_id,
-    coalesce(e.last_entry_id, 0)::text, u.last_entry_id::text,
-    format('period %s, api key %s, operation %s', u.period, u.api_key_id, u.operation)
+    'counters_change_only_with_the_ledger' as invariant,
+    u.account_id,
+    coalesce(e.last_entry_id, 0)::text as expected,
+    u.last_entry_id::text as actual,
+    format('period %s, api key %s, operation %s', u.period, u.api_key_id, u.operation) as subject
   from credits_private.usage_counters as u
   left join (
     select
@@ -182,15 +207,35 @@ from (
   where u.last_entry_id <> coalesce(e.last_entry_id, 0)
 
   union all
+  select
+    'counters_change_only_with_the_ledger' as invariant,
+    a.account_id,
+    e.effective_at::text as expected,
+    a.last_effective_at::text as actual,
+    'last_effective_at' as subject
+  from credits_private.accounts as a
+  join credits_private.entries as e
+    on e.account_id = a.account_id and e.entry_id = a.last_entry_id
+  where a.last_effective_at <> e.effective_at or a.last_created_at < e.created_at
+
+  union all
   -- Nothing is below zero.
-  select 'available_is_never_negative', a.account_id, '0 or more', a.balance::text, 'balance'
+  select
+    'available_is_never_negative' as invariant,
+    a.account_id,
+    '0 or more' as expected,
+    a.balance::text as actual,
+    'balance' as subject
   from credits_private.accounts as a
   where a.balance < 0
 
   union all
   select
-    'available_is_never_negative', g.account_id, '0 or more', g.remaining::text,
-    format('grant %s', g.grant_id)
+    'available_is_never_negative' as invariant,
+    g.account_id,
+    '0 or more' as expected,
+    g.remaining::text as actual,
+    format('grant %s', g.grant_id) as subject
   from credits_private.grants as g
   where g.remaining < 0
 
@@ -198,8 +243,11 @@ from (
   -- What is available can be spent: an account is due no later than its first grant expires or its
   -- period ends, and what is left of a grant can be found.
   select
-    'available_is_spendable', a.account_id,
-    least(a.period_ends_at, g.expires_at)::text, a.due_at::text, 'due_at'
+    'available_is_spendable' as invariant,
+    a.account_id,
+    least(a.period_ends_at, g.expires_at)::text as expected,
+    a.due_at::text as actual,
+    'due_at' as subject
   from credits_private.accounts as a
   left join (
     select g.account_id, min(g.expires_at) as expires_at
@@ -211,17 +259,22 @@ from (
 
   union all
   select
-    'available_is_spendable', g.account_id, (g.remaining > 0)::text, g.is_open::text,
-    format('grant %s is open', g.grant_id)
+    'available_is_spendable' as invariant,
+    g.account_id,
+    (g.remaining > 0)::text as expected,
+    g.is_open::text as actual,
+    format('grant %s is open', g.grant_id) as subject
   from credits_private.grants as g
   where g.is_open <> (g.remaining > 0)
 
   union all
   -- Each key has one transaction, and each transaction that was asked for has its key.
   select
-    'a_request_takes_effect_once', coalesce(k.account_id, e.account_id),
-    format('transaction %s', k.transaction_id), format('transaction %s', e.transaction_id),
-    format('key %s', coalesce(k.idempotency_key, e.idempotency_key))
+    'a_request_takes_effect_once' as invariant,
+    coalesce(k.account_id, e.account_id) as account_id,
+    format('transaction %s', k.transaction_id) as expected,
+    format('transaction %s', e.transaction_id) as actual,
+    format('key %s', coalesce(k.idempotency_key, e.idempotency_key)) as subject
   from credits_private.idempotency_keys as k
   full join (
     select e.account_id, e.transaction_id, e.idempotency_key
@@ -233,9 +286,11 @@ from (
   union all
   -- No entry has been refunded by more than it took.
   select
-    'refunds_never_exceed_the_original', r.account_id,
-    format('at most %s', coalesce(-e.amount, 0)), r.amount::text,
-    format('entry %s', r.refunded_entry_id)
+    'refunds_never_exceed_the_original' as invariant,
+    r.account_id,
+    format('at most %s', coalesce(-e.amount, 0)) as expected,
+    r.amount::text as actual,
+    format('entry %s', r.refunded_entry_id) as subject
   from (
     select e.account_id, e.refunded_entry_id, sum(e.amount) as amount
     from credits_private.entries as e
@@ -249,8 +304,11 @@ from (
   union all
   -- Nothing was drawn from a grant at or after the moment of its expiry, ...
   select
-    'expired_credit_is_never_spent', e.account_id,
-    format('before %s', g.expires_at), e.effective_at::text, format('entry %s', e.entry_id)
+    'expired_credit_is_never_spent' as invariant,
+    e.account_id,
+    format('before %s', g.expires_at) as expected,
+    e.effective_at::text as actual,
+    format('entry %s', e.entry_id) as subject
   from credits_private.entries as e
   join credits_private.grants as g on g.account_id = e.account_id and g.grant_id = e.grant_id
   where e.kind <> 'expiry' and e.effective_at >= g.expires_at
@@ -258,8 +316,11 @@ from (
   union all
   -- ... and what expired did so at that moment, however late it was booked.
   select
-    'settling_late_changes_nothing', e.account_id,
-    g.expires_at::text, e.effective_at::text, format('entry %s', e.entry_id)
+    'settling_late_changes_nothing' as invariant,
+    e.account_id,
+    g.expires_at::text as expected,
+    e.effective_at::text as actual,
+    format('entry %s', e.entry_id) as subject
   from credits_private.entries as e
   join credits_private.grants as g on g.account_id = e.account_id and g.grant_id = e.grant_id
   where e.kind = 'expiry' and e.effective_at is distinct from g.expires_at
@@ -267,8 +328,11 @@ from (
   union all
   -- A grant got all of its credits by the entry that made it.
   select
-    'every_change_has_an_entry', g.account_id,
-    g.amount::text, coalesce(e.amount, 0)::text, format('grant %s', g.grant_id)
+    'every_change_has_an_entry' as invariant,
+    g.account_id,
+    g.amount::text as expected,
+    coalesce(e.amount, 0)::text as actual,
+    format('grant %s', g.grant_id) as subject
   from credits_private.grants as g
   left join (
     select e.account_id, e.grant_id, min(e.entry_id) as first_entry_id
@@ -282,20 +346,25 @@ from (
   union all
   -- Nobody calls a function or reads a table because everybody may.
   select
-    'only_granted_roles_can_call', null, 'nothing for public', x.privilege_type, x.object
+    'only_granted_roles_can_call' as invariant,
+    null as account_id,
+    'nothing for public' as expected,
+    x.privilege_type as actual,
+    x.object as subject
   from (
     select f.oid::regprocedure::text as object, f.pronamespace as namespace,
       coalesce(f.proacl, acldefault('f', f.proowner)) as acl
     from pg_catalog.pg_proc as f
     union all
-    select r.oid::regclass::text, r.relnamespace, r.relacl
+    select r.oid::regclass::text as object, r.relnamespace as namespace, r.relacl as acl
     from pg_catalog.pg_class as r
     union all
-    select format('%s.%I', r.oid::regclass, c.attname), r.relnamespace, c.attacl
+    select format('%s.%I', r.oid::regclass, c.attname) as object, r.relnamespace as namespace,
+      c.attacl as acl
     from pg_catalog.pg_class as r
     join pg_catalog.pg_attribute as c on c.attrelid = r.oid
     union all
-    select n.nspname::text, n.oid, n.nspacl
+    select n.nspname::text as object, n.oid as namespace, n.nspacl as acl
     from pg_catalog.pg_namespace as n
   ) as o
   join pg_catalog.pg_namespace as n on n.oid = o.namespace

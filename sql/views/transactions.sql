@@ -1,9 +1,11 @@
--- A transaction is its first entry, and its sum. Not a group of entries: a page of the latest
--- transactions reads that page from the primary key, whatever the length of the ledger.
+-- A transaction is its first entry, and its sum. Not a group of entries: a page of transactions is
+-- read from the primary key, whatever the length of the ledger. Hence also entry_id, which is what
+-- the key orders by, and <=, which only a first entry meets: Postgres takes an = of two columns for
+-- rare, and would scan the account instead.
 create or replace view credits.transactions as
 select
   t.account_id,
-  t.transaction_id,
+  t.entry_id as transaction_id,
   t.kind,
   s.amount,
   l.balance_after,
@@ -25,7 +27,7 @@ cross join lateral (
   where e.account_id = t.account_id
     and e.entry_id between t.entry_id and t.entry_id + t.entry_count - 1
 ) as s
-where t.entry_id = t.transaction_id;
+where t.entry_id <= t.transaction_id;
 
 comment on view credits.transactions is $comment$
 One row per event: a grant, a deduction, a refund, an expiry. `amount` is signed: what it added to

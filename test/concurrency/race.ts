@@ -1,0 +1,86 @@
+import type pg from 'pg';
+import { expect } from 'vitest';
+import { type Database, type Raised, raised, waitUntilBlocked } from '../support/database.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: the shape of a row is the racer's
+export type Answer = any;
+export type Racer = (client: pg.Client) => Promise<Answer>;
+
+export interface Outcome {
+  answers: Answer[];
+  errors: Raised[];
+}
+
+export const lockRow = 'select 1 from credits_private.accounts where account_id = $1 for update';
+
+/**
+ * Each racer on a connection of its own. All of them wait for a lock that a transaction of ours
+ * holds: only when every one is seen to wait does that transaction end.
+ */
+export async function race(
+  db: Database,
+  racers: Racer[],
+  hold: (holder: pg.Client) => Promise<unknown>,
+  end: 'commit' | 'rollback' | ((holder: pg.Client) => Promise<unknown>) = 'commit',
+): Promise<Outcome> {
+  const [holder, ...clients] = await Promise.all([db.connect(), ...racers.map(() => db.connect())]);
+  const runs: Promise<Answer>[] = [];
+  try {
+    const pids = await Promise.all(clients.map(pid));
+    await holder.query('begin');
+    await hold(holder);
+    clients.forEach((client, i) => {
+      const run = racers[i]?.(client) ?? Promise.reject(new Error('no racer'));
+      run.catch(() => {}); // looked at below
+      runs.push(run);
+    });
+    for (const waiting of pids) await waitUntilBlocked(db, waiting);
+    await (typeof end === 'string' ? holder.query(end) : end(holder));
+    await Promise.allSettled(runs);
+  } finally {
+    await Promise.all([holder, ...clients].map((client) => client.end()));
+  }
+  return outcome(runs);
+}
+
+/** The most usual race: the racers wait for the row of one account. */
+export const raceFor = (
+  db: Database,
+  accountId: string,
+  racers: Racer[],
+  end?: Parameters<typeof race>[3],
+): Promise<Outcome> => race(db, racers, (holder) => holder.query(lockRow, [accountId]), end);
+
+async function outcome(runs: Promise<Answer>[]): Promise<Outcome> {
+  const [answers, errors]: [Answer[], Raised[]] = [[], []];
+  for (const run of runs) {
+    const failed = await run.then(
+      (answer) => {
+        answers.push(answer);
+        return false;
+      },
+      () => true,
+    );
+    if (failed) errors.push(await raised(run));
+  }
+  return { answers, errors };
+}
+
+export const pid = async (client: pg.Client): Promise<number> =>
+  (await client.query('select pg_backend_pid() as pid')).rows[0].pid;
+
+export const times = <T>(count: number, make: (i: number) => T): T[] =>
+  Array.from({ length: count }, (_, i) => make(i));
+
+export async function expectNoDiscrepancies(db: Database): Promise<void> {
+  expect(await db.query('select * from credits.discrepancies')).toEqual([]);
+}
+
+/** What the ledger of an account holds: kind and amount of each entry. */
+export async function ledger(db: Database, accountId: string): Promise<string[]> {
+  const rows = await db.query(
+    `select kind, amount from credits.entries where account_id = $1 order by entry_id`,
+    [accountId],
+  );
+  return rows.map((row) => `${row.kind} ${row.amount}`);
+}

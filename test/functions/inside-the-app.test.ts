@@ -1,0 +1,103 @@
+import { beforeAll, expect, test } from 'vitest';
+import { asRole, raised, useDatabase } from '../support/database.ts';
+import { call, discrepancies } from './calls.ts';
+
+// An app's own tables, in the same database and the same transactions.
+const db = useDatabase();
+
+beforeAll(async () => {
+  const granted = { p_account_id: 'acme', p_amount: 10, p_idempotency_key: 'grant' };
+  await call(db, 'grant_credits', granted);
+  await db.query(`
+    create schema app;
+    create table app.searches (
+      search_id int primary key, account_id text, words text, transaction_id bigint);
+    create function app.charge() returns trigger language plpgsql as $$
+    begin
+      select d.transaction_id into new.transaction_id
+      from credits.deduct_credits(new.account_id, 3, 'search ' || new.search_id,
+        p_operation => 'search') as d;
+      return new;
+    end
+    $$;
+    create trigger charge before insert on app.searches
+      for each row execute function app.charge();
+
+    create table app.refused (search_id int references app.searches);
+    create function app.give_back() returns trigger language plpgsql as $$
+    begin
+      perform credits.refund_credits(s.account_id, s.transaction_id, 'refund ' || s.search_id)
+      from app.searches s where s.search_id = new.search_id;
+      return null;
+    end
+    $$;
+    create trigger give_back after insert on app.refused
+      for each row execute function app.give_back();
+  `);
+});
+
+const search = (id: number) =>
+  db.query(`insert into app.searches values ($1, 'acme', 'words') returning transaction_id`, [id]);
+const balance = async () =>
+  (await db.one(`select balance from credits.remaining where account_id = 'acme'`)).balance;
+
+test("an app's own trigger can deduct, and gets the transaction's number", async () => {
+  expect(await search(1)).toEqual([{ transaction_id: 2 }]);
+  expect(await balance()).toBe(7);
+});
+
+test('several rows of one statement are several deductions', async () => {
+  await db.query(`insert into app.searches values (2, 'acme', 'a'), (3, 'acme', 'b')`);
+  expect(await balance()).toBe(1);
+});
+
+test("where credits are short, the app's own row is not written either", async () => {
+  expect(await raised(search(4))).toMatchObject({ code: 'PT402', detail: { available: 1 } });
+  expect(await db.query('select * from app.searches where search_id = 4')).toEqual([]);
+});
+
+test("an app's own trigger can refund", async () => {
+  await db.query('insert into app.refused values (1), (3)');
+  expect(await balance()).toBe(7);
+  expect(await discrepancies(db)).toEqual([]);
+});
+
+test("the app's rows and its credits commit together, or not at all", async () => {
+  const client = await db.connect();
+  await client.query('begin');
+  await client.query(`insert into app.searches values (5, 'acme', 'undone')`);
+  await client.query('rollback');
+  expect(await balance()).toBe(7);
+  expect(await search(5)).toHaveLength(1);
+  expect(await balance()).toBe(4);
+});
+
+test('a shortage within a savepoint leaves the rest of the transaction as it is', async () => {
+  const client = await db.connect();
+  await client.query('begin');
+  await client.query(`insert into app.searches values (6, 'acme', 'kept')`);
+  await client.query('savepoint attempt');
+  const insert = client.query(`insert into app.searches values (7, 'acme', 'short')`);
+  expect(await raised(insert)).toMatchObject({ code: 'PT402', detail: { available: 1 } });
+  await client.query('rollback to savepoint attempt; commit');
+  expect(await db.query('select search_id from app.searches where search_id > 5')).toEqual([
+    { search_id: 6 },
+  ]);
+  expect(await balance()).toBe(1);
+  expect(await discrepancies(db)).toEqual([]);
+});
+
+test('a role that may spend does so by the function alone', async () => {
+  const spender = await asRole(db, 'credits_spender');
+  const args = { p_account_id: 'acme', p_amount: 1, p_idempotency_key: 'spent' };
+  expect(await call(spender, 'deduct_credits', args)).toMatchObject({ balance: 0 });
+  for (const statement of [
+    'select * from credits_private.accounts',
+    'select * from credits.remaining',
+    `select credits.grant_credits('acme', 1, 'k')`,
+    `select credits_private.deduct_credits_at('acme', 1, 'k', null, null, null, '{}', now())`,
+  ]) {
+    expect(await raised(spender.query(statement))).toMatchObject({ code: '42501' });
+  }
+  expect(await discrepancies(db)).toEqual([]);
+});

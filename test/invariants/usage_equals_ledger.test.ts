@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest';
+import { useDatabase } from '../support/database.ts';
+import { discrepancies, findingsOf, writeHistory, writeSample } from '../support/ledger.ts';
+
+const db = useDatabase();
+
+test('after any history, the usage counters say what the ledger says', async () => {
+  await Promise.all([1, 2, 3, 4].map((seed) => writeHistory(db, `history ${seed}`, seed)));
+  const columns = `account_id, period, api_key_id, operation, credits_used, credits_refunded,
+    net_used, calls`;
+  const order = `order by account_id, period, api_key_id, operation`;
+  const usage = await db.query(`select ${columns} from credits.usage ${order}`);
+  const ledger = await db.query(
+    `select account_id, period, api_key_id, operation,
+       coalesce(sum(-amount) filter (where kind = 'deduction'), 0)::bigint as credits_used,
+       coalesce(sum(amount) filter (where kind = 'refund'), 0)::bigint as credits_refunded,
+       -sum(amount)::bigint as net_used,
+       count(distinct transaction_id) filter (where kind = 'deduction') as calls
+     from credits.entries where kind in ('deduction', 'refund')
+     group by account_id, period, api_key_id, operation ${order}`,
+  );
+  expect(usage).toEqual(ledger);
+  expect(usage.some((row) => row.api_key_id === null && row.operation === null)).toBe(true);
+  expect(await discrepancies(db)).toEqual([]);
+});
+
+test('a call without an API key is counted, and once however many grants it draws on', async () => {
+  await writeSample(db, 'sample');
+  const usage = await db.query(
+    `select api_key_id, operation, credits_used, credits_refunded, net_used, calls
+     from credits.usage where account_id = 'sample' order by period`,
+  );
+  expect(usage).toEqual([
+    {
+      api_key_id: 'key a',
+      operation: 'search',
+      credits_used: 60,
+      credits_refunded: 20,
+      net_used: 40,
+      calls: 1,
+    },
+    {
+      api_key_id: null,
+      operation: null,
+      credits_used: 5,
+      credits_refunded: 0,
+      net_used: 5,
+      calls: 1,
+    },
+  ]);
+});
+
+const ofSearch = 'period 2024-01-01, api key key a, operation search';
+const ofOther = 'period 2024-03-01, api key , operation ';
+
+test.each([
+  ['credits_used = 24', '(24,20,1)'],
+  ['credits_refunded = 0', '(60,0,1)'],
+  ['calls = 2', '(60,20,2)'],
+])('a counter that was changed by hand to %s is found', async (change, actual) => {
+  const statement = `update credits_private.usage_counters set ${change}
+    where account_id = 'broken' and operation = 'search'`;
+  expect(await findingsOf('usage_counters', statement)).toEqual([
+    ['usage_equals_ledger', ofSearch, '(60,20,1)', actual],
+  ]);
+});
+
+test('a counter that is missing, or that no call has made, is found', async () => {
+  const found = await findingsOf(
+    'usage_counters',
+    `delete from credits_private.usage_counters where account_id = 'broken' and api_key_id = '';
+     insert into credits_private.usage_counters (account_id, period, api_key_id, operation)
+     values ('broken', '2024-03-01', '', 'x')`,
+  );
+  expect(found).toEqual([
+    ['usage_equals_ledger', ofOther, '(5,0,1)', '(,,)'],
+    ['usage_equals_ledger', `${ofOther}x`, '(,,)', '(0,0,0)'],
+  ]);
+});
