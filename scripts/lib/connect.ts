@@ -101,3 +101,19 @@ function targetOf(client: pg.Client, config: pg.ClientConfig): Target {
   const fromUrl = config.connectionString !== undefined;
   return { host, port, user: user ?? '', database: database ?? '', fromUrl };
 }
+
+/** Connects as the command line says, and lets go of the connection whatever happens. */
+export async function withClient<T>(
+  values: { 'database-url'?: string | undefined; wait?: string | undefined },
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const client = await connect(connectionFrom(values), {
+    wait: wholeNumber('wait', values.wait) ?? 0,
+    log: (line) => console.error(line),
+  });
+  try {
+    return await work(client);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}

@@ -1,6 +1,7 @@
 import { expect, inject, test } from 'vitest';
 import { deploy } from '../../scripts/deploy.ts';
-import { examine, type Finding, verify } from '../../scripts/verify.ts';
+import type { Finding } from '../../scripts/lib/checks.ts';
+import { examine, verify } from '../../scripts/lib/examine.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { cli } from './fixture.ts';
 

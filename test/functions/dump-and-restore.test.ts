@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { beforeAll, expect, inject, test } from 'vitest';
-import { verify } from '../../scripts/verify.ts';
+import { verify } from '../../scripts/lib/examine.ts';
 import { withClient } from '../support/connection.ts';
 import { createDatabase, type Database, raised, useDatabase } from '../support/database.ts';
 import { call, callAt, discrepancies, everything, unique } from './calls.ts';
