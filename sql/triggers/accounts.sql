@@ -2,7 +2,8 @@
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update on credits_private.accounts
   for each row
-  when (new.balance <> old.balance and new.last_entry_id <= old.last_entry_id)
+  when (new.last_entry_id <> old.last_entry_id + 1
+    and (new.balance <> old.balance or new.last_entry_id <> old.last_entry_id))
   execute function
     credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
 

@@ -2,7 +2,8 @@
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update on credits_private.grants
   for each row
-  when (new.remaining <> old.remaining and new.last_entry_id <= old.last_entry_id)
+  when (new.last_entry_id <= old.last_entry_id
+    and (new.remaining <> old.remaining or new.last_entry_id <> old.last_entry_id))
   execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'grants');
 
 create or replace trigger _110_counters_start_at_zero

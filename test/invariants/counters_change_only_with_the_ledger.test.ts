@@ -32,7 +32,10 @@ const refused = (table: string, change: string) => ({
 const counter = 'account_id, period, api_key_id, operation';
 describe.each([
   ['accounts', 'update', 'update credits_private.accounts set balance = balance + 1'],
+  ['accounts', 'update', 'update credits_private.accounts set last_entry_id = 0'],
+  ['accounts', 'update', 'update credits_private.accounts set last_entry_id = 99'],
   ['grants', 'update', 'update credits_private.grants set remaining = remaining - 1'],
+  ['grants', 'update', 'update credits_private.grants set last_entry_id = 0'],
   ['usage_counters', 'update', 'update credits_private.usage_counters set credits_used = 24'],
   ['usage_counters', 'update', 'update credits_private.usage_counters set credits_refunded = 1'],
   ['usage_counters', 'update', 'update credits_private.usage_counters set calls = calls + 1'],
