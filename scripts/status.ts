@@ -1,6 +1,6 @@
 import { parseCommand, sharedHelp, withClient } from './lib/connect.ts';
 import { readStatus, type StatusReport } from './lib/figures.ts';
-import { alignRows, formatAmount, toJson } from './lib/format.ts';
+import { alignRows, formatAmount, plural, toJson } from './lib/format.ts';
 
 const hidden = 'not visible to this user';
 
@@ -53,8 +53,6 @@ function describeDue({ due_accounts: due, due_since: since }: StatusReport): str
   if (due === 0n) return 'nothing: all accounts are settled';
   return `${plural(due, 'account')}, the longest since ${since}; their next call settles them, or credits.settle_due()`;
 }
-
-const plural = (count: bigint, noun: string) => `${count} ${noun}${count === 1n ? '' : 's'}`;
 
 export const help = `pg-credits status: what is deployed, and how the accounts stand; reads only
 

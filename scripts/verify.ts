@@ -1,6 +1,6 @@
 import { parseCommand, sharedHelp, UsageError, withClient } from './lib/connect.ts';
 import { examine, type VerifyReport } from './lib/examine.ts';
-import { formatTable, toJson } from './lib/format.ts';
+import { formatTable, plural, toJson } from './lib/format.ts';
 import { checkPrefix } from './lib/package.ts';
 
 const shown = 50;
@@ -8,10 +8,16 @@ const shown = 50;
 /** What a person reads. */
 export function describe(report: VerifyReport): string[] {
   const notes = report.notes.map((note) => `note: ${note}`);
-  const { accounts, entries, invariants, findings, version } = report;
+  const { accounts, entries, findings, version } = report;
   if (report.ok) {
-    const counts = `${invariants} invariants, ${accounts} accounts, ${entries} entries`;
-    return [...notes, `all promises hold: ${counts}, schema as pg-credits ${version}`];
+    const counts = [
+      accounts === null ? [] : plural(accounts, 'account'),
+      entries === null ? [] : plural(entries, 'entry', 'entries'),
+    ].flat();
+    return [
+      ...notes,
+      `all promises hold: ${[...counts, `schema as pg-credits ${version}`].join(', ')}`,
+    ];
   }
   const rows = findings
     .slice(0, shown)

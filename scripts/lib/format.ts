@@ -64,3 +64,6 @@ export function toJson(value: unknown): string {
   );
   return marked.replace(/"\\u0000(-?\d+)"/g, '$1');
 }
+
+export const plural = (count: bigint, one: string, many = `${one}s`) =>
+  `${count} ${count === 1n ? one : many}`;
