@@ -1,8 +1,9 @@
 /** Everything that CI checks, in order of cost; goes on after a failure, and counts at the end. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { $, cd } from 'zx';
+import { startPostgres } from './lib/embedded.ts';
 
 interface Result {
   passed: number;
@@ -90,9 +91,14 @@ async function checkPackage(): Promise<void> {
   await $`npx publint run ${tarball} --strict`;
 
   cd(folder);
-  await $`npm init -y --silent`.quiet();
+  writeFileSync('package.json', '{}');
   await $`npm install --silent --no-audit --no-fund ${tarball}`;
-  await $`npx pg-credits --version`;
-  await $`npx pg-credits deploy --help`.quiet();
-  cd(root);
+  const postgres = await startPostgres();
+  try {
+    await $`npx pg-credits deploy --database-url ${postgres.url}`;
+    await $`npx pg-credits verify --database-url ${postgres.url}`;
+  } finally {
+    await postgres.stop();
+    cd(root);
+  }
 }
