@@ -99,9 +99,7 @@ create table credits_private.entries (
   metadata jsonb,
   constraint entries_have_one_row_each primary key (account_id, entry_id),
   constraint an_entry_belongs_to_a_grant foreign key (account_id, grant_id)
-    references credits_private.grants (account_id, grant_id),
-  constraint an_entry_moves_credits_the_way_of_its_kind check (
-    kind in ('grant', 'refund') and amount > 0 or kind in ('deduction', 'expiry') and amount < 0)
+    references credits_private.grants (account_id, grant_id)
 );
 
 -- What has been refunded of an entry. Only refunds are in it: a deduction does not pay for it.

@@ -16,7 +16,8 @@ begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   if p_transaction_id is null or p_transaction_id < 1 then
     perform credits_private.refuse_argument(p_account_id, 'p_transaction_id',
-      'a transaction id must be a whole number from 1', 'Pass the one that deduct_credits returned.');
+      'a transaction id must be a whole number from 1',
+      'Pass the transaction_id that deduct_credits returned.');
   end if;
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
   perform credits_private.check_amount(p_account_id, 'p_amount', coalesce(p_amount, 1));

@@ -65,8 +65,8 @@ $$;
 revoke all on function credits_private.check_refund(text, bigint, bigint) from public;
 
 -- Where a refunded part goes: the grant that it came from, or, if that has expired, a new one with
--- the same priority and scope, valid for 30 days. A spent grant counts again for when the account is
--- due.
+-- the same priority and scope, valid for 30 days. A grant that was spent has something to expire
+-- again, so the account is due then.
 create or replace function credits_private.refund_target(
   p_account credits_private.accounts, p_grant_id bigint, p_amount bigint, p_at timestamptz
 ) returns bigint
@@ -97,8 +97,8 @@ $$;
 revoke all on function
   credits_private.refund_target(credits_private.accounts, bigint, bigint, timestamptz) from public;
 
--- Writes the entries of a refund, in reverse order of drawing. They carry the API key, operation and
--- run of the deduction, so that they lower the usage that it raised.
+-- Writes the entries of a refund, in reverse order of drawing. They carry the deduction's API key,
+-- operation and run, so that they lower the usage that it raised.
 create or replace function credits_private.write_refund(
   p_account credits_private.accounts, p_transaction_id bigint, p_amount bigint,
   p_idempotency_key text, p_metadata jsonb, p_at timestamptz

@@ -1,16 +1,15 @@
 -- A balance moves with an entry, the next one, or not at all.
 create or replace trigger _100_counters_change_only_with_the_ledger
-  after update on credits_private.accounts
+  after update of balance, last_entry_id on credits_private.accounts
   for each row
-  when (new.last_entry_id <> old.last_entry_id + 1
-    and (new.balance <> old.balance or new.last_entry_id <> old.last_entry_id))
+  when (new.last_entry_id <> old.last_entry_id + 1)
   execute function
     credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
 
 create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.accounts
   for each row
-  when (new.balance <> 0 or new.last_entry_id <> 0)
+  when (new.balance <> 0)
   execute function
     credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
 

@@ -23,7 +23,13 @@ begin
     and a.period <= new.period
     and new.effective_at <= new.created_at
     and new.entry_id - new.transaction_id between 0 and new.entry_count - 1
-    and (new.kind = 'refund') = (new.refunded_entry_id is not null);
+    and (new.kind = 'refund') = (new.refunded_entry_id is not null)
+    and case new.kind
+      when 'deduction' then new.amount < 0
+      when 'expiry' then new.amount < 0
+      when 'grant' then new.amount > 0
+      when 'refund' then new.amount > 0
+    end;
   if not found then
     perform credits_private.refuse_entry(new);
   end if;

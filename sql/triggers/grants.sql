@@ -1,15 +1,14 @@
 -- What remains of a grant moves with an entry, a later one than before, or not at all.
 create or replace trigger _100_counters_change_only_with_the_ledger
-  after update on credits_private.grants
+  after update of remaining, amount, last_entry_id on credits_private.grants
   for each row
-  when (new.last_entry_id <= old.last_entry_id
-    and (new.remaining <> old.remaining or new.last_entry_id <> old.last_entry_id))
+  when (new.last_entry_id <= old.last_entry_id)
   execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'grants');
 
 create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.grants
   for each row
-  when (new.remaining <> 0 or new.last_entry_id <> 0)
+  when (new.remaining <> 0)
   execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'grants');
 
 create or replace trigger _120_a_grant_is_never_deleted

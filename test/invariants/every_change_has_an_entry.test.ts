@@ -94,7 +94,7 @@ test.each([
 ])('%s is refused, to the owner too', async (_, changes) => {
   expect(await raised(insertEntry(db, 'sample', changes))).toMatchObject({
     code: '23514',
-    constraint: 'an_entry_moves_credits_the_way_of_its_kind',
+    constraint: 'every_change_has_an_entry',
   });
 });
 
