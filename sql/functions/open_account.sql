@@ -9,6 +9,7 @@ set search_path = ''
 as $$
 declare
   v_account credits_private.accounts;
+  v_at timestamptz;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_id(p_account_id, 'p_unit', p_unit, true);
@@ -26,14 +27,13 @@ begin
   end if;
   perform credits_private.check_time_zone(p_account_id, p_time_zone);
 
-  p_at := coalesce(p_at, clock_timestamp());
   perform credits_private.insert_account(p_account_id, coalesce(p_unit, 'credit'),
     coalesce(p_scale, 0), coalesce(p_time_zone, 'UTC'), coalesce(p_anchor_day, 1),
-    coalesce(p_metadata, '{}'), p_at);
+    coalesce(p_metadata, '{}'), coalesce(p_at, clock_timestamp()));
   v_account := credits_private.lock_account(p_account_id);
-  p_at := greatest(p_at, v_account.last_created_at);
-  if v_account.due_at <= p_at then
-    v_account := credits_private.settle(v_account, p_at);
+  v_at := greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at);
+  if v_account.due_at <= v_at then
+    v_account := credits_private.settle(v_account, v_at);
   end if;
 
   if v_account.last_entry_id > 0
@@ -56,7 +56,7 @@ begin
   where a.account_id = p_account_id;
 
   return (p_account_id, v_account.balance,
-    credits_private.available(p_account_id, null, p_at))::credits.account_result;
+    credits_private.available(p_account_id, null, v_at))::credits.account_result;
 end
 $$;
 

@@ -69,6 +69,16 @@ test('a deduction that waits while the credits expire does not get them', async 
   await expectNoDiscrepancies(db);
 });
 
+test('a change of settings that waits while the credits expire sees them gone', async () => {
+  const at = await expiring('settings');
+  const open: Racer = (client) =>
+    call(client, 'open_account', { p_account_id: 'settings', p_time_zone: 'Europe/Berlin' });
+  const { answers } = await raceFor(db, 'settings', [open], whenItComes(at));
+  expect(answers).toMatchObject([{ balance: 7, available: 7 }]);
+  expect(await ledger(db, 'settings')).toEqual(['grant 100', 'grant 7', 'expiry -100']);
+  await expectNoDiscrepancies(db);
+});
+
 test('whoever books an expiry, it is booked once', async () => {
   const at = await expiring('booked');
   const settleAccount: Racer = (client) =>
