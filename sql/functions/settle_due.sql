@@ -27,7 +27,8 @@ begin
     where a.account_id = v_account_id and a.due_at <= v_at
     for no key update skip locked;
     if found then
-      perform credits_private.settle(v_account, greatest(v_at, v_account.last_created_at));
+      perform credits_private.settle(v_account,
+        greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at));
       v_settled := v_settled + 1;
       exit when v_settled = p_max_accounts;
     end if;
