@@ -10,28 +10,46 @@ grant usage on schema credits to credits_spender, credits_granter, credits_audit
 -- An app's workers: what its users spend. No grants, no refunds, no look at other accounts.
 grant execute on function
   credits.available_for(text, text),
-  credits.deduct_credits(text, bigint, text, text, text, text, jsonb)
+  credits.capture_hold(text, bigint, bigint, text, boolean, jsonb),
+  credits.deduct_credits(text, bigint, text, text, text, text, jsonb),
+  credits.deduct_credits_batch(jsonb, boolean),
+  credits.extend_hold(text, bigint, interval),
+  credits.hold_credits(text, bigint, text, interval, text, text, text, jsonb),
+  credits.release_hold(text, bigint, text)
 to credits_spender;
 
--- A billing service, a back office, a job that settles: what gives credits, and settings.
+-- A billing service, a back office, a job that settles: what gives and takes back credits, and
+-- settings.
 grant execute on function
   credits.available_for(text, text),
+  credits.close_account(text),
+  credits.forget_account(text),
   credits.grant_credits(
     text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb),
   credits.open_account(text, text, int, bigint, text, int, jsonb),
   credits.refund_credits(text, bigint, text, bigint, jsonb),
+  credits.remove_limit(text, text),
+  credits.revoke_grant(text, bigint, text, bigint, text, jsonb),
+  credits.set_limit(text, text, bigint, text, text, text, bigint),
+  credits.set_overdraft_limit(text, bigint),
   credits.settle_account(text),
   credits.settle_due(int)
 to credits_granter;
 
--- Finance and support: every view, and nothing that writes.
+-- Finance and support: every view, and nothing that moves a credit. explain_balance books what is
+-- due, as time has decided it.
 grant select on
-  credits.discrepancies, credits.entries, credits.grants, credits.invoice, credits.invoice_lines,
-  credits.remaining, credits.transactions, credits.usage
+  credits.discrepancies, credits.entries, credits.grants, credits.holds, credits.invoice,
+  credits.invoice_lines, credits.limits, credits.remaining, credits.transactions, credits.usage
 to credits_auditor;
 grant execute on function
   credits.available_for(text, text),
-  -- `remaining` calls these two: Postgres checks a view's functions against its reader.
+  credits.explain_balance(text, timestamptz),
+  -- `remaining`, `limits` and `discrepancies` call these: Postgres checks a view's functions
+  -- against its reader.
+  credits_private.figures(text, text, timestamptz),
+  credits_private.limit_scope_id(credits_private.limits, text, text, text),
+  credits_private.limit_window_start(text, date, timestamptz, text),
   credits_private.next_anchor(date, int),
   credits_private.period_at(timestamptz, date, date, timestamptz, text, int)
 to credits_auditor;

@@ -7,7 +7,7 @@ begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_id(p_account_id, 'p_operation', p_operation, true);
   if not exists (select from credits_private.accounts as a where a.account_id = p_account_id) then
-    perform credits_private.refuse_account(p_account_id);
+    perform credits_private.raise_refusal(credits_private.no_such_account(p_account_id));
   end if;
   return credits_private.available(p_account_id, p_operation, clock_timestamp());
 end
@@ -16,10 +16,11 @@ $$;
 revoke all on function credits.available_for(text, text) from public;
 
 comment on function credits.available_for(text, text) is $comment$
-What a deduction for `p_operation` may take from the account now, in its smallest unit: the rest
-of its unexpired grants, those without scope and those whose scope includes the operation. Null is
-a deduction that names no operation: `available` in `credits.remaining`.
+What a deduction for `p_operation` may take from the account now, in its smallest unit: what is free
+of its unexpired grants, those without scope and those whose scope includes the operation, and what
+is left of the overdraft. Null is a deduction that names no operation: `available` in
+`credits.remaining`. Limits are not counted in: they depend on the API key, operation and run.
 
-A deduction of exactly this much succeeds, if nobody else's comes in between. Reads only. Raises
-`PT404` if there is no such account.
+A deduction of exactly this much succeeds, if nobody else's comes in between and no limit stops it.
+Of a closed account, nothing is available. Reads only. Raises `PT404` if there is no such account.
 $comment$;

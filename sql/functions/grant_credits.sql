@@ -9,10 +9,12 @@ as $$
 declare
   v_operations text[] := credits_private.distinct_operations(p_account_id, p_operations);
   v_account credits_private.accounts;
-  v_answer credits_private.answer;
+  v_answer jsonb;
   v_fingerprint bytea;
   v_at timestamptz;
-  v_available bigint;
+  v_entry credits_private.entries;
+  v_transaction_id bigint;
+  v_result credits.grant_credits_result;
 begin
   perform credits_private.check_grant(p_account_id, p_amount, p_idempotency_key, p_source,
     p_priority, p_expires_at, p_effective_at, p_paid_amount, p_paid_currency, p_metadata);
@@ -28,12 +30,13 @@ begin
   v_account := credits_private.lock_account(p_account_id);
 
   v_answer := credits_private.find_answer(p_account_id, p_idempotency_key, v_fingerprint);
-  if v_answer.transaction_id is not null then
-    return (v_answer.grant_id, v_answer.transaction_id, v_answer.amount, v_answer.balance,
-      v_answer.available, true)::credits.grant_credits_result;
+  if v_answer is not null then
+    v_result.repaid := 0;
+    return jsonb_populate_record(v_result, v_answer);
   end if;
+  perform credits_private.check_is_open(v_account);
 
-  v_at := greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at);
+  v_at := credits_private.moment(v_account, p_at);
   perform credits_private.check_grant_times(p_account_id, p_expires_at, p_effective_at, v_at);
   if v_account.due_at <= v_at then
     v_account := credits_private.settle(v_account, v_at);
@@ -43,20 +46,25 @@ begin
   v_account := credits_private.insert_grant(v_account, p_amount, p_source, p_priority,
     v_operations, coalesce(p_effective_at, v_at), p_expires_at, null, p_paid_amount,
     p_paid_currency, p_metadata, v_at);
-  insert into credits_private.entries (
-    account_id, entry_id, transaction_id, entry_count, kind, grant_id, amount, balance_after,
-    period, effective_at, created_at, idempotency_key, metadata
-  ) values (
-    p_account_id, v_account.last_entry_id + 1, v_account.last_entry_id + 1, 1, 'grant',
-    v_account.last_grant_id, p_amount, v_account.balance + p_amount,
-    v_account.period, v_at, v_at, p_idempotency_key, nullif(p_metadata, '{}')
-  );
+  if coalesce(p_effective_at, v_at) <= v_at then
+    v_transaction_id := v_account.last_entry_id + 1;
+    v_entry.kind := 'grant';
+    v_entry.effective_at := v_at;
+    v_entry.created_at := v_at;
+    v_entry.idempotency_key := p_idempotency_key;
+    v_entry.metadata := nullif(p_metadata, '{}');
+    v_account := credits_private.write_entries(
+      v_account, v_entry, array[v_account.last_grant_id], array[p_amount]);
+    v_account := credits_private.tidy(v_account, '{}', v_at, v_at);
+  end if;
 
-  v_available := credits_private.available(p_account_id, null, v_at);
+  v_result := (v_account.last_grant_id, v_transaction_id, p_amount, v_account.balance,
+    credits_private.available(p_account_id, null, v_at), false,
+    coalesce(credits_private.repaid(p_account_id, v_transaction_id), 0)
+    )::credits.grant_credits_result;
   perform credits_private.keep_answer(p_account_id, p_idempotency_key, v_fingerprint,
-    v_account.last_entry_id + 1, v_available);
-  return (v_account.last_grant_id, v_account.last_entry_id + 1, p_amount,
-    v_account.balance + p_amount, v_available, false)::credits.grant_credits_result;
+    v_transaction_id, v_result.available, to_jsonb(v_result));
+  return v_result;
 end
 $$;
 
@@ -100,18 +108,22 @@ exist.
 `p_amount` is in the account's smallest unit, 1 to 2^53 - 1. `p_source` says where the credits
 come from: 'purchase' (paid, used after free ones) or a word of your own. A lower `p_priority` is
 used first. `p_expires_at` is the first moment at which what is left can no longer be spent; null
-is never. `p_effective_at`, not in the future, dates the grant for the order in which grants are
-used. `p_operations` is a scope: only deductions for one of them may use the grant.
-`p_paid_amount` and `p_paid_currency` go together and are for your records. A payment's id makes a
-good key: a webhook that is delivered twice grants once.
+is never. `p_effective_at` in the past dates the grant for the order in which grants are used; in
+the future, it schedules it: the credits are there from that moment on, and in no figure before.
+`p_operations` is a scope: only deductions for one of them may use the grant. `p_paid_amount` and
+`p_paid_currency` go together and are for your records.
 
-Returns the grant, its transaction, the amount, the balance, what a deduction without operation
-may take, and whether this is a replay.
+A payment's id makes a good key: a webhook that is delivered twice grants once, and calling again
+with it tells which grant it was, to revoke it.
+
+Returns the grant, its transaction (null as long as it is scheduled), the amount, the balance, what
+a deduction without operation may take, whether this is a replay, and how much of it repaid debt at
+once.
 
 A repeat with the same key and arguments (metadata aside) returns the first answer with `replayed
 = true` and changes nothing.
 
-Raises `PT409` if the key was used with other arguments or by another function; `22023` for a
-malformed argument, an expiry that is not in the future, or a balance beyond 2^53 - 1. Whatever it
-raises, nothing was changed.
+Raises `PT409` if the key was used with other arguments or by another function; `PT423` if the
+account is closed; `22023` for a malformed argument, an expiry that is not in the future, or a
+balance beyond 2^53 - 1, with what is scheduled. Whatever it raises, nothing was changed.
 $comment$;

@@ -9,7 +9,6 @@ set search_path = ''
 as $$
 declare
   v_account credits_private.accounts;
-  v_at timestamptz;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_id(p_account_id, 'p_unit', p_unit, true);
@@ -19,10 +18,10 @@ begin
   elsif p_anchor_day not between 1 and 31 then
     perform credits_private.refuse_argument(p_account_id, 'p_anchor_day',
       'an anchor day must be a whole number from 1 to 31', 'The 31st is the last day of a month.');
-  elsif p_overdraft_limit <> 0 then
-    perform credits_private.refuse_argument(p_account_id, 'p_overdraft_limit',
-      'an overdraft limit must be 0 in this version', 'Grant credits in advance.');
-  elsif p_metadata is not null then
+  elsif p_overdraft_limit is not null then
+    perform credits_private.check_ceiling(p_account_id, 'p_overdraft_limit', p_overdraft_limit);
+  end if;
+  if p_metadata is not null then
     perform credits_private.check_metadata(p_account_id, p_metadata);
   end if;
   perform credits_private.check_time_zone(p_account_id, p_time_zone);
@@ -30,11 +29,8 @@ begin
   perform credits_private.insert_account(p_account_id, coalesce(p_unit, 'credit'),
     coalesce(p_scale, 0), coalesce(p_time_zone, 'UTC'), coalesce(p_anchor_day, 1),
     coalesce(p_metadata, '{}'), coalesce(p_at, clock_timestamp()));
-  v_account := credits_private.lock_account(p_account_id);
-  v_at := greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at);
-  if v_account.due_at <= v_at then
-    v_account := credits_private.settle(v_account, v_at);
-  end if;
+  v_account := credits_private.enter(p_account_id, p_at);
+  perform credits_private.check_is_open(v_account);
 
   if v_account.last_entry_id > 0
     and (p_unit <> v_account.unit or p_scale <> v_account.scale)
@@ -45,18 +41,23 @@ begin
       'Open another account for another unit.');
   end if;
 
-  -- The period that is running keeps its end: zone and anchor count from the next one on.
+  -- The period that is running keeps its end: zone and anchor count from the next one on. A day has
+  -- no such end, so what limits count per day is counted anew.
   update credits_private.accounts as a
   set
     unit = coalesce(p_unit, a.unit),
     scale = coalesce(p_scale, a.scale),
+    overdraft_limit = coalesce(p_overdraft_limit, a.overdraft_limit),
     time_zone = coalesce(p_time_zone, a.time_zone),
     anchor_day = coalesce(p_anchor_day, a.anchor_day),
     metadata = coalesce(p_metadata, a.metadata)
   where a.account_id = p_account_id;
+  if p_time_zone <> v_account.time_zone and v_account.has_limits then
+    v_account.time_zone := p_time_zone;
+    perform credits_private.count_days(v_account);
+  end if;
 
-  return (p_account_id, v_account.balance,
-    credits_private.available(p_account_id, null, v_at))::credits.account_result;
+  return credits_private.account_answer(p_account_id, v_account.last_created_at);
 end
 $$;
 
@@ -88,7 +89,7 @@ comment on function credits.open_account(text, text, int, bigint, text, int, jso
 Opens an account, or changes the settings of an open one.
 
 A new account has, where an argument is left out: `p_unit` 'credit', `p_scale` 0,
-`p_overdraft_limit` 0 (no other in this version), `p_time_zone` 'UTC', `p_anchor_day` 1,
+`p_overdraft_limit` 0 (see `set_overdraft_limit`), `p_time_zone` 'UTC', `p_anchor_day` 1,
 `p_metadata` '{}'. On an open account, an argument that is left out changes nothing. All amounts
 are whole numbers of the unit's smallest part; `p_scale` says how many decimal places to show them
 with. Billing periods start at midnight in the time zone on the anchor day (31 is the last day of
@@ -98,6 +99,7 @@ Returns the account, its balance, and what a deduction without operation may tak
 
 A repeat with the same arguments changes nothing.
 
-Raises `PT409` if unit or scale would change after the first entry; `22023` for a malformed
+Raises `PT409` if unit or scale would change after the first entry; `PT423` if the account is
+closed: opening it again is not possible; `22023` for a malformed
 argument, such as a zone that Postgres does not know by name.
 $comment$;

@@ -5,16 +5,10 @@ set search_path = ''
 as $$
 declare
   v_account credits_private.accounts;
-  v_at timestamptz;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
-  v_account := credits_private.lock_account(p_account_id);
-  v_at := greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at);
-  if v_account.due_at <= v_at then
-    v_account := credits_private.settle(v_account, v_at);
-  end if;
-  return (p_account_id, v_account.balance,
-    credits_private.available(p_account_id, null, v_at))::credits.account_result;
+  v_account := credits_private.enter(p_account_id, p_at);
+  return credits_private.account_answer(p_account_id, v_account.last_created_at);
 end
 $$;
 
@@ -33,7 +27,8 @@ $$;
 revoke all on function credits.settle_account(text) from public;
 
 comment on function credits.settle_account(text) is $comment$
-Books what is due for one account: credits that have expired, and the end of its billing period.
+Books what is due for one account: holds and credits that have expired, scheduled grants that have
+begun, and the end of its billing period.
 
 Every call that moves credits does this for its account by itself, and views are right without it:
 it is for tidy books, so that a closed period is closed, and what expired shows as expired. Late

@@ -1,3 +1,5 @@
+-- requires: private/figures.sql
+--
 -- Opening and locking an account.
 
 -- Inserts the account's row unless it is there: of two callers at once, one inserts. Nothing is due
@@ -29,19 +31,47 @@ $$;
 revoke all on function
   credits_private.insert_account(text, text, int, text, int, jsonb, timestamptz) from public;
 
-create or replace function credits_private.refuse_account(p_account_id text)
+create or replace function credits_private.no_such_account(p_account_id text)
+returns credits_private.refusal
+language sql immutable
+set search_path = ''
+as $$
+  select ('PT404', 'no such account', jsonb_build_object('account_id', p_account_id),
+    'Open it: grant_credits and open_account do, and nothing else does.', null
+  )::credits_private.refusal
+$$;
+
+revoke all on function credits_private.no_such_account(text) from public;
+
+create or replace function credits_private.account_is_closed(
+  p_account credits_private.accounts
+) returns credits_private.refusal
+language sql immutable
+set search_path = ''
+as $$
+  select ('PT423', 'account closed',
+    jsonb_build_object('account_id', p_account.account_id,
+      'closed_at', to_jsonb(p_account.closed_at at time zone 'UTC') #>> '{}' || 'Z'),
+    'What was begun can be ended (captures, releases, refunds, revocations), nothing new begins.',
+    null
+  )::credits_private.refusal
+$$;
+
+revoke all on function credits_private.account_is_closed(credits_private.accounts) from public;
+
+create or replace function credits_private.check_is_open(p_account credits_private.accounts)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-  perform credits_private.raise_error('PT404', 'no such account',
-    jsonb_build_object('account_id', p_account_id),
-    'Open it: grant_credits and open_account do, and nothing else does.');
+  if p_account.closed_at is not null then
+    perform credits_private.raise_refusal(credits_private.account_is_closed(p_account));
+  end if;
 end
 $$;
 
-revoke all on function credits_private.refuse_account(text) from public;
+revoke all on function credits_private.check_is_open(credits_private.accounts) from public;
 
 -- The lock that everything serialises on. A statement of its own: what the caller reads afterwards
 -- is read as it is after the wait, not before. NO KEY, so that foreign keys of the app's own tables
@@ -60,7 +90,7 @@ begin
   for no key update;
 
   if not found then
-    perform credits_private.refuse_account(p_account_id);
+    perform credits_private.raise_refusal(credits_private.no_such_account(p_account_id));
   end if;
   return v_account;
 end
@@ -68,23 +98,54 @@ $$;
 
 revoke all on function credits_private.lock_account(text) from public;
 
--- What a deduction for p_operation may take: a sum over rows, right whether or not what is due has
--- been settled.
-create or replace function credits_private.available(
-  p_account_id text, p_operation text, p_at timestamptz
-) returns bigint
-language plpgsql stable
+-- The moment at which a call under the lock takes place. Not before the call before it, also if the
+-- clock was set back.
+create or replace function credits_private.moment(
+  p_account credits_private.accounts, p_at timestamptz
+) returns timestamptz
+language plpgsql
 set search_path = ''
 as $$
 begin
-  return (
-    select coalesce(sum(g.remaining), 0)
-    from credits_private.grants as g
-    where g.account_id = p_account_id and g.is_open
-      and (g.operations is null or p_operation = any (g.operations))
-      and (g.expires_at is null or g.expires_at > p_at)
-  );
+  return greatest(coalesce(p_at, clock_timestamp()), p_account.last_created_at);
 end
 $$;
 
-revoke all on function credits_private.available(text, text, timestamptz) from public;
+revoke all on function
+  credits_private.moment(credits_private.accounts, timestamptz) from public;
+
+-- Locks an account and settles what is due, for a call that sets a state and has no key. Returned
+-- with the moment of the call as last_created_at. Whoever changes anything of the account then
+-- updates its row, a limit's or a hold's change too: at repeatable read, a caller that waited for
+-- it must not act on what it could not see.
+create or replace function credits_private.enter(p_account_id text, p_at timestamptz)
+returns credits_private.accounts
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_account credits_private.accounts := credits_private.lock_account(p_account_id);
+  v_at timestamptz := credits_private.moment(v_account, p_at);
+begin
+  if v_account.due_at <= v_at then
+    v_account := credits_private.settle(v_account, v_at);
+  end if;
+  v_account.last_created_at := v_at;
+  return v_account;
+end
+$$;
+
+revoke all on function credits_private.enter(text, timestamptz) from public;
+
+create or replace function credits_private.account_answer(p_account_id text, p_at timestamptz)
+returns credits.account_result
+language sql
+set search_path = ''
+as $$
+  select (a.account_id, a.balance,
+    credits_private.available(p_account_id, null, p_at))::credits.account_result
+  from credits_private.accounts as a
+  where a.account_id = p_account_id
+$$;
+
+revoke all on function credits_private.account_answer(text, timestamptz) from public;

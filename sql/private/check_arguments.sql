@@ -53,6 +53,23 @@ $$;
 
 revoke all on function credits_private.check_amount(text, text, bigint) from public;
 
+create or replace function credits_private.check_ceiling(
+  p_account_id text, p_argument text, p_value bigint
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_value is null or p_value not between 0 and 9007199254740991 then
+    perform credits_private.refuse_argument(p_account_id, p_argument,
+      'a ceiling must be a whole number from 0 to 9007199254740991',
+      format('Pass %s in the smallest unit of the account.', p_argument));
+  end if;
+end
+$$;
+
+revoke all on function credits_private.check_ceiling(text, text, bigint) from public;
+
 create or replace function credits_private.check_metadata(p_account_id text, p_metadata jsonb)
 returns void
 language plpgsql

@@ -1,11 +1,13 @@
 -- Which grants p_amount is drawn from, and in which order: the burn-down order. Lower priority
 -- first; scoped before unscoped, so that what can be used anywhere is used last; earlier expiry
--- (never is last); free before paid; older. To be called under the account's lock, after settling:
--- every open grant is unexpired then. Without enough, it says what could have been drawn.
+-- (never is last); free before paid; older. What no grant covers is drawn from p_overdraft, as a
+-- grant null. To be called under the account's lock, after settling. What is held is not there, and
+-- so what had expired before p_at is not either. Without enough, it says what could have been
+-- drawn.
 --
 -- A loop: for the one grant that most accounts have, half the price of a window function.
 create or replace function credits_private.draw(
-  p_account_id text, p_amount bigint, p_operation text
+  p_account_id text, p_amount bigint, p_operation text, p_at timestamptz, p_overdraft bigint
 ) returns credits_private.draw
 language plpgsql stable
 set search_path = ''
@@ -13,35 +15,75 @@ as $$
 declare
   v_grant record;
   v_amount bigint;
-  v_drawn bigint := 0;
-  v_drawable bigint := 0;
-  v_available_after bigint := 0;
+  v_left bigint := p_amount;
+  v_drawable bigint := p_overdraft;
+  v_available_after bigint := p_overdraft;
   v_grant_ids bigint[] := '{}';
   v_amounts bigint[] := '{}';
 begin
   for v_grant in
-    select g.grant_id, g.remaining, g.operations
+    select g.grant_id, g.remaining - g.held as free, g.operations
     from credits_private.grants as g
     where g.account_id = p_account_id and g.is_open
+      and (g.expires_at is null or g.expires_at > p_at)
     order by g.priority, g.operations is null, g.expires_at nulls last,
       g.source = 'purchase', g.effective_at, g.grant_id
   loop
     v_amount := 0;
     if v_grant.operations is null or p_operation = any (v_grant.operations) then
-      v_drawable := v_drawable + v_grant.remaining;
-      v_amount := least(v_grant.remaining, p_amount - v_drawn);
+      v_drawable := v_drawable + v_grant.free;
+      v_amount := least(v_grant.free, v_left);
     end if;
     if v_amount > 0 then
-      v_drawn := v_drawn + v_amount;
+      v_left := v_left - v_amount;
       v_grant_ids := v_grant_ids || v_grant.grant_id;
       v_amounts := v_amounts || v_amount;
     end if;
     if v_grant.operations is null then
-      v_available_after := v_available_after + v_grant.remaining - v_amount;
+      v_available_after := v_available_after + v_grant.free - v_amount;
     end if;
   end loop;
-  return (v_grant_ids, v_amounts, v_drawable, v_available_after)::credits_private.draw;
+
+  if v_left > 0 and p_overdraft > 0 then
+    v_amount := least(p_overdraft, v_left);
+    v_grant_ids := array_append(v_grant_ids, null);
+    v_amounts := v_amounts || v_amount;
+    v_available_after := v_available_after - v_amount;
+  end if;
+  return (v_grant_ids, v_amounts, least(v_drawable, 9007199254740991),
+    least(v_available_after, 9007199254740991))::credits_private.draw;
 end
 $$;
 
-revoke all on function credits_private.draw(text, bigint, text) from public;
+revoke all on function
+  credits_private.draw(text, bigint, text, timestamptz, bigint) from public;
+
+-- What is left of an account's overdraft.
+create or replace function credits_private.overdraft(p_account credits_private.accounts)
+returns bigint
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return greatest(0, p_account.overdraft_limit - p_account.debt - p_account.overdraft_held);
+end
+$$;
+
+revoke all on function credits_private.overdraft(credits_private.accounts) from public;
+
+create or replace function credits_private.refuse_shortage(
+  p_account_id text, p_amount bigint, p_available bigint, p_operation text, p_hold_id bigint = null
+) returns credits_private.refusal
+language sql immutable
+set search_path = ''
+as $$
+  select (
+    'PT402', 'insufficient credits',
+    jsonb_build_object('account_id', p_account_id, 'requested', p_amount,
+      'available', p_available, 'operation', p_operation, 'hold_id', p_hold_id),
+    'Grant credits, or ask for no more than is available.', 'available_is_never_negative'
+  )::credits_private.refusal
+$$;
+
+revoke all on function
+  credits_private.refuse_shortage(text, bigint, bigint, text, bigint) from public;

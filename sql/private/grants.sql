@@ -65,10 +65,7 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  if p_effective_at > p_at then
-    perform credits_private.refuse_argument(p_account_id, 'p_effective_at',
-      'a grant must not take effect in the future in this version', 'Grant when it is due.');
-  elsif p_expires_at <= greatest(p_at, p_effective_at) then
+  if p_expires_at <= greatest(p_at, p_effective_at) then
     perform credits_private.refuse_argument(p_account_id, 'p_expires_at',
       'a grant must expire after it takes effect, and in the future', 'Pass a later p_expires_at.');
   end if;
@@ -78,17 +75,24 @@ $$;
 revoke all on function
   credits_private.check_grant_times(text, timestamptz, timestamptz, timestamptz) from public;
 
+-- What has been scheduled counts: when it is due, it must be possible to book it.
 create or replace function credits_private.check_balance(
   p_account credits_private.accounts, p_amount bigint
 ) returns void
 language plpgsql
 set search_path = ''
 as $$
+declare
+  v_scheduled bigint := (
+    select coalesce(sum(g.amount), 0)
+    from credits_private.grants as g
+    where g.account_id = p_account.account_id and g.is_scheduled);
 begin
-  if p_account.balance + p_amount > 9007199254740991 then
+  if p_account.balance + v_scheduled + p_amount > 9007199254740991 then
     perform credits_private.raise_error('22023', 'a balance must not exceed 9007199254740991',
       jsonb_build_object('account_id', p_account.account_id, 'argument', 'p_amount',
-        'requested', p_amount, 'balance', p_account.balance),
+        'requested', p_amount, 'balance', p_account.balance,
+        'scheduled', nullif(v_scheduled, 0)),
       'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
   end if;
 end
@@ -96,8 +100,9 @@ $$;
 
 revoke all on function credits_private.check_balance(credits_private.accounts, bigint) from public;
 
--- Adds a grant, empty: its entry fills it. Returns the account with the new grant's number in
--- last_grant_id, and due when the grant expires, if that comes first.
+-- Adds a grant, empty: its entry fills it, at once or when it is due. Returns the account with the
+-- new grant's number in last_grant_id, and due when the grant begins or expires, if that comes
+-- first.
 create or replace function credits_private.insert_grant(
   p_account credits_private.accounts, p_amount bigint, p_source text, p_priority int,
   p_operations text[], p_effective_at timestamptz, p_expires_at timestamptz,
@@ -109,17 +114,20 @@ set search_path = ''
 as $$
 begin
   update credits_private.accounts as a
-  set last_grant_id = a.last_grant_id + 1, due_at = least(a.due_at, p_expires_at)
+  set
+    last_grant_id = a.last_grant_id + 1,
+    due_at = least(a.due_at, p_expires_at, case when p_effective_at > p_at then p_effective_at end),
+    last_created_at = p_at
   where a.account_id = p_account.account_id
   returning a.* into p_account;
 
   insert into credits_private.grants (
     account_id, grant_id, amount, source, priority, operations, effective_at, expires_at,
-    created_at, origin_grant_id, paid_amount, paid_currency, metadata
+    created_at, origin_grant_id, paid_amount, paid_currency, metadata, is_scheduled
   ) values (
     p_account.account_id, p_account.last_grant_id, p_amount, p_source, p_priority, p_operations,
     p_effective_at, p_expires_at, p_at, p_origin_grant_id, p_paid_amount, p_paid_currency,
-    p_metadata
+    p_metadata, p_effective_at > p_at
   );
   return p_account;
 end

@@ -17,3 +17,19 @@ end
 $$;
 
 revoke all on function credits_private.raise_error(text, text, jsonb, text, text) from public;
+
+-- The same for a refusal that came as a value; null is none.
+create or replace function credits_private.raise_refusal(p_refusal credits_private.refusal)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_refusal.code is not null then
+    perform credits_private.raise_error(p_refusal.code, p_refusal.message, p_refusal.detail,
+      p_refusal.hint, p_refusal.invariant);
+  end if;
+end
+$$;
+
+revoke all on function credits_private.raise_refusal(credits_private.refusal) from public;

@@ -16,9 +16,10 @@ as $$
   left join lateral (
     select sum(r.amount)::bigint as refunded
     from credits_private.entries as r
-    where r.account_id = e.account_id and r.refunded_entry_id = e.entry_id
+    where r.account_id = e.account_id and r.kind = 'refund' and r.refunded_entry_id = e.entry_id
   ) as r on true
-  where t.account_id = p_account_id and t.entry_id = p_transaction_id and e.kind = 'deduction'
+  where t.account_id = p_account_id and t.entry_id = p_transaction_id
+    and e.kind in ('deduction', 'capture')
 $$;
 
 revoke all on function credits_private.refundable_entries(text, bigint) from public;
@@ -41,12 +42,12 @@ begin
   if not found then
     perform credits_private.raise_error('PT404', 'no such transaction',
       jsonb_build_object('account_id', p_account_id, 'transaction_id', p_transaction_id),
-      'Pass the transaction_id that deduct_credits returned.');
-  elsif v_kind <> 'deduction' then
-    perform credits_private.raise_error('PT409', 'only a deduction can be refunded',
+      'Pass the transaction_id that deduct_credits or capture_hold returned.');
+  elsif v_kind not in ('deduction', 'capture') then
+    perform credits_private.raise_error('PT409', 'only a deduction or capture can be refunded',
       jsonb_build_object('account_id', p_account_id, 'transaction_id', p_transaction_id,
         'kind', v_kind, 'requested', p_amount, 'refundable', 0),
-      'Pass the transaction_id that deduct_credits returned.',
+      'Pass the transaction_id that deduct_credits or capture_hold returned.',
       'refunds_never_exceed_the_original');
   end if;
 
@@ -64,12 +65,14 @@ $$;
 
 revoke all on function credits_private.check_refund(text, bigint, bigint) from public;
 
--- Where a refunded part goes: the grant that it came from, or, if that has expired, a new one with
--- the same priority and scope, valid for 30 days. A grant that was spent has something to expire
--- again, so the account is due then.
+-- Where a part that came from a grant goes: back to it, or, if it has expired, to a new one with
+-- the same priority and scope, valid for 30 days. Its origin is the grant that was granted, also
+-- when a re-grant has expired. A grant that was spent has something to expire again, so the account
+-- is due then.
 create or replace function credits_private.refund_target(
-  p_account credits_private.accounts, p_grant_id bigint, p_amount bigint, p_at timestamptz
-) returns bigint
+  p_account credits_private.accounts, p_grant_id bigint, p_amount bigint, p_at timestamptz,
+  out account credits_private.accounts, out grant_id bigint
+)
 language plpgsql
 set search_path = ''
 as $$
@@ -80,39 +83,62 @@ begin
   from credits_private.grants as g
   where g.account_id = p_account.account_id and g.grant_id = p_grant_id;
 
+  account := p_account;
+  grant_id := p_grant_id;
   if v_grant.expires_at <= p_at then
     -- 720 hours, not 30 days: how long those are would depend on the session's time zone.
-    p_account := credits_private.insert_grant(p_account, p_amount, 'refund', v_grant.priority,
-      v_grant.operations, p_at, p_at + interval '720 hours', p_grant_id, null, null, '{}', p_at);
-    return p_account.last_grant_id;
+    account := credits_private.insert_grant(p_account, p_amount, 'refund', v_grant.priority,
+      v_grant.operations, p_at, p_at + interval '720 hours',
+      coalesce(v_grant.origin_grant_id, p_grant_id), null, null, '{}', p_at);
+    grant_id := account.last_grant_id;
   elsif v_grant.expires_at is not null then
     update credits_private.accounts as a
     set due_at = least(a.due_at, v_grant.expires_at)
     where a.account_id = p_account.account_id;
   end if;
-  return p_grant_id;
 end
 $$;
 
 revoke all on function
   credits_private.refund_target(credits_private.accounts, bigint, bigint, timestamptz) from public;
 
--- Writes the entries of a refund, in reverse order of drawing. They carry the deduction's API key,
--- operation and run, so that they lower the usage that it raised.
-create or replace function credits_private.write_refund(
-  p_account credits_private.accounts, p_transaction_id bigint, p_amount bigint,
-  p_idempotency_key text, p_metadata jsonb, p_at timestamptz
-) returns void
-language plpgsql
+-- Which grants repaid debt, latest first, and what of it has not gone back to them yet.
+create or replace function credits_private.repayments(p_account_id text)
+returns table (entry_id bigint, grant_id bigint, amount bigint)
+language sql stable
+set search_path = ''
+as $$
+  select e.entry_id, e.grant_id, -e.amount - coalesce(r.returned, 0)
+  from credits_private.entries as e
+  left join (
+    select r.repaid_entry_id, sum(r.amount)::bigint as returned
+    from credits_private.entries as r
+    where r.account_id = p_account_id and r.kind = 'refund' and r.repaid_entry_id is not null
+    group by r.repaid_entry_id
+  ) as r on r.repaid_entry_id = e.entry_id
+  where e.account_id = p_account_id and e.kind = 'repay' and e.grant_id is not null
+    and -e.amount > coalesce(r.returned, 0)
+  order by e.entry_id desc
+$$;
+
+revoke all on function credits_private.repayments(text) from public;
+
+-- Where p_amount of a transaction goes, in reverse order of drawing. A part that was debt lowers
+-- what is still owed; what of it has been repaid since goes back to the grants that repaid it.
+create or replace function credits_private.refund_parts(
+  p_account credits_private.accounts, p_transaction_id bigint, p_amount bigint
+) returns table (amount bigint, grant_id bigint, refunded_entry_id bigint, repaid_entry_id bigint)
+language plpgsql stable
 set search_path = ''
 as $$
 declare
   v_part record;
-  v_amount bigint;
+  v_repayment record;
+  v_owed bigint := p_account.debt;
+  v_repaid bigint := 0;
   v_left bigint := p_amount;
-  v_entry_ids bigint[] := '{}';
-  v_grant_ids bigint[] := '{}';
-  v_amounts bigint[] := '{}';
+  v_rest bigint;
+  v_before bigint;
 begin
   for v_part in
     select r.entry_id, r.grant_id, r.refundable
@@ -120,33 +146,88 @@ begin
     where r.refundable > 0
     order by r.entry_id desc
   loop
-    v_amount := least(v_part.refundable, v_left);
-    v_left := v_left - v_amount;
-    v_entry_ids := v_entry_ids || v_part.entry_id;
-    v_grant_ids := v_grant_ids
-      || credits_private.refund_target(p_account, v_part.grant_id, v_amount, p_at);
-    v_amounts := v_amounts || v_amount;
     exit when v_left = 0;
+    v_rest := least(v_part.refundable, v_left);
+    v_left := v_left - v_rest;
+    refunded_entry_id := v_part.entry_id;
+    grant_id := v_part.grant_id;
+    repaid_entry_id := null;
+    amount := case when v_part.grant_id is null then least(v_rest, v_owed) else v_rest end;
+    if amount > 0 then
+      return next;
+    end if;
+    continue when v_part.grant_id is not null;
+
+    v_owed := v_owed - amount;
+    v_rest := v_rest - amount;
+    v_before := 0;
+    for v_repayment in select r.* from credits_private.repayments(p_account.account_id) as r loop
+      exit when v_rest = 0;
+      -- The first v_repaid of them went to an earlier part of this refund.
+      amount := least(v_rest, v_repayment.amount - least(
+        v_repayment.amount, greatest(0, v_repaid - v_before)));
+      v_before := v_before + v_repayment.amount;
+      continue when amount = 0;
+      grant_id := v_repayment.grant_id;
+      repaid_entry_id := v_repayment.entry_id;
+      v_rest := v_rest - amount;
+      v_repaid := v_repaid + amount;
+      return next;
+    end loop;
+  end loop;
+end
+$$;
+
+revoke all on function
+  credits_private.refund_parts(credits_private.accounts, bigint, bigint) from public;
+
+-- Writes the entries of a refund. They carry the original's API key, operation and run, so that
+-- they lower the usage that it raised.
+create or replace function credits_private.write_refund(
+  p_account credits_private.accounts, p_transaction_id bigint, p_amount bigint,
+  p_idempotency_key text, p_metadata jsonb, p_at timestamptz
+) returns credits_private.accounts
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_part record;
+  v_target record;
+  v_entry credits_private.entries;
+  v_grant_ids bigint[] := '{}';
+  v_amounts bigint[] := '{}';
+  v_refunded_entry_ids bigint[] := '{}';
+  v_repaid_entry_ids bigint[] := '{}';
+begin
+  for v_part in
+    select p.* from credits_private.refund_parts(p_account, p_transaction_id, p_amount) as p
+  loop
+    if v_part.grant_id is null then
+      v_grant_ids := array_append(v_grant_ids, null);
+    else
+      v_target := credits_private.refund_target(
+        p_account, v_part.grant_id, v_part.amount, p_at);
+      p_account := v_target.account;
+      v_grant_ids := v_grant_ids || v_target.grant_id;
+    end if;
+    v_amounts := v_amounts || v_part.amount;
+    v_refunded_entry_ids := v_refunded_entry_ids || v_part.refunded_entry_id;
+    v_repaid_entry_ids := array_append(v_repaid_entry_ids, v_part.repaid_entry_id);
   end loop;
 
-  insert into credits_private.entries (
-    account_id, entry_id, transaction_id, entry_count, kind, grant_id, amount, balance_after,
-    period, effective_at, created_at, api_key_id, operation, run_id, refunded_transaction_id,
-    refunded_entry_id, idempotency_key, metadata
-  )
-  select
-    p_account.account_id, p_account.last_entry_id + p.n, p_account.last_entry_id + 1,
-    cardinality(v_entry_ids), 'refund', p.grant_id, p.amount,
-    p_account.balance + sum(p.amount) over (order by p.n),
-    p_account.period, p_at, p_at, t.api_key_id, t.operation, t.run_id, p_transaction_id,
-    p.entry_id,
-    case when p.n = 1 then p_idempotency_key end,
-    case when p.n = 1 then nullif(p_metadata, '{}') end
-  from unnest(v_entry_ids, v_grant_ids, v_amounts)
-    with ordinality as p (entry_id, grant_id, amount, n)
-  join credits_private.entries as t
-    on t.account_id = p_account.account_id and t.entry_id = p_transaction_id
-  order by p.n;
+  select t.api_key_id, t.operation, t.run_id
+  into v_entry.api_key_id, v_entry.operation, v_entry.run_id
+  from credits_private.entries as t
+  where t.account_id = p_account.account_id and t.entry_id = p_transaction_id;
+  v_entry.kind := 'refund';
+  v_entry.refunded_transaction_id := p_transaction_id;
+  v_entry.effective_at := p_at;
+  v_entry.created_at := p_at;
+  v_entry.idempotency_key := p_idempotency_key;
+  v_entry.metadata := nullif(p_metadata, '{}');
+  p_account := credits_private.write_entries(p_account, v_entry, v_grant_ids, v_amounts, 1,
+    v_refunded_entry_ids, v_repaid_entry_ids);
+  return credits_private.tidy(p_account, array_remove(v_grant_ids, null), p_at, p_at);
 end
 $$;
 

@@ -20,3 +20,37 @@ end
 $$;
 
 revoke all on function credits_private.refuse_change() from public;
+
+-- The guard of the columns that can name a person. A pseudonym may replace an id (null and '' are
+-- none), and nothing may replace metadata: what forget_account does, and no more.
+create or replace function credits_private.refuse_unless_forgotten() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_old jsonb := to_jsonb(old);
+  v_column text;
+  v_value text;
+begin
+  for v_column, v_value in
+    select c.key, c.value
+    from jsonb_each_text(to_jsonb(new)) as c
+    where c.key in ('api_key_id', 'run_id', 'scope_id', 'metadata')
+      and c.value is distinct from v_old ->> c.key
+  loop
+    if (case v_column
+      when 'metadata' then v_value = '{}' or v_value is null
+      else v_old ->> v_column <> '' and v_value like 'forgotten %'
+    end) is not true then
+      perform credits_private.raise_error('23514', 'a change by hand is refused',
+        jsonb_build_object('table', tg_argv[1], 'change', lower(tg_op), 'column', v_column),
+        'To erase a person, call forget_account. To correct a mistake, book the opposite: grant, '
+          'deduct or refund.',
+        tg_argv[0]);
+    end if;
+  end loop;
+  return new;
+end
+$$;
+
+revoke all on function credits_private.refuse_unless_forgotten() from public;

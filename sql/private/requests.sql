@@ -27,9 +27,25 @@ $$;
 
 revoke all on function credits_private.microseconds(timestamptz) from public;
 
--- The answer that this key's first call got, or nulls when the key is new. To be called under the
--- account's lock: whoever used the key first has committed by then, or will never.
-create or replace function credits_private.find_answer(
+-- An interval as its months, days and microseconds, which is what it is made of.
+create or replace function credits_private.interval_parts(p_interval interval)
+returns jsonb
+language sql immutable strict
+set search_path = ''
+as $$
+  select jsonb_build_array(
+    (extract(year from p_interval) * 12 + extract(month from p_interval))::bigint,
+    extract(day from p_interval)::bigint,
+    ((extract(hour from p_interval) * 60 + extract(minute from p_interval)) * 60000000
+      + extract(microseconds from p_interval))::bigint)
+$$;
+
+revoke all on function credits_private.interval_parts(interval) from public;
+
+-- What is known of a key: nothing, another call (is_other), or the answer that its first call got.
+-- To be called under the account's lock: whoever used the key first has committed by then, or will
+-- never. The ledger says what a transaction did; details is what it does not say.
+create or replace function credits_private.read_answer(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea
 ) returns credits_private.answer
 language plpgsql
@@ -46,45 +62,83 @@ begin
     return null;
   end if;
 
-  if v_key.fingerprint <> p_fingerprint then
-    perform credits_private.raise_error('PT409', 'idempotency key reused with different arguments',
-      jsonb_build_object('account_id', p_account_id, 'idempotency_key', p_idempotency_key,
-        'transaction_id', v_key.transaction_id),
-      'A key belongs to one call with one set of arguments: look at the transaction that it made, '
-        'or take a new key.',
-      'a_request_takes_effect_once');
+  if v_key.transaction_id is not null then
+    select
+      t.transaction_id, t.grant_id, abs(l.balance_after - t.balance_after + t.amount),
+      l.balance_after
+    into v_answer.transaction_id, v_answer.grant_id, v_answer.amount, v_answer.balance
+    from credits_private.entries as t
+    join credits_private.entries as l
+      on l.account_id = t.account_id and l.entry_id = t.entry_id + t.entry_count - 1
+    where t.account_id = p_account_id and t.entry_id = v_key.transaction_id;
   end if;
-
-  select
-    t.transaction_id, t.grant_id, abs(l.balance_after - t.balance_after + t.amount),
-    l.balance_after, v_key.available
-  into v_answer
-  from credits_private.entries as t
-  join credits_private.entries as l
-    on l.account_id = t.account_id and l.entry_id = t.entry_id + t.entry_count - 1
-  where t.account_id = p_account_id and t.entry_id = v_key.transaction_id;
+  v_answer.available := v_key.available;
+  v_answer.details := v_key.answer;
+  v_answer.is_known := true;
+  v_answer.is_other := v_key.fingerprint <> p_fingerprint;
   return v_answer;
+end
+$$;
+
+revoke all on function credits_private.read_answer(text, text, bytea) from public;
+
+create or replace function credits_private.refuse_key(
+  p_account_id text, p_idempotency_key text, p_transaction_id bigint
+) returns credits_private.refusal
+language sql immutable
+set search_path = ''
+as $$
+  select (
+    'PT409', 'idempotency key reused with different arguments',
+    jsonb_build_object('account_id', p_account_id, 'idempotency_key', p_idempotency_key,
+      'transaction_id', p_transaction_id),
+    'A key belongs to one call with one set of arguments: look at the transaction that it made, '
+      'or take a new key.',
+    'a_request_takes_effect_once'
+  )::credits_private.refusal
+$$;
+
+revoke all on function credits_private.refuse_key(text, text, bigint) from public;
+
+-- The same as json, with the names of the results' columns, or null when the key is new.
+create or replace function credits_private.find_answer(
+  p_account_id text, p_idempotency_key text, p_fingerprint bytea
+) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_answer credits_private.answer :=
+    credits_private.read_answer(p_account_id, p_idempotency_key, p_fingerprint);
+begin
+  if v_answer.is_other then
+    perform credits_private.raise_refusal(credits_private.refuse_key(
+      p_account_id, p_idempotency_key, v_answer.transaction_id));
+  elsif v_answer.is_known then
+    return to_jsonb(v_answer) || coalesce(v_answer.details, '{}') || '{"replayed": true}';
+  end if;
+  return null;
 end
 $$;
 
 revoke all on function credits_private.find_answer(text, text, bytea) from public;
 
--- Keeps a call's key, once its entries are written.
+-- Keeps a call's key, once it has done its work.
 create or replace function credits_private.keep_answer(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea, p_transaction_id bigint,
-  p_available bigint
+  p_available bigint, p_details jsonb = null
 ) returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
   insert into credits_private.idempotency_keys (
-    account_id, idempotency_key, fingerprint, transaction_id, available
+    account_id, idempotency_key, fingerprint, transaction_id, available, answer
   ) values (
-    p_account_id, p_idempotency_key, p_fingerprint, p_transaction_id, p_available
+    p_account_id, p_idempotency_key, p_fingerprint, p_transaction_id, p_available, p_details
   );
 end
 $$;
 
 revoke all on function
-  credits_private.keep_answer(text, text, bytea, bigint, bigint) from public;
+  credits_private.keep_answer(text, text, bytea, bigint, bigint, jsonb) from public;

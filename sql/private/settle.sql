@@ -1,8 +1,49 @@
 -- Books what became due by p_at, under the account's lock, and returns the account as it is then.
--- One pass, however much is due. Settling late writes the same entries as settling on time
--- (settling_late_changes_nothing): each takes effect when it was due, in the period of that moment,
--- in the order of those moments. An expiry is a transaction of its own.
+-- One pass over all that is due, in its order: by moment; at the same moment, holds expire first,
+-- then grants, and then scheduled grants arrive. Settling late writes the same entries as settling
+-- on time (settling_late_changes_nothing): each takes effect when it was due, in the period of that
+-- moment. What else comes due in between (the expiry of a grant that arrives only now) is in the
+-- list from the start; what frees credit tidies up after itself.
 create or replace function credits_private.settle(
+  p_account credits_private.accounts, p_at timestamptz
+) returns credits_private.accounts
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_due record;
+begin
+  for v_due in
+    select h.expires_at as at, 1 as step, h.hold_id as id
+    from credits_private.holds as h
+    where h.account_id = p_account.account_id and h.state = 'open' and h.expires_at <= p_at
+    union all
+    select g.expires_at, 2, g.grant_id
+    from credits_private.grants as g
+    where g.account_id = p_account.account_id and g.is_open and g.expires_at <= p_at
+    union all
+    select v.at, v.step, g.grant_id
+    from credits_private.grants as g
+    cross join lateral (values (g.effective_at, 3), (g.expires_at, 2)) as v (at, step)
+    where g.account_id = p_account.account_id and g.is_scheduled and g.effective_at <= p_at
+      and v.at <= p_at
+    order by 1, 2, 3
+  loop
+    p_account := case v_due.step
+      when 1 then credits_private.resolve_hold(p_account, v_due.id, 'expired', v_due.at, p_at)
+      when 2 then credits_private.expire_grant(p_account, v_due.id, v_due.at, p_at)
+      else credits_private.begin_grant(p_account, v_due.id, v_due.at, p_at)
+    end;
+  end loop;
+  return credits_private.advance_account(p_account, p_at);
+end
+$$;
+
+revoke all on function credits_private.settle(credits_private.accounts, timestamptz) from public;
+
+-- A period that has ended is closed from here on: no entry can be written into it any more. The
+-- account is due again at the first thing that is still to come.
+create or replace function credits_private.advance_account(
   p_account credits_private.accounts, p_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
@@ -12,28 +53,6 @@ declare
   v_period date := credits_private.period_at(p_at, p_account.period, p_account.next_period,
     p_account.period_ends_at, p_account.time_zone, p_account.anchor_day);
 begin
-  insert into credits_private.entries (
-    account_id, entry_id, transaction_id, entry_count, kind, grant_id, amount, balance_after,
-    period, effective_at, created_at
-  )
-  select
-    p_account.account_id, p_account.last_entry_id + e.n, p_account.last_entry_id + e.n, 1,
-    'expiry', e.grant_id, -e.remaining, p_account.balance - e.remaining_so_far,
-    credits_private.period_at(e.expires_at, p_account.period, p_account.next_period,
-      p_account.period_ends_at, p_account.time_zone, p_account.anchor_day),
-    e.expires_at, p_at
-  from (
-    select
-      g.grant_id, g.remaining, g.expires_at,
-      row_number() over by_moment as n,
-      sum(g.remaining) over by_moment as remaining_so_far
-    from credits_private.grants as g
-    where g.account_id = p_account.account_id and g.is_open and g.expires_at <= p_at
-    window by_moment as (order by g.expires_at, g.grant_id)
-  ) as e
-  order by e.n;
-
-  -- A period that has ended is closed from here on: no entry can be written into it any more.
   if v_period > p_account.period then
     p_account.period := v_period;
     p_account.next_period := credits_private.next_anchor(v_period, p_account.anchor_day);
@@ -49,9 +68,18 @@ begin
     next_period = p_account.next_period,
     period_ends_at = p_account.period_ends_at,
     due_at = least(p_account.period_ends_at, (
+      select min(h.expires_at)
+      from credits_private.holds as h
+      where h.account_id = p_account.account_id and h.state = 'open'
+    ), (
+      -- What a hold keeps of a grant that has expired is due with the hold.
       select min(g.expires_at)
       from credits_private.grants as g
-      where g.account_id = p_account.account_id and g.is_open
+      where g.account_id = p_account.account_id and g.is_open and g.expires_at > p_at
+    ), (
+      select min(g.effective_at)
+      from credits_private.grants as g
+      where g.account_id = p_account.account_id and g.is_scheduled
     ))
   where a.account_id = p_account.account_id
   returning a.* into p_account;
@@ -59,4 +87,61 @@ begin
 end
 $$;
 
-revoke all on function credits_private.settle(credits_private.accounts, timestamptz) from public;
+revoke all on function
+  credits_private.advance_account(credits_private.accounts, timestamptz) from public;
+
+-- What is unheld of a grant leaves at its expiry. Nothing may be.
+create or replace function credits_private.expire_grant(
+  p_account credits_private.accounts, p_grant_id bigint, p_effective_at timestamptz,
+  p_created_at timestamptz
+) returns credits_private.accounts
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_free bigint;
+  v_entry credits_private.entries;
+begin
+  select g.remaining - g.held into v_free
+  from credits_private.grants as g
+  where g.account_id = p_account.account_id and g.grant_id = p_grant_id;
+  if v_free = 0 then
+    return p_account;
+  end if;
+  v_entry.kind := 'expiry';
+  v_entry.effective_at := p_effective_at;
+  v_entry.created_at := p_created_at;
+  return credits_private.write_entries(p_account, v_entry, array[p_grant_id], array[v_free], -1);
+end
+$$;
+
+revoke all on function credits_private.expire_grant(
+  credits_private.accounts, bigint, timestamptz, timestamptz) from public;
+
+-- A scheduled grant arrives.
+create or replace function credits_private.begin_grant(
+  p_account credits_private.accounts, p_grant_id bigint, p_effective_at timestamptz,
+  p_created_at timestamptz
+) returns credits_private.accounts
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_amount bigint;
+  v_entry credits_private.entries;
+begin
+  update credits_private.grants as g
+  set is_scheduled = false
+  where g.account_id = p_account.account_id and g.grant_id = p_grant_id
+  returning g.amount into v_amount;
+  v_entry.kind := 'grant';
+  v_entry.effective_at := p_effective_at;
+  v_entry.created_at := p_created_at;
+  p_account := credits_private.write_entries(
+    p_account, v_entry, array[p_grant_id], array[v_amount]);
+  return credits_private.tidy(p_account, array[p_grant_id], p_effective_at, p_created_at);
+end
+$$;
+
+revoke all on function credits_private.begin_grant(
+  credits_private.accounts, bigint, timestamptz, timestamptz) from public;

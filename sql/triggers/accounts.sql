@@ -1,15 +1,17 @@
--- A balance moves with an entry, the next one, or not at all.
+-- A balance moves with an entry, the next one, what is held with a part of a hold, the next one, or
+-- not at all.
 create or replace trigger _100_counters_change_only_with_the_ledger
-  after update of balance, last_entry_id on credits_private.accounts
+  after update of balance, debt, held, overdraft_held, last_entry_id, last_part_id
+  on credits_private.accounts
   for each row
-  when (new.last_entry_id <> old.last_entry_id + 1)
+  when (new.last_entry_id + new.last_part_id <> old.last_entry_id + old.last_part_id + 1)
   execute function
     credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
 
 create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.accounts
   for each row
-  when (new.balance <> 0)
+  when (new.balance <> 0 or new.debt <> 0 or new.held <> 0 or new.overdraft_held <> 0)
   execute function
     credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
 

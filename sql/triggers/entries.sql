@@ -1,17 +1,28 @@
--- The ledger's own trigger: what an entry means for the balance, its grant and the usage counters,
--- in the same statement as the entry. Nothing else changes a figure.
+-- The ledger's own trigger: what an entry means for the balance, its grant, the usage counters and
+-- the limits, in the same statement as the entry. Nothing else changes a figure. What can be told
+-- from the entry alone is not asked in the statements: an expression of PL/pgSQL is prepared once
+-- in a transaction, one of a statement each time that it runs.
 create or replace function credits_private.apply_entry() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_is_deduction boolean := new.kind = 'deduction';
+  v_is_use boolean := new.kind in ('deduction', 'capture');
+  v_is_refund boolean := new.kind = 'refund';
+  v_calls int := case when new.entry_id = new.transaction_id
+    and (new.kind = 'deduction' or new.is_final) then 1 else 0 end;
+  v_has_limits boolean;
 begin
+  if not credits_private.is_entry(new) then
+    perform credits_private.refuse_entry(new);
+  end if;
+
   -- The conditions are the promises that can be seen from two rows. Where one is broken, no row is
   -- updated, and refuse_entry says which it was.
   update credits_private.accounts as a
   set
     balance = a.balance + new.amount,
+    debt = case when new.grant_id is null then a.debt - new.amount else a.debt end,
     last_entry_id = new.entry_id,
     last_effective_at = new.effective_at,
     last_created_at = new.created_at
@@ -21,38 +32,36 @@ begin
     and a.last_effective_at <= new.effective_at
     and a.last_created_at <= new.created_at
     and a.period <= new.period
-    and new.effective_at <= new.created_at
-    and new.entry_id - new.transaction_id between 0 and new.entry_count - 1
-    and (new.kind = 'refund') = (new.refunded_entry_id is not null)
-    and case new.kind
-      when 'deduction' then new.amount < 0
-      when 'expiry' then new.amount < 0
-      when 'grant' then new.amount > 0
-      when 'refund' then new.amount > 0
-    end;
+  returning a.has_limits into v_has_limits;
   if not found then
     perform credits_private.refuse_entry(new);
   end if;
 
-  update credits_private.grants as g
-  set
-    remaining = g.remaining + new.amount,
-    is_open = g.remaining + new.amount > 0,
-    last_entry_id = new.entry_id
-  where g.account_id = new.account_id
-    and g.grant_id = new.grant_id
-    and (new.kind = 'expiry') = coalesce(g.expires_at <= new.effective_at, false);
-  if not found then
-    perform credits_private.refuse_entry(new);
+  if new.grant_id is not null then
+    update credits_private.grants as g
+    set
+      remaining = g.remaining + new.amount,
+      is_open = g.remaining + new.amount > 0,
+      taken = g.taken - case when new.revoked_grant_id = g.grant_id then new.amount else 0 end,
+      last_entry_id = new.entry_id
+    where g.account_id = new.account_id
+      and g.grant_id = new.grant_id
+      and (new.kind in ('capture', 'revocation')
+        or (new.kind = 'expiry') = coalesce(g.expires_at <= new.effective_at, false));
+    if not found then
+      perform credits_private.refuse_entry(new);
+    end if;
+  elsif new.kind = 'deduction' then
+    perform credits_private.check_overdraft(new);
   end if;
 
   -- The first call of a period for an API key and an operation finds no counter: it starts at zero.
-  while v_is_deduction or new.kind = 'refund' loop
+  while v_is_use or v_is_refund loop
     update credits_private.usage_counters as u
     set
-      credits_used = u.credits_used - case when v_is_deduction then new.amount else 0 end,
-      credits_refunded = u.credits_refunded + case when v_is_deduction then 0 else new.amount end,
-      calls = u.calls + (v_is_deduction and new.entry_id = new.transaction_id)::int,
+      credits_used = u.credits_used - case when v_is_use then new.amount else 0 end,
+      credits_refunded = u.credits_refunded + case when v_is_use then 0 else new.amount end,
+      calls = u.calls + v_calls,
       last_entry_id = new.entry_id
     where u.account_id = new.account_id
       and u.period = new.period
@@ -63,14 +72,112 @@ begin
     values (
       new.account_id, new.period, coalesce(new.api_key_id, ''), coalesce(new.operation, ''));
   end loop;
+
+  if v_has_limits and (v_is_use or v_is_refund) then
+    perform credits_private.apply_limits(new);
+  elsif new.kind = 'revocation' and new.grant_id is distinct from new.revoked_grant_id then
+    -- Taken from a re-grant, or booked as debt.
+    update credits_private.grants as g
+    set taken = g.taken - new.amount, last_entry_id = new.entry_id
+    where g.account_id = new.account_id and g.grant_id = new.revoked_grant_id;
+  end if;
   return null;
 end
 $$;
 
 revoke all on function credits_private.apply_entry() from public;
 
--- Says which promise an entry would have broken. The account is updated before the grant: if it has
--- the entry, it was the grant that refused.
+-- What an entry must be, by itself.
+create or replace function credits_private.is_entry(p_entry credits_private.entries)
+returns boolean
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return p_entry.effective_at <= p_entry.created_at
+    and p_entry.entry_id - p_entry.transaction_id between 0 and p_entry.entry_count - 1
+    and (p_entry.kind = 'refund') = (p_entry.refunded_entry_id is not null)
+    and coalesce(case p_entry.kind
+      when 'deduction' then p_entry.amount < 0
+      when 'capture' then p_entry.amount < 0 and p_entry.hold_id is not null
+      when 'expiry' then p_entry.amount < 0 and p_entry.grant_id is not null
+      when 'revocation' then p_entry.amount < 0 and p_entry.revoked_grant_id is not null
+      when 'grant' then p_entry.amount > 0 and p_entry.grant_id is not null
+      when 'refund' then p_entry.amount > 0
+      when 'repay' then p_entry.amount <> 0 and (p_entry.amount > 0) = (p_entry.grant_id is null)
+    end, false);
+end
+$$;
+
+revoke all on function credits_private.is_entry(credits_private.entries) from public;
+
+-- A deduction takes no account further into debt than its overdraft goes (a revocation may, and
+-- what a hold has reserved of it can be captured).
+create or replace function credits_private.check_overdraft(p_entry credits_private.entries)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from credits_private.accounts as a
+    where a.account_id = p_entry.account_id and a.debt + a.overdraft_held > a.overdraft_limit)
+  then
+    perform credits_private.refuse_entry(p_entry);
+  end if;
+end
+$$;
+
+revoke all on function credits_private.check_overdraft(credits_private.entries) from public;
+
+-- A deduction or capture adds to the window that it falls in; a refund gives back to the window of
+-- what it refunds, or to none, if that was before the limit.
+create or replace function credits_private.apply_limits(p_entry credits_private.entries)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_limit record;
+  v_spent record;
+begin
+  select e.period, e.effective_at into v_spent
+  from credits_private.entries as e
+  where e.account_id = p_entry.account_id
+    and e.entry_id = coalesce(p_entry.refunded_entry_id, p_entry.entry_id);
+
+  for v_limit in
+    select l.limit_id, l.ceiling + l.overage as most, s.scope_id,
+      credits_private.limit_window_start(
+        l.limit_window, v_spent.period, v_spent.effective_at, a.time_zone) as window_start
+    from credits_private.limits as l
+    join credits_private.accounts as a on a.account_id = l.account_id
+    cross join lateral credits_private.limit_scope_id(
+      l, p_entry.api_key_id, p_entry.operation, p_entry.run_id) as s (scope_id)
+    where l.account_id = p_entry.account_id and s.scope_id is not null
+  loop
+    loop
+      update credits_private.limit_counters as c
+      set spent = c.spent - p_entry.amount, last_entry_id = p_entry.entry_id
+      where c.account_id = p_entry.account_id and c.limit_id = v_limit.limit_id
+        and c.window_start = v_limit.window_start and c.scope_id = v_limit.scope_id
+        and (p_entry.kind <> 'deduction' or c.spent - p_entry.amount <= v_limit.most);
+      exit when found or p_entry.kind = 'refund';
+      insert into credits_private.limit_counters (account_id, limit_id, window_start, scope_id)
+      values (p_entry.account_id, v_limit.limit_id, v_limit.window_start, v_limit.scope_id)
+      on conflict do nothing;
+      if not found then
+        perform credits_private.refuse_entry(p_entry);
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+
+revoke all on function credits_private.apply_limits(credits_private.entries) from public;
+
+-- Says which promise an entry would have broken. The account is updated first: if it has the entry,
+-- it was what comes after it that refused.
 create or replace function credits_private.refuse_entry(p_entry credits_private.entries)
 returns void
 language plpgsql
@@ -85,7 +192,16 @@ begin
   where a.account_id = p_entry.account_id;
 
   v_invariant := case
-    when v_account.last_entry_id = p_entry.entry_id then 'expired_credit_is_never_spent'
+    when v_account.last_entry_id = p_entry.entry_id then case
+      when p_entry.grant_id is null
+        and v_account.debt + v_account.overdraft_held > v_account.overdraft_limit
+        then 'available_is_never_negative'
+      when p_entry.grant_id is null or exists (
+        select from credits_private.grants as g
+        where g.account_id = p_entry.account_id and g.grant_id = p_entry.grant_id
+          and g.last_entry_id = p_entry.entry_id) then 'limits_are_never_passed'
+      else 'expired_credit_is_never_spent'
+    end
     when v_account.last_entry_id is distinct from p_entry.entry_id - 1 then 'entries_are_gapless'
     when v_account.balance + p_entry.amount <> p_entry.balance_after then 'balance_equals_ledger'
     when v_account.last_effective_at > p_entry.effective_at
@@ -102,8 +218,13 @@ $$;
 
 revoke all on function credits_private.refuse_entry(credits_private.entries) from public;
 
+-- No figure and no time of an entry ever changes, nor what it belongs to. Named one by one, as
+-- forget_account replaces the three columns that can name a person.
 create or replace trigger _100_entries_are_immutable
-  before update or delete on credits_private.entries
+  before delete or update of account_id, entry_id, transaction_id, grant_id, amount, balance_after,
+    effective_at, created_at, period, entry_count, refunded_transaction_id, refunded_entry_id,
+    kind, operation, idempotency_key, hold_id, is_final, revoked_grant_id, repaid_entry_id
+  on credits_private.entries
   for each row
   execute function credits_private.refuse_change('entries_are_immutable', 'entries');
 
@@ -111,6 +232,11 @@ create or replace trigger _110_entries_are_never_truncated
   before truncate on credits_private.entries
   for each statement
   execute function credits_private.refuse_change('entries_are_immutable', 'entries');
+
+create or replace trigger _120_entries_are_forgotten_or_left
+  before update of api_key_id, run_id, metadata on credits_private.entries
+  for each row
+  execute function credits_private.refuse_unless_forgotten('entries_are_immutable', 'entries');
 
 create or replace trigger _500_every_change_has_an_entry
   after insert on credits_private.entries

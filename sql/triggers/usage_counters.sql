@@ -1,6 +1,8 @@
 -- A counter moves with an entry, a later one than before, or not at all.
 create or replace trigger _100_counters_change_only_with_the_ledger
-  after update on credits_private.usage_counters
+  after update of account_id, period, operation, credits_used, credits_refunded, calls,
+    last_entry_id
+  on credits_private.usage_counters
   for each row
   when (new.last_entry_id <= old.last_entry_id)
   execute function
@@ -24,3 +26,10 @@ create or replace trigger _130_counters_are_never_truncated
   for each statement
   execute function
     credits_private.refuse_change('counters_change_only_with_the_ledger', 'usage_counters');
+
+create or replace trigger _140_counters_are_forgotten_or_left
+  before update of api_key_id on credits_private.usage_counters
+  for each row
+  execute function
+    credits_private.refuse_unless_forgotten(
+      'counters_change_only_with_the_ledger', 'usage_counters');

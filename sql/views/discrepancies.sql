@@ -1,5 +1,6 @@
 -- requires: views/invoice.sql
 -- requires: views/invoice_lines.sql
+-- requires: views/limit_uses.sql
 --
 -- Every promise that can be checked from what is stored, checked: a row is a broken one, and there
 -- is none. Nothing is taken from the code that keeps the promises; a figure is compared with what
@@ -28,6 +29,23 @@ from (
   where a.balance <> coalesce(e.amount, 0)
 
   union all
+  -- The debt is the sum of the entries without a grant.
+  select
+    'balance_equals_ledger' as invariant,
+    a.account_id,
+    coalesce(e.amount, 0)::text as expected,
+    a.debt::text as actual,
+    'debt' as subject
+  from credits_private.accounts as a
+  left join (
+    select e.account_id, -sum(e.amount) as amount
+    from credits_private.entries as e
+    where e.grant_id is null
+    group by e.account_id
+  ) as e on e.account_id = a.account_id
+  where a.debt <> coalesce(e.amount, 0)
+
+  union all
   -- What remains of a grant is the sum of its entries.
   select
     'grants_equal_ledger' as invariant,
@@ -39,16 +57,34 @@ from (
   full join (
     select e.account_id, e.grant_id, sum(e.amount) as amount
     from credits_private.entries as e
+    where e.grant_id is not null
     group by e.account_id, e.grant_id
   ) as e on e.account_id = g.account_id and e.grant_id = g.grant_id
   where g.remaining is distinct from coalesce(e.amount, 0)
 
   union all
-  -- The balance is what remains of all grants.
+  -- What was taken back of a grant is the sum of its revocations.
+  select
+    'grants_equal_ledger' as invariant,
+    g.account_id,
+    coalesce(e.amount, 0)::text as expected,
+    g.taken::text as actual,
+    format('grant %s taken', g.grant_id) as subject
+  from credits_private.grants as g
+  left join (
+    select e.account_id, e.revoked_grant_id, -sum(e.amount) as amount
+    from credits_private.entries as e
+    where e.revoked_grant_id is not null
+    group by e.account_id, e.revoked_grant_id
+  ) as e on e.account_id = g.account_id and e.revoked_grant_id = g.grant_id
+  where g.taken <> coalesce(e.amount, 0)
+
+  union all
+  -- The balance is what remains of all grants, less the debt.
   select
     'balance_equals_grants_less_debt' as invariant,
     a.account_id,
-    coalesce(g.remaining, 0)::text as expected,
+    (coalesce(g.remaining, 0) - a.debt)::text as expected,
     a.balance::text as actual,
     'balance' as subject
   from credits_private.accounts as a
@@ -57,7 +93,20 @@ from (
     from credits_private.grants as g
     group by g.account_id
   ) as g on g.account_id = a.account_id
-  where a.balance <> coalesce(g.remaining, 0)
+  where a.balance <> coalesce(g.remaining, 0) - a.debt
+
+  union all
+  -- Debt is repaid by the first free unscoped credit.
+  select
+    'debt_and_free_credit_never_coexist' as invariant,
+    a.account_id,
+    '0' as expected,
+    sum(g.remaining - g.held)::text as actual,
+    format('free credit beside a debt of %s', a.debt) as subject
+  from credits_private.accounts as a
+  join credits_private.grants as g on g.account_id = a.account_id
+  where a.debt > 0 and g.operations is null and g.remaining > g.held
+  group by a.account_id, a.debt
 
   union all
   -- The counters say what the ledger says, per period, API key and operation.
@@ -87,8 +136,7 @@ from (
     'invoice_equals_balance_delta' as invariant,
     i.account_id,
     (i.closing_balance - i.opening_balance)::text as expected,
-
-         (i.credits_granted - i.credits_used + i.credits_refunded - i.credits_expired
+    (i.credits_granted - i.credits_used + i.credits_refunded - i.credits_expired
       - i.credits_revoked)::text as actual,
     format('period %s', i.period) as subject
   from credits.invoice as i
@@ -180,9 +228,10 @@ from (
     format('grant %s', g.grant_id) as subject
   from credits_private.grants as g
   left join (
-    select e.account_id, e.grant_id, max(e.entry_id) as last_entry_id
+    select e.account_id, v.grant_id, max(e.entry_id) as last_entry_id
     from credits_private.entries as e
-    group by e.account_id, e.grant_id
+    cross join lateral (values (e.grant_id), (e.revoked_grant_id)) as v (grant_id)
+    group by e.account_id, v.grant_id
   ) as e on e.account_id = g.account_id and e.grant_id = g.grant_id
   where g.last_entry_id <> coalesce(e.last_entry_id, 0)
 
@@ -199,7 +248,7 @@ from (
       e.account_id, e.period, coalesce(e.api_key_id, '') as api_key_id,
       coalesce(e.operation, '') as operation, max(e.entry_id) as last_entry_id
     from credits_private.entries as e
-    where e.kind in ('deduction', 'refund')
+    where e.kind in ('deduction', 'capture', 'refund')
     group by 1, 2, 3, 4
   ) as e
     on e.account_id = u.account_id and e.period = u.period
@@ -219,43 +268,54 @@ from (
   where a.last_effective_at <> e.effective_at or a.last_created_at < e.created_at
 
   union all
-  -- Nothing is below zero.
+  -- What is free is not below zero.
   select
     'available_is_never_negative' as invariant,
     a.account_id,
     '0 or more' as expected,
-    a.balance::text as actual,
-    'balance' as subject
+    (a.balance + a.debt - a.held + a.overdraft_held)::text as actual,
+    'free credit' as subject
   from credits_private.accounts as a
-  where a.balance < 0
+  where a.balance + a.debt < a.held - a.overdraft_held
 
   union all
   select
     'available_is_never_negative' as invariant,
     g.account_id,
     '0 or more' as expected,
-    g.remaining::text as actual,
+    (g.remaining - g.held)::text as actual,
     format('grant %s', g.grant_id) as subject
   from credits_private.grants as g
-  where g.remaining < 0
+  where g.remaining < g.held
 
   union all
-  -- What is available can be spent: an account is due no later than its first grant expires or its
-  -- period ends, and what is left of a grant can be found.
+  -- What is available can be spent: an account is due no later than its period ends, a grant
+  -- begins, the free part of one expires, or a hold does, and what is left of a grant can be found.
   select
     'available_is_spendable' as invariant,
     a.account_id,
-    least(a.period_ends_at, g.expires_at)::text as expected,
+    least(a.period_ends_at, g.due_at)::text as expected,
     a.due_at::text as actual,
     'due_at' as subject
   from credits_private.accounts as a
   left join (
-    select g.account_id, min(g.expires_at) as expires_at
-    from credits_private.grants as g
-    where g.remaining > 0
-    group by g.account_id
+    select d.account_id, min(d.due_at) as due_at
+    from (
+      select g.account_id, g.expires_at as due_at
+      from credits_private.grants as g
+      where g.remaining > g.held
+      union all
+      select g.account_id, g.effective_at
+      from credits_private.grants as g
+      where g.is_scheduled
+      union all
+      select h.account_id, h.expires_at
+      from credits_private.holds as h
+      where h.state = 'open'
+    ) as d
+    group by d.account_id
   ) as g on g.account_id = a.account_id
-  where a.due_at > least(a.period_ends_at, g.expires_at)
+  where a.due_at > least(a.period_ends_at, g.due_at)
 
   union all
   select
@@ -268,7 +328,9 @@ from (
   where g.is_open <> (g.remaining > 0)
 
   union all
-  -- Each key has one transaction, and each transaction that was asked for has its key.
+  -- Each key has one transaction, or none and an answer of its own, and each transaction that was
+  -- asked for has its key. What was settled or tidied up has none: expiries, repayments, grants
+  -- that were scheduled, and revocations of what came back.
   select
     'a_request_takes_effect_once' as invariant,
     coalesce(k.account_id, e.account_id) as account_id,
@@ -279,9 +341,14 @@ from (
   full join (
     select e.account_id, e.transaction_id, e.idempotency_key
     from credits_private.entries as e
-    where e.entry_id = e.transaction_id and e.kind <> 'expiry'
+    left join credits_private.grants as g
+      on g.account_id = e.account_id and g.grant_id = e.grant_id
+    where e.entry_id = e.transaction_id
+      and (e.idempotency_key is not null or e.kind in ('deduction', 'capture', 'refund')
+        or (e.kind = 'grant' and g.effective_at <= g.created_at))
   ) as e on e.account_id = k.account_id and e.idempotency_key = k.idempotency_key
   where k.transaction_id is distinct from e.transaction_id
+    or (k.transaction_id is null and k.answer is null)
 
   union all
   -- No entry has been refunded by more than it took.
@@ -298,7 +365,26 @@ from (
     group by e.account_id, e.refunded_entry_id
   ) as r
   left join credits_private.entries as e
-    on e.account_id = r.account_id and e.entry_id = r.refunded_entry_id and e.kind = 'deduction'
+    on e.account_id = r.account_id and e.entry_id = r.refunded_entry_id
+    and e.kind in ('deduction', 'capture')
+  where r.amount > coalesce(-e.amount, 0)
+
+  union all
+  -- ... nor did more go back to a grant than it had repaid.
+  select
+    'refunds_never_exceed_the_original' as invariant,
+    r.account_id,
+    format('at most %s', coalesce(-e.amount, 0)) as expected,
+    r.amount::text as actual,
+    format('repayment %s', r.repaid_entry_id) as subject
+  from (
+    select e.account_id, e.repaid_entry_id, sum(e.amount) as amount
+    from credits_private.entries as e
+    where e.repaid_entry_id is not null
+    group by e.account_id, e.repaid_entry_id
+  ) as r
+  left join credits_private.entries as e
+    on e.account_id = r.account_id and e.entry_id = r.repaid_entry_id and e.kind = 'repay'
   where r.amount > coalesce(-e.amount, 0)
 
   union all
@@ -311,10 +397,35 @@ from (
     format('entry %s', e.entry_id) as subject
   from credits_private.entries as e
   join credits_private.grants as g on g.account_id = e.account_id and g.grant_id = e.grant_id
-  where e.kind <> 'expiry' and e.effective_at >= g.expires_at
+  where e.kind not in ('expiry', 'capture', 'revocation') and e.effective_at >= g.expires_at
 
   union all
-  -- ... and what expired did so at that moment, however late it was booked.
+  -- ... but by the captures of a hold that held it then; ...
+  select
+    'expired_credit_is_never_spent' as invariant,
+    e.account_id,
+    format('at most %s', coalesce(p.amount, 0)) as expected,
+    e.amount::text as actual,
+    format('hold %s, grant %s', e.hold_id, e.grant_id) as subject
+  from (
+    select e.account_id, e.hold_id, e.grant_id, -sum(e.amount) as amount
+    from credits_private.entries as e
+    join credits_private.grants as g on g.account_id = e.account_id and g.grant_id = e.grant_id
+    where e.kind = 'capture' and e.effective_at >= g.expires_at
+    group by e.account_id, e.hold_id, e.grant_id
+  ) as e
+  left join (
+    select p.account_id, p.hold_id, p.grant_id, sum(p.amount) as amount
+    from credits_private.hold_parts as p
+    join credits_private.grants as g on g.account_id = p.account_id and g.grant_id = p.grant_id
+    where p.effective_at < g.expires_at
+    group by p.account_id, p.hold_id, p.grant_id
+  ) as p on p.account_id = e.account_id and p.hold_id = e.hold_id and p.grant_id = e.grant_id
+  where e.amount > coalesce(p.amount, 0)
+
+  union all
+  -- ... and what expired did so at that moment, or when a hold let go of it, however late it was
+  -- booked.
   select
     'settling_late_changes_nothing' as invariant,
     e.account_id,
@@ -324,6 +435,33 @@ from (
   from credits_private.entries as e
   join credits_private.grants as g on g.account_id = e.account_id and g.grant_id = e.grant_id
   where e.kind = 'expiry' and e.effective_at is distinct from g.expires_at
+    and not (e.effective_at > g.expires_at and exists (
+      select from credits_private.hold_parts as p
+      where p.account_id = e.account_id and p.grant_id = e.grant_id and p.amount < 0
+        and p.effective_at = e.effective_at))
+
+  union all
+  -- A scheduled grant began when it was due, ...
+  select
+    'settling_late_changes_nothing' as invariant,
+    e.account_id,
+    g.effective_at::text as expected,
+    e.effective_at::text as actual,
+    format('entry %s', e.entry_id) as subject
+  from credits_private.entries as e
+  join credits_private.grants as g on g.account_id = e.account_id and g.grant_id = e.grant_id
+  where e.kind = 'grant' and g.effective_at > g.created_at and e.effective_at <> g.effective_at
+
+  union all
+  -- ... and a hold that expired did so when it was due.
+  select
+    'settling_late_changes_nothing' as invariant,
+    h.account_id,
+    h.expires_at::text as expected,
+    h.resolved_at::text as actual,
+    format('hold %s', h.hold_id) as subject
+  from credits_private.holds as h
+  where h.state = 'expired' and h.resolved_at is distinct from h.expires_at
 
   union all
   -- A grant got all of its credits by the entry that made it.
@@ -341,7 +479,126 @@ from (
   ) as f on f.account_id = g.account_id and f.grant_id = g.grant_id
   left join credits_private.entries as e
     on e.account_id = f.account_id and e.entry_id = f.first_entry_id
-  where g.amount is distinct from e.amount
+  where case
+    when g.is_scheduled or g.cancelled_at is not null then e.amount is not null
+    else g.amount is distinct from e.amount
+  end
+
+  union all
+  -- What is held is what the parts of holds add up to, and only an open hold has any: of an
+  -- account, of its overdraft, ...
+  select
+    'held_equals_open_holds' as invariant,
+    a.account_id,
+    (coalesce(p.held, 0), coalesce(p.overdraft_held, 0), coalesce(p.parts, 0))::text as expected,
+    (a.held, a.overdraft_held, a.last_part_id)::text as actual,
+    'held' as subject
+  from credits_private.accounts as a
+  left join (
+    select p.account_id, sum(p.amount) as held, count(*) as parts,
+      coalesce(sum(p.amount) filter (where p.grant_id is null), 0) as overdraft_held
+    from credits_private.hold_parts as p
+    group by p.account_id
+  ) as p on p.account_id = a.account_id
+  where (a.held, a.overdraft_held, a.last_part_id)
+    <> (coalesce(p.held, 0), coalesce(p.overdraft_held, 0), coalesce(p.parts, 0))
+
+  union all
+  -- ... of a hold, ...
+  select
+    'held_equals_open_holds' as invariant,
+    h.account_id,
+    coalesce(p.held, 0)::text as expected,
+    h.held::text as actual,
+    format('hold %s', h.hold_id) as subject
+  from credits_private.holds as h
+  left join (
+    select p.account_id, p.hold_id, sum(p.amount) as held
+    from credits_private.hold_parts as p
+    group by p.account_id, p.hold_id
+  ) as p on p.account_id = h.account_id and p.hold_id = h.hold_id
+  where h.held <> coalesce(p.held, 0) or (h.held <> 0 and h.state <> 'open')
+
+  union all
+  -- ... and of a grant.
+  select
+    'held_equals_open_holds' as invariant,
+    g.account_id,
+    coalesce(p.held, 0)::text as expected,
+    g.held::text as actual,
+    format('grant %s', g.grant_id) as subject
+  from credits_private.grants as g
+  left join (
+    select p.account_id, p.grant_id, sum(p.amount) as held
+    from credits_private.hold_parts as p
+    where p.grant_id is not null
+    group by p.account_id, p.grant_id
+  ) as p on p.account_id = g.account_id and p.grant_id = g.grant_id
+  where g.held <> coalesce(p.held, 0)
+
+  union all
+  -- A hold ends once: with a final capture, or by release or expiry without one, and nothing is
+  -- captured after it.
+  select
+    'a_hold_is_resolved_once' as invariant,
+    coalesce(h.account_id, e.account_id) as account_id,
+    case when h.state = 'captured' then '1 final capture, the last'
+      else 'no final capture, none after the end' end as expected,
+    format('%s, %s after the end', coalesce(e.final, 0), coalesce(e.late, 0)) as actual,
+    format('hold %s', coalesce(h.hold_id, e.hold_id)) as subject
+  from credits_private.holds as h
+  full join (
+    select e.account_id, e.hold_id,
+      count(*) filter (where e.is_final and e.entry_id = e.transaction_id) as final,
+      count(*) filter (where e.effective_at > h.resolved_at) as late
+    from credits_private.entries as e
+    left join credits_private.holds as h on h.account_id = e.account_id and h.hold_id = e.hold_id
+    where e.hold_id is not null
+    group by e.account_id, e.hold_id
+  ) as e on e.account_id = h.account_id and e.hold_id = h.hold_id
+  where h.hold_id is null or coalesce(e.final, 0) <> (h.state = 'captured')::int or coalesce(e.late, 0) > 0
+    or (h.resolved_at is null) <> (h.state = 'open')
+
+  union all
+  -- What is spent of a limit, in a window that it has counted, is what the ledger says.
+  select
+    'limits_equal_ledger' as invariant,
+    coalesce(c.account_id, e.account_id) as account_id,
+    (e.spent, e.last_entry_id)::text as expected,
+    (c.spent, c.last_entry_id)::text as actual,
+    format('limit %s, window %s, %s', coalesce(c.limit_id, e.limit_id),
+      coalesce(c.window_start, e.window_start), coalesce(c.scope_id, e.scope_id)) as subject
+  from credits_private.limit_counters as c
+  full join (
+    select u.account_id, u.limit_id, u.window_start, u.scope_id, u.set_entry_id,
+      -sum(u.amount) as spent, max(u.entry_id) as last_entry_id,
+      max(u.entry_id) filter (where u.kind <> 'refund') as last_spent_id
+    from credits_private.limit_uses as u
+    group by u.account_id, u.limit_id, u.window_start, u.scope_id, u.set_entry_id
+  ) as e
+    on e.account_id = c.account_id and e.limit_id = c.limit_id
+    and e.window_start = c.window_start and e.scope_id = c.scope_id
+  where case when c.account_id is null then e.last_spent_id > e.set_entry_id
+    else (c.spent, c.last_entry_id)
+      is distinct from (coalesce(e.spent, 0), coalesce(e.last_entry_id, 0))
+  end
+
+  union all
+  -- No deduction went beyond a limit that was set before it.
+  select
+    'limits_are_never_passed' as invariant,
+    u.account_id,
+    format('at most %s', u.most) as expected,
+    u.spent::text as actual,
+    format('limit %s, entry %s', u.limit_id, u.entry_id) as subject
+  from (
+    select u.account_id, u.limit_id, u.entry_id, u.kind, u.set_entry_id,
+      u.ceiling + u.overage as most,
+      -sum(u.amount) over (partition by u.account_id, u.limit_id, u.window_start, u.scope_id
+        order by u.entry_id) as spent
+    from credits_private.limit_uses as u
+  ) as u
+  where u.kind = 'deduction' and u.entry_id > u.set_entry_id and u.spent > u.most
 
   union all
   -- Nobody calls a function or reads a table because everybody may.
@@ -352,26 +609,30 @@ from (
     x.privilege_type as actual,
     x.object as subject
   from (
-    select f.oid::regprocedure::text as object, f.pronamespace as namespace,
+    select f.oid::regprocedure::text as object,
       coalesce(f.proacl, acldefault('f', f.proowner)) as acl
     from pg_catalog.pg_proc as f
+    join pg_catalog.pg_namespace as n on n.oid = f.pronamespace
+    where n.nspname in ('credits', 'credits_private')
     union all
-    select r.oid::regclass::text as object, r.relnamespace as namespace, r.relacl as acl
+    select r.oid::regclass::text as object, r.relacl as acl
     from pg_catalog.pg_class as r
+    join pg_catalog.pg_namespace as n on n.oid = r.relnamespace
+    where n.nspname in ('credits', 'credits_private')
     union all
-    select format('%s.%I', r.oid::regclass, c.attname) as object, r.relnamespace as namespace,
-      c.attacl as acl
+    select format('%s.%I', r.oid::regclass, c.attname) as object, c.attacl as acl
     from pg_catalog.pg_class as r
+    join pg_catalog.pg_namespace as n on n.oid = r.relnamespace
     join pg_catalog.pg_attribute as c on c.attrelid = r.oid
+    where n.nspname in ('credits', 'credits_private')
     union all
-    select n.nspname::text as object, n.oid as namespace, n.nspacl as acl
+    select n.nspname::text as object, n.nspacl as acl
     from pg_catalog.pg_namespace as n
+    where n.nspname in ('credits', 'credits_private')
   ) as o
-  join pg_catalog.pg_namespace as n on n.oid = o.namespace
   cross join lateral (
     select o.object, p.privilege_type from aclexplode(o.acl) as p where p.grantee = 0
   ) as x
-  where n.nspname in ('credits', 'credits_private')
 ) as d;
 
 comment on view credits.discrepancies is $comment$

@@ -21,11 +21,13 @@ from (
     min(e.entry_id) as first_entry_id,
     max(e.entry_id) as last_entry_id,
     coalesce(sum(e.amount) filter (where e.kind = 'grant'), 0)::bigint as credits_granted,
-    coalesce(-sum(e.amount) filter (where e.kind = 'deduction'), 0)::bigint as credits_used,
+    coalesce(-sum(e.amount) filter (where e.kind in ('deduction', 'capture')), 0)::bigint
+      as credits_used,
     coalesce(sum(e.amount) filter (where e.kind = 'refund'), 0)::bigint as credits_refunded,
     coalesce(-sum(e.amount) filter (where e.kind = 'expiry'), 0)::bigint as credits_expired,
     coalesce(-sum(e.amount) filter (where e.kind = 'revocation'), 0)::bigint as credits_revoked,
-    count(*) filter (where e.kind = 'deduction' and e.entry_id = e.transaction_id) as calls
+    count(*) filter (where e.entry_id = e.transaction_id
+      and (e.kind = 'deduction' or e.is_final)) as calls
   from credits_private.entries as e
   group by e.account_id, e.period
 ) as s
@@ -39,17 +41,17 @@ comment on view credits.invoice is $comment$
 One row per account and billing period in which something moved, summed from the ledger:
 opening_balance + credits_granted - credits_used + credits_refunded - credits_expired -
 credits_revoked = closing_balance. A period that is not open never changes again. Amounts are in
-the account's smallest unit.
+the account's smallest unit. Debt is a balance below zero; repaying it changes no figure.
 $comment$;
 
 comment on column credits.invoice.period is 'the period''s first local day';
 comment on column credits.invoice.opening_balance is 'before its first entry';
 comment on column credits.invoice.credits_granted is 'by grants';
-comment on column credits.invoice.credits_used is 'by deductions';
+comment on column credits.invoice.credits_used is 'by deductions and captures';
 comment on column credits.invoice.credits_refunded is 'given back';
 comment on column credits.invoice.credits_expired is 'unused at their expiry';
-comment on column credits.invoice.credits_revoked is 'taken back';
+comment on column credits.invoice.credits_revoked is 'taken back, also as debt';
 comment on column credits.invoice.closing_balance is 'after its last entry';
 comment on column credits.invoice.net_used is 'credits_used - credits_refunded';
-comment on column credits.invoice.calls is 'deductions';
+comment on column credits.invoice.calls is 'deductions and final captures';
 comment on column credits.invoice.is_open is 'whether entries can still be added';

@@ -5,12 +5,13 @@ select
   e.period,
   e.api_key_id,
   e.operation,
-  coalesce(-sum(e.amount) filter (where e.kind = 'deduction'), 0)::bigint as credits_used,
+  coalesce(-sum(e.amount) filter (where e.kind <> 'refund'), 0)::bigint as credits_used,
   coalesce(sum(e.amount) filter (where e.kind = 'refund'), 0)::bigint as credits_refunded,
   -sum(e.amount)::bigint as net_used,
-  count(*) filter (where e.kind = 'deduction' and e.entry_id = e.transaction_id) as calls
+  count(*) filter (where e.entry_id = e.transaction_id
+    and (e.kind = 'deduction' or e.is_final)) as calls
 from credits_private.entries as e
-where e.kind in ('deduction', 'refund')
+where e.kind in ('deduction', 'capture', 'refund')
 group by e.account_id, e.period, e.api_key_id, e.operation;
 
 comment on view credits.invoice_lines is $comment$
@@ -18,7 +19,7 @@ One row per account, billing period, API key and operation with usage, summed fr
 lines sum up to the invoice. No API key, and no operation, is a null and a line like any other.
 $comment$;
 
-comment on column credits.invoice_lines.credits_used is 'by deductions';
+comment on column credits.invoice_lines.credits_used is 'by deductions and captures';
 comment on column credits.invoice_lines.credits_refunded is 'given back';
 comment on column credits.invoice_lines.net_used is 'credits_used - credits_refunded';
-comment on column credits.invoice_lines.calls is 'deductions';
+comment on column credits.invoice_lines.calls is 'deductions and final captures';

@@ -1,16 +1,16 @@
--- Reads the balance, the open grants and the counters as they are, and the clock once: right
--- whether or not what is due has been settled.
+-- Reads the balance, the open grants, the holds and the counters as they are, and the clock once:
+-- right whether or not what is due has been settled.
 create or replace view credits.remaining as
 select
   a.account_id,
   a.unit,
   a.scale,
   a.balance,
-  0::bigint as held,
-  0::bigint as overdraft_limit,
-  0::bigint as debt,
-  g.available,
-  g.scoped,
+  f.held,
+  a.overdraft_limit,
+  f.debt,
+  f.available,
+  f.scoped,
   u.credits_used,
   u.calls,
   p.period_start,
@@ -18,30 +18,15 @@ select
     when p.period_start = a.period then a.next_period
     else credits_private.next_anchor(p.period_start, a.anchor_day)
   end as period_end,
-  n.next_expiry_at,
-  n.next_expiry_amount
+  f.next_expiry_at,
+  f.next_expiry_amount
 from credits_private.accounts as a
 cross join lateral (select clock_timestamp() as now) as c
 cross join lateral (
   select credits_private.period_at(
     c.now, a.period, a.next_period, a.period_ends_at, a.time_zone, a.anchor_day) as period_start
 ) as p
-cross join lateral (
-  select
-    coalesce(sum(g.remaining) filter (where g.operations is null), 0)::bigint as available,
-    coalesce(sum(g.remaining) filter (where g.operations is not null), 0)::bigint as scoped
-  from credits_private.grants as g
-  where g.account_id = a.account_id and g.is_open
-    and (g.expires_at is null or g.expires_at > c.now)
-) as g
-left join lateral (
-  select g.expires_at as next_expiry_at, sum(g.remaining)::bigint as next_expiry_amount
-  from credits_private.grants as g
-  where g.account_id = a.account_id and g.is_open and g.expires_at > c.now
-  group by g.expires_at
-  order by g.expires_at
-  limit 1
-) as n on true
+cross join lateral credits_private.figures(a.account_id, null, c.now) as f
 cross join lateral (
   select
     coalesce(sum(u.credits_used), 0)::bigint as credits_used,
@@ -53,24 +38,26 @@ cross join lateral (
 comment on view credits.remaining is $comment$
 What an account has, now: one row per account, right whether or not what is due has been settled.
 `available` is what a deduction that names no operation may take; `scoped` is what only certain
-operations may. The balance is the sum of the account's entries: expired credits leave it when
-they are settled, and `available` at the instant. Usage is of the current billing period, read
-from the counters. Amounts are in the account's smallest unit.
+operations may. The balance is the sum of the account's entries: credits leave it, and scheduled
+ones enter it, when that is settled; `held`, `debt`, `available` and `scoped` change at the instant.
+Usage is of the current billing period, read from the counters. Amounts are in the account's
+smallest unit.
 $comment$;
 
 comment on column credits.remaining.unit is 'what the account counts';
 comment on column credits.remaining.scale is 'decimal places to show amounts with';
 comment on column credits.remaining.balance is 'the sum of the account''s entries';
-comment on column credits.remaining.held is 'reserved by open holds (0: this version has none)';
+comment on column credits.remaining.held is 'reserved by open holds';
 comment on column credits.remaining.overdraft_limit is
-  'how far below zero a deduction may go (0 in this version)';
-comment on column credits.remaining.debt is 'what is owed (0 in this version)';
+  'how far into debt the account may go';
+comment on column credits.remaining.debt is
+  'what is owed: the part of the overdraft, or of a revocation, that is not repaid';
 comment on column credits.remaining.available is 'what a deduction without operation may take';
 comment on column credits.remaining.scoped is 'what only certain operations may take';
 comment on column credits.remaining.credits_used is
-  'deducted in the current period, refunds not subtracted';
-comment on column credits.remaining.calls is 'deductions in the current period';
+  'deducted and captured in the current period, refunds not subtracted';
+comment on column credits.remaining.calls is 'deductions and final captures in the current period';
 comment on column credits.remaining.period_start is 'its first local day';
 comment on column credits.remaining.period_end is 'the next period''s first local day';
-comment on column credits.remaining.next_expiry_at is 'when credits expire next';
+comment on column credits.remaining.next_expiry_at is 'when free credits expire next';
 comment on column credits.remaining.next_expiry_amount is 'how many expire then';

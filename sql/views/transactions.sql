@@ -17,7 +17,8 @@ select
   coalesce(t.metadata, '{}') as metadata,
   t.period,
   t.effective_at,
-  t.created_at
+  t.created_at,
+  t.hold_id
 from credits_private.entries as t
 join credits_private.entries as l
   on l.account_id = t.account_id and l.entry_id = t.entry_id + t.entry_count - 1
@@ -30,14 +31,16 @@ cross join lateral (
 where t.entry_id <= t.transaction_id;
 
 comment on view credits.transactions is $comment$
-One row per event: a grant, a deduction, a refund, an expiry. `amount` is signed: what it added to
-the balance. For a page of the latest, order by transaction_id desc within one account.
+One row per event: a grant, a deduction, a capture, a refund, an expiry, a revocation, a
+repayment of debt. `amount` is signed: what it added to the balance, which a repayment leaves as it
+is. For a page of the latest, order by transaction_id desc within one account.
 $comment$;
 
 comment on column credits.transactions.amount is 'what it added to the balance';
 comment on column credits.transactions.balance_after is 'the balance after it';
 comment on column credits.transactions.refunded_transaction_id is
-  'the deduction that a refund gives back';
+  'the deduction or capture that a refund gives back';
 comment on column credits.transactions.idempotency_key is 'null for what was settled';
 comment on column credits.transactions.effective_at is 'when it was due';
 comment on column credits.transactions.created_at is 'when it was booked';
+comment on column credits.transactions.hold_id is 'the hold that a capture is of';

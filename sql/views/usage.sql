@@ -16,7 +16,7 @@ The same figures as `invoice_lines`, read from counters that the ledger's trigge
 an account of any age. `credits.discrepancies` compares the two.
 $comment$;
 
-comment on column credits.usage.credits_used is 'by deductions';
+comment on column credits.usage.credits_used is 'by deductions and captures';
 comment on column credits.usage.credits_refunded is 'given back';
 comment on column credits.usage.net_used is 'credits_used - credits_refunded';
-comment on column credits.usage.calls is 'deductions';
+comment on column credits.usage.calls is 'deductions and final captures';

@@ -1,8 +1,7 @@
-import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { call } from '../functions/calls.ts';
 import { useDatabase } from '../support/database.ts';
-import { expectNoDiscrepancies, ledger, type Racer, raceFor, times } from './race.ts';
+import { expectNoDiscrepancies, ledger, type Racer, raceFor, times, whenItComes } from './race.ts';
 
 const db = useDatabase();
 
@@ -20,14 +19,6 @@ async function expiring(account: string): Promise<string> {
   await grant(7, null);
   return at;
 }
-
-/** Ends the holder's transaction once the database's own clock says that the moment has come. */
-const whenItComes = (at: string) => async (holder: pg.Client) => {
-  const due = async () =>
-    (await holder.query('select clock_timestamp() >= $1 as due', [at])).rows[0].due;
-  while (!(await due())) await new Promise(setImmediate);
-  await holder.query('commit');
-};
 
 const deduct =
   (account: string, amount: number) =>

@@ -2,32 +2,17 @@ import type pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { call } from '../functions/calls.ts';
 import { useDatabase } from '../support/database.ts';
-import { expectNoDiscrepancies, ledger, type Racer, raceFor, times } from './race.ts';
+import {
+  expectNoDiscrepancies,
+  ledger,
+  type Racer,
+  type Retried,
+  raceFor,
+  retried,
+  times,
+} from './race.ts';
 
 const db = useDatabase();
-
-interface Result {
-  answer: { replayed: boolean };
-  tries: number;
-}
-
-/** What an app does at these levels: the whole transaction again, for as long as it gets 40001. */
-const retried =
-  (level: string, work: (client: pg.Client) => Promise<Result['answer']>): Racer =>
-  async (client): Promise<Result> => {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        await client.query(`begin isolation level ${level}`);
-        await client.query('select count(*) from credits.remaining'); // the snapshot is taken here
-        const answer = await work(client);
-        await client.query('commit');
-        return { answer, tries };
-      } catch (error) {
-        await client.query('rollback');
-        if (!['40001', '40P01'].includes((error as pg.DatabaseError).code ?? '')) throw error;
-      }
-    }
-  };
 
 describe.each(['repeatable read', 'serializable'])('at %s', (level) => {
   const grant = (account: string, amount: number) =>
@@ -62,7 +47,7 @@ describe.each(['repeatable read', 'serializable'])('at %s', (level) => {
     await grant(account, 85);
     const { answers, errors } = await raceAfterDeduction(account, (i) => deduct(account, `${i}`));
     expect(answers).toHaveLength(8);
-    expect(answers.every(({ tries }: Result) => tries > 1)).toBe(true);
+    expect(answers.every(({ tries }: Retried) => tries > 1)).toBe(true);
     expect(errors.map((error) => error.code)).toEqual(times(4, () => 'PT402'));
     expect(await ledger(db, account)).toEqual([
       'grant 85',
@@ -77,7 +62,7 @@ describe.each(['repeatable read', 'serializable'])('at %s', (level) => {
     await grant(account, 100);
     const { answers, errors } = await raceAfterDeduction(account, () => deduct(account, 'shared'));
     expect(errors).toEqual([]);
-    expect(answers.filter(({ answer }: Result) => !answer.replayed)).toHaveLength(1);
+    expect(answers.filter(({ answer }: Retried) => !answer.replayed)).toHaveLength(1);
     expect(new Set(answers.map(({ answer }) => answer.transaction_id))).toEqual(new Set([3]));
     expect(await ledger(db, account)).toEqual(['grant 100', 'deduction -5', 'deduction -10']);
     await expectNoDiscrepancies(db);
@@ -102,7 +87,7 @@ describe.each(['repeatable read', 'serializable'])('at %s', (level) => {
       ),
     );
     expect(errors).toEqual([]);
-    expect(answers.filter(({ answer }: Result) => !answer.replayed)).toHaveLength(2);
+    expect(answers.filter(({ answer }: Retried) => !answer.replayed)).toHaveLength(2);
     expect(await ledger(db, account)).toEqual(['grant 5', 'grant 5']);
     await expectNoDiscrepancies(db);
   });

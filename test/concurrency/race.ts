@@ -51,6 +51,14 @@ export const raceFor = (
   end?: Parameters<typeof race>[3],
 ): Promise<Outcome> => race(db, racers, (holder) => holder.query(lockRow, [accountId]), end);
 
+/** Ends the holder's transaction once the database's own clock says that the moment has come. */
+export const whenItComes = (at: string) => async (holder: pg.Client) => {
+  const due = async () =>
+    (await holder.query('select clock_timestamp() >= $1 as due', [at])).rows[0].due;
+  while (!(await due())) await new Promise(setImmediate);
+  await holder.query('commit');
+};
+
 async function outcome(runs: Promise<Answer>[]): Promise<Outcome> {
   const [answers, errors]: [Answer[], Raised[]] = [[], []];
   for (const run of runs) {
@@ -65,6 +73,29 @@ async function outcome(runs: Promise<Answer>[]): Promise<Outcome> {
   }
   return { answers, errors };
 }
+
+export interface Retried {
+  answer: Answer;
+  tries: number;
+}
+
+/** What an app does above read committed: the whole transaction again, as long as it gets 40001. */
+export const retried =
+  (level: string, work: Racer): Racer =>
+  async (client): Promise<Retried> => {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await client.query(`begin isolation level ${level}`);
+        await client.query('select count(*) from credits.remaining'); // the snapshot is taken here
+        const answer = await work(client);
+        await client.query('commit');
+        return { answer, tries };
+      } catch (error) {
+        await client.query('rollback');
+        if (!['40001', '40P01'].includes((error as pg.DatabaseError).code ?? '')) throw error;
+      }
+    }
+  };
 
 export const pid = async (client: pg.Client): Promise<number> =>
   (await client.query('select pg_backend_pid() as pid')).rows[0].pid;

@@ -122,7 +122,7 @@ const schemaDamage: [string, string, Finding][] = [
     broken(
       'schema',
       `constraint ${accounts} available_is_never_negative`,
-      'CHECK ((balance >= 0))',
+      'CHECK ((((balance + debt) >= (held - overdraft_held)) AND (d…',
       'missing',
     ),
   ],

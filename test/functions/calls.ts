@@ -1,5 +1,6 @@
 import pg from 'pg';
-import type { Database } from '../support/database.ts';
+import { expect } from 'vitest';
+import { type Database, type Raised, raised } from '../support/database.ts';
 
 /** A database or one connection to it. */
 export type Target = Database | pg.Client;
@@ -27,6 +28,16 @@ const defaults: Record<string, Arguments> = {
   },
   deduct_credits: { p_api_key_id: null, p_operation: null, p_run_id: null, p_metadata: {} },
   refund_credits: { p_amount: null, p_metadata: {} },
+  hold_credits: {
+    p_expires_in: '1 hour',
+    p_api_key_id: null,
+    p_operation: null,
+    p_run_id: null,
+    p_metadata: {},
+  },
+  capture_hold: { p_final: true, p_metadata: {} },
+  revoke_grant: { p_amount: null, p_on_spent: 'clamp', p_metadata: {} },
+  set_limit: { p_scope: 'account', p_scope_id: null, p_window: 'period', p_overage: 0 },
 };
 
 // biome-ignore lint/suspicious/noExplicitAny: the shape of a row is the function's
@@ -50,6 +61,17 @@ async function select(target: Target, name: string, args: Arguments): Promise<Ro
 export const call = (target: Target, name: string, args: Arguments): Promise<Row> =>
   select(target, `credits.${name}`, args);
 
+/** A batch of deductions: its answers. */
+export const batch = (
+  target: Target,
+  deductions: unknown,
+  allOrNothing: boolean | null = false,
+): Promise<Row[]> =>
+  rowsOf(target, 'select * from credits.deduct_credits_batch($1, $2)', [
+    JSON.stringify(deductions),
+    allOrNothing,
+  ]);
+
 /** The same call at a time of the test's choice. */
 export const callAt = (target: Target, name: string, at: string, args: Arguments): Promise<Row> =>
   select(target, `credits_private.${name}_at`, { ...defaults[name], ...args, p_at: at });
@@ -67,9 +89,25 @@ export const discrepancies = (target: Target): Promise<Row[]> =>
 /** A digest of every row that we keep: equal before and after a call that changes nothing. */
 export async function everything(target: Target): Promise<string> {
   const tables = ['accounts', 'grants', 'entries', 'idempotency_keys', 'usage_counters'];
-  const digests = tables.map(
+  const later = ['holds', 'hold_parts', 'limits', 'limit_counters'];
+  const digests = [...tables, ...later].map(
     (table) => `(select string_agg(t::text, '|' order by t::text) from credits_private.${table} t)`,
   );
   const [row] = await rowsOf(target, `select md5(concat_ws('/', ${digests.join(', ')})) as md5`);
   return row.md5;
+}
+
+/** What every error has: constant words, advice, and nothing changed. */
+export async function refusal(
+  target: Target,
+  attempt: (account: string) => Promise<unknown>,
+): Promise<Raised> {
+  const before = await everything(target);
+  const [error, other] = [await raised(attempt('acme')), await raised(attempt('other'))];
+  expect(other.message).toBe(error.message);
+  expect(error.message).toBe(error.message.toLowerCase());
+  expect(error.hint).toBeTruthy();
+  expect(error.detail.invariant).toBe(error.constraint || undefined);
+  expect(await everything(target)).toBe(before);
+  return error;
 }

@@ -33,6 +33,7 @@ async function restoreInto(target: Database): Promise<void> {
 }
 
 const acme = { p_account_id: 'acme' };
+const run = { p_account_id: 'run' };
 beforeAll(async () => {
   const at = '2024-01-01Z';
   const grant = { ...acme, p_amount: 100, p_idempotency_key: unique() };
@@ -42,6 +43,17 @@ beforeAll(async () => {
   const { transaction_id } = await call(db, 'deduct_credits', deduct);
   const refund = { ...acme, p_transaction_id: transaction_id, p_idempotency_key: 'refund' };
   await call(db, 'refund_credits', { ...refund, p_amount: 5 });
+
+  // A hold of 20 of which 5 are captured, a limit, a debt of 7, and a grant that is to come.
+  await call(db, 'grant_credits', { ...run, p_amount: 20, p_idempotency_key: 'grant' });
+  await call(db, 'hold_credits', { ...run, p_amount: 20, p_idempotency_key: 'hold' });
+  const capture = { p_hold_id: 1, p_amount: 5, p_final: false, p_idempotency_key: 'part' };
+  await call(db, 'capture_hold', { ...run, ...capture });
+  await call(db, 'set_limit', { ...run, p_limit_id: 'all', p_ceiling: 40 });
+  await call(db, 'set_overdraft_limit', { ...run, p_overdraft_limit: 10 });
+  await call(db, 'deduct_credits', { ...run, p_amount: 7, p_idempotency_key: 'debt' });
+  const scheduled = { p_effective_at: '2100-01-01Z', p_idempotency_key: 'scheduled' };
+  await call(db, 'grant_credits', { ...run, ...scheduled, p_amount: 9 });
 });
 
 const findings = (target: Database) =>
@@ -66,6 +78,17 @@ test('a full dump restores, to a database that holds every promise', async (cont
     expect(
       await call(target, 'deduct_credits', { ...deduct, p_idempotency_key: 'new' }),
     ).toMatchObject({ balance: 25, replayed: false });
+    const capture = { ...run, p_hold_id: 1, p_idempotency_key: 'final' };
+    expect(await raised(call(target, 'capture_hold', { ...capture, p_amount: 19 }))).toMatchObject({
+      code: 'PT402',
+      detail: { available: 18 },
+    });
+    expect(await call(target, 'capture_hold', { ...capture, p_amount: 16 })).toMatchObject({
+      balance: -8,
+      available: 2,
+    });
+    const grant = { ...run, p_amount: 9, p_idempotency_key: 'repays' };
+    expect(await call(target, 'grant_credits', grant)).toMatchObject({ balance: 1, repaid: 8 });
     expect(await raised(target.query('delete from credits_private.entries'))).toMatchObject({
       code: '23514',
       constraint: 'entries_are_immutable',

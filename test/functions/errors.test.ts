@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest';
-import { type Raised, raised, useDatabase } from '../support/database.ts';
-import { type Arguments, call, callAt, everything } from './calls.ts';
+import { useDatabase } from '../support/database.ts';
+import { type Arguments, call, callAt, refusal } from './calls.ts';
 
 const db = useDatabase();
 
@@ -24,23 +24,12 @@ beforeAll(async () => {
   }
 });
 
-/** What every error has: constant words, advice, and nothing changed. */
-async function refusal(attempt: (account: string) => Promise<unknown>): Promise<Raised> {
-  const before = await everything(db);
-  const [error, other] = [await raised(attempt('acme')), await raised(attempt('other'))];
-  expect(other.message).toBe(error.message);
-  expect(error.message).toBe(error.message.toLowerCase());
-  expect(error.hint).toBeTruthy();
-  expect(error.detail.invariant).toBe(error.constraint || undefined);
-  expect(await everything(db)).toBe(before);
-  return error;
-}
-
 const on = (name: string, args: Arguments) => (account: string) =>
   call(db, name, { p_account_id: account, ...args });
 
 test('PT402: a deduction of more than is available says how much is', async () => {
   const error = await refusal(
+    db,
     on('deduct_credits', { ...key, p_amount: 16, p_operation: 'search' }),
   );
   expect(error).toMatchObject({ code: 'PT402', constraint: 'available_is_never_negative' });
@@ -51,7 +40,7 @@ test('PT402: a deduction of more than is available says how much is', async () =
     operation: 'search',
     invariant: 'available_is_never_negative',
   });
-  const larger = await refusal(on('deduct_credits', { ...key, p_amount: 1000 }));
+  const larger = await refusal(db, on('deduct_credits', { ...key, p_amount: 1000 }));
   expect(larger.message).toBe(error.message);
   expect(larger.detail).toMatchObject({ requested: 1000, available: 15 });
 });
@@ -61,9 +50,20 @@ const needsAccount: [string, Arguments][] = [
   ['refund_credits', { ...key, p_transaction_id: 2 }],
   ['settle_account', {}],
   ['available_for', {}],
+  ['hold_credits', { ...key, p_amount: 1 }],
+  ['capture_hold', { ...key, p_hold_id: 1, p_amount: 1 }],
+  ['release_hold', { ...key, p_hold_id: 1 }],
+  ['extend_hold', { p_hold_id: 1, p_expires_in: '1 hour' }],
+  ['revoke_grant', { ...key, p_grant_id: 1 }],
+  ['set_limit', { p_limit_id: 'limit', p_ceiling: 1 }],
+  ['remove_limit', { p_limit_id: 'limit' }],
+  ['set_overdraft_limit', { p_overdraft_limit: 1 }],
+  ['close_account', {}],
+  ['forget_account', {}],
+  ['explain_balance', {}],
 ];
 test.each(needsAccount)('PT404: %s for an account that nobody opened', async (name, args) => {
-  const error = await refusal((account) =>
+  const error = await refusal(db, (account) =>
     call(db, name, { p_account_id: `not ${account}`, ...args }),
   );
   expect(error).toMatchObject({ code: 'PT404', detail: { account_id: 'not acme' } });
@@ -71,7 +71,7 @@ test.each(needsAccount)('PT404: %s for an account that nobody opened', async (na
 
 test.each([99, 7])('PT404: a refund of transaction %i, which is none', async (id) => {
   // 7 would be the next: it exists neither.
-  const error = await refusal(on('refund_credits', { ...key, p_transaction_id: id }));
+  const error = await refusal(db, on('refund_credits', { ...key, p_transaction_id: id }));
   expect(error).toMatchObject({
     code: 'PT404',
     detail: { account_id: 'acme', transaction_id: id },
@@ -85,7 +85,10 @@ test('PT404: a transaction of another account', async () => {
   }
   const deduct = { ...rich, p_idempotency_key: 'deduct' };
   const { transaction_id } = await call(db, 'deduct_credits', deduct);
-  const error = await refusal(on('refund_credits', { ...key, p_transaction_id: transaction_id }));
+  const error = await refusal(
+    db,
+    on('refund_credits', { ...key, p_transaction_id: transaction_id }),
+  );
   expect(error.code).toBe('PT404');
 });
 
@@ -94,13 +97,19 @@ test.each([
   ['expiry', 3],
   ['refund', 5],
 ])('PT409: a refund of a transaction of kind %s', async (kind, id) => {
-  const error = await refusal(on('refund_credits', { ...key, p_transaction_id: id, p_amount: 1 }));
+  const error = await refusal(
+    db,
+    on('refund_credits', { ...key, p_transaction_id: id, p_amount: 1 }),
+  );
   expect(error).toMatchObject({ code: 'PT409', constraint: 'refunds_never_exceed_the_original' });
   expect(error.detail).toMatchObject({ account_id: 'acme', transaction_id: id, kind });
 });
 
 test('PT409: a refund of more than is left says how much is', async () => {
-  const error = await refusal(on('refund_credits', { ...key, p_transaction_id: 2, p_amount: 21 }));
+  const error = await refusal(
+    db,
+    on('refund_credits', { ...key, p_transaction_id: 2, p_amount: 21 }),
+  );
   expect(error).toMatchObject({ code: 'PT409', constraint: 'refunds_never_exceed_the_original' });
   expect(error.detail).toEqual({
     account_id: 'acme',
@@ -115,9 +124,13 @@ const reuses: [string, Arguments][] = [
   ['deduct_credits', { p_amount: 1, p_idempotency_key: 'deduct' }],
   ['grant_credits', { p_amount: 1, p_idempotency_key: 'deduct' }],
   ['refund_credits', { p_transaction_id: 2, p_idempotency_key: 'deduct' }],
+  ['hold_credits', { p_amount: 30, p_idempotency_key: 'deduct' }],
+  ['capture_hold', { p_hold_id: 1, p_amount: 30, p_idempotency_key: 'deduct' }],
+  ['release_hold', { p_hold_id: 1, p_idempotency_key: 'deduct' }],
+  ['revoke_grant', { p_grant_id: 1, p_idempotency_key: 'deduct' }],
 ];
 test.each(reuses)('PT409: %s with a key that another call has used', async (name, args) => {
-  const error = await refusal(on(name, args));
+  const error = await refusal(db, on(name, args));
   expect(error).toMatchObject({ code: 'PT409', constraint: 'a_request_takes_effect_once' });
   expect(error.detail).toEqual({
     account_id: 'acme',
@@ -129,7 +142,7 @@ test.each(reuses)('PT409: %s with a key that another call has used', async (name
 
 test('PT409: another unit or scale after the first entry', async () => {
   for (const args of [{ p_unit: 'usd' }, { p_scale: 2 }, { p_unit: 'usd', p_anchor_day: 3 }]) {
-    const error = await refusal(on('open_account', args));
+    const error = await refusal(db, on('open_account', args));
     expect(error.code).toBe('PT409');
     expect(error.detail).toMatchObject({ account_id: 'acme', unit: 'credit', scale: 0 });
   }

@@ -87,6 +87,66 @@ test('a shortage within a savepoint leaves the rest of the transaction as it is'
   expect(await discrepancies(db)).toEqual([]);
 });
 
+test('a run of the app holds, captures and ends in its own trigger, or leaves nothing', async () => {
+  await db.query(`
+    create table app.runs (run_id int primary key, hold_id bigint, cost int);
+    create function app.hold() returns trigger language plpgsql as $$
+    begin
+      select h.hold_id into new.hold_id
+      from credits.hold_credits('runs', 50, 'run ' || new.run_id, p_run_id => new.run_id::text) h;
+      return new;
+    end
+    $$;
+    create trigger hold before insert on app.runs for each row execute function app.hold();
+    create function app.capture() returns trigger language plpgsql as $$
+    begin
+      perform credits.capture_hold('runs', new.hold_id, new.cost, 'cost ' || new.run_id);
+      return null;
+    end
+    $$;
+    create trigger capture after update of cost on app.runs
+      for each row execute function app.capture()`);
+  await db.query(`select credits.grant_credits('runs', 100, 'grant')`);
+  await db.query('insert into app.runs values (1), (2)');
+  expect(await raised(db.query('insert into app.runs values (3)'))).toMatchObject({
+    code: 'PT402',
+    detail: { available: 0 },
+  });
+  const client = await db.connect();
+  await client.query('begin; update app.runs set cost = 20 where run_id = 1; rollback');
+  await db.query('update app.runs set cost = 7 where run_id = 1');
+  const failed = db.query('update app.runs set cost = 8 where run_id = 1');
+  expect(await raised(failed)).toMatchObject({ code: 'PT409', detail: { transaction_id: 2 } });
+  expect(await db.query('select run_id, hold_id, cost from app.runs order by run_id')).toEqual([
+    { run_id: 1, hold_id: 1, cost: 7 },
+    { run_id: 2, hold_id: 2, cost: null },
+  ]);
+  expect(
+    await db.one(
+      `select balance, held, available from credits.remaining where account_id = 'runs'`,
+    ),
+  ).toEqual({ balance: 93, held: 50, available: 43 });
+  expect(await discrepancies(db)).toEqual([]);
+});
+
+test('what a statement of the app has chosen is one batch', async () => {
+  await db.query(`select credits.grant_credits('batched', 10, 'grant')`);
+  const answers = await db.query(
+    `select b.balance, b.error_code
+     from (
+       select jsonb_agg(jsonb_build_object('account_id', 'batched', 'amount', s.search_id,
+         'idempotency_key', s.search_id::text) order by s.search_id) as deductions
+       from app.searches as s where s.search_id in (1, 5, 6)
+     ) as d, credits.deduct_credits_batch(d.deductions) as b`,
+  );
+  expect(answers).toEqual([
+    { balance: 9, error_code: null },
+    { balance: 4, error_code: null },
+    { balance: null, error_code: 'PT402' },
+  ]);
+  expect(await discrepancies(db)).toEqual([]);
+});
+
 test('a role that may spend does so by the function alone', async () => {
   const spender = await asRole(db, 'credits_spender');
   const args = { p_account_id: 'acme', p_amount: 1, p_idempotency_key: 'spent' };

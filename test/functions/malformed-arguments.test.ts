@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
-import { type Arguments, call, everything } from './calls.ts';
+import { type Arguments, batch, call, everything } from './calls.ts';
 
 const db = useDatabase();
 
@@ -13,6 +13,17 @@ const ids = {
 const requiredIds = { null: null, ...ids };
 const amounts = { null: null, zero: 0, negative: -1, '2^53': tooLarge };
 const optionalAmounts = { zero: 0, negative: -1, '2^53': tooLarge };
+const ceilings = { negative: -1, '2^53': tooLarge };
+const requiredCeilings = { null: null, ...ceilings };
+const numbers = { null: null, zero: 0, negative: -1 };
+const durations = {
+  null: null,
+  nothing: '0',
+  negative: '-1 microsecond',
+  'more than ten years': '10 years 1 microsecond',
+  'beyond all time': '300000 years',
+};
+const words = { null: null, empty: '', unknown: 'other' };
 const documents = {
   'an array': '[]',
   'a text': '"text"',
@@ -30,6 +41,7 @@ const cases: Record<string, { valid: Arguments; bad: Record<string, Arguments> }
       p_account_id: requiredIds,
       p_unit: ids,
       p_scale: { negative: -1, '16': 16 },
+      p_overdraft_limit: ceilings,
       p_time_zone: {
         empty: '',
         'of their own': 'x5',
@@ -83,6 +95,78 @@ const cases: Record<string, { valid: Arguments; bad: Record<string, Arguments> }
       p_metadata: requiredDocuments,
     },
   },
+  hold_credits: {
+    valid: spending,
+    bad: {
+      p_account_id: requiredIds,
+      p_amount: amounts,
+      p_idempotency_key: requiredIds,
+      p_expires_in: durations,
+      p_api_key_id: ids,
+      p_operation: ids,
+      p_run_id: ids,
+      p_metadata: requiredDocuments,
+    },
+  },
+  capture_hold: {
+    valid: { p_hold_id: 1, ...spending },
+    bad: {
+      p_account_id: requiredIds,
+      p_hold_id: numbers,
+      p_amount: { null: null, negative: -1, '2^53': tooLarge },
+      p_idempotency_key: requiredIds,
+      p_final: { null: null },
+      p_metadata: requiredDocuments,
+    },
+  },
+  release_hold: {
+    valid: { p_hold_id: 1, p_idempotency_key: 'new' },
+    bad: { p_account_id: requiredIds, p_hold_id: numbers, p_idempotency_key: requiredIds },
+  },
+  extend_hold: {
+    valid: { p_hold_id: 1, p_expires_in: '1 hour' },
+    bad: { p_account_id: requiredIds, p_hold_id: numbers, p_expires_in: durations },
+  },
+  revoke_grant: {
+    valid: { p_grant_id: 1, p_idempotency_key: 'new' },
+    bad: {
+      p_account_id: requiredIds,
+      p_grant_id: numbers,
+      p_idempotency_key: requiredIds,
+      p_amount: optionalAmounts,
+      p_on_spent: words,
+      p_metadata: requiredDocuments,
+    },
+  },
+  set_limit: {
+    valid: { p_limit_id: 'new', p_ceiling: 1 },
+    bad: {
+      p_account_id: requiredIds,
+      p_limit_id: requiredIds,
+      p_ceiling: requiredCeilings,
+      p_scope: words,
+      p_scope_id: { ...ids, 'one of an account': 'x' },
+      p_window: words,
+      p_overage: requiredCeilings,
+    },
+  },
+  remove_limit: {
+    valid: { p_limit_id: 'new' },
+    bad: { p_account_id: requiredIds, p_limit_id: requiredIds },
+  },
+  set_overdraft_limit: {
+    valid: { p_overdraft_limit: 1 },
+    bad: { p_account_id: requiredIds, p_overdraft_limit: requiredCeilings },
+  },
+  close_account: { valid: {}, bad: { p_account_id: requiredIds } },
+  forget_account: { valid: {}, bad: { p_account_id: requiredIds } },
+  explain_balance: {
+    valid: {},
+    bad: {
+      p_account_id: requiredIds,
+      p_at: { 'the future': '2999-01-01Z', infinite: 'infinity' },
+    },
+  },
   available_for: { valid: {}, bad: { p_account_id: requiredIds, p_operation: ids } },
   settle_account: { valid: {}, bad: { p_account_id: requiredIds } },
 };
@@ -127,23 +211,43 @@ describe('settle_due', () => {
   });
 });
 
+describe('deduct_credits_batch', () => {
+  const deduction = { account_id: 'acme', amount: 1, idempotency_key: 'new' };
+  test.each([
+    ['an object', deduction],
+    ['a text', 'deductions'],
+    ['a number', 5],
+    ['json null', null],
+    ['10,001 deductions', Array.from({ length: 10_001 }, () => deduction)],
+  ])('refuses %s as the deductions', async (_, deductions) => {
+    const before = await everything(db);
+    for (const allOrNothing of [false, true]) {
+      const error = await raised(batch(db, deductions, allOrNothing));
+      expect(error).toMatchObject({ code: '22023', detail: { argument: 'p_deductions' } });
+      expect(error.hint).toBeTruthy();
+    }
+    expect(await everything(db)).toBe(before);
+  });
+
+  test('refuses null as either argument', async () => {
+    const error = await raised(batch(db, [deduction], null));
+    expect(error).toMatchObject({ code: '22023', detail: { argument: 'p_all_or_nothing' } });
+    const nothing = call(db, 'deduct_credits_batch', { p_deductions: null });
+    expect(await raised(nothing)).toMatchObject({
+      code: '22023',
+      detail: { argument: 'p_deductions' },
+    });
+  });
+});
+
 test('a currency without an amount is refused', async () => {
   const args = { p_account_id: 'acme', ...spending, p_paid_currency: 'EUR' };
   const error = await raised(call(db, 'grant_credits', args));
   expect(error).toMatchObject({ code: '22023', detail: { argument: 'p_paid_amount' } });
 });
 
-test('what this version cannot do yet is refused, not ignored', async () => {
-  const before = await everything(db);
-  const overdraft = { p_account_id: 'acme', p_overdraft_limit: 1 };
-  expect(await raised(call(db, 'open_account', overdraft))).toMatchObject({
-    code: '22023',
-    detail: { argument: 'p_overdraft_limit' },
-  });
-  const scheduled = { p_account_id: 'acme', ...spending, p_effective_at: '2100-01-01Z' };
-  expect(await raised(call(db, 'grant_credits', scheduled))).toMatchObject({
-    code: '22023',
-    detail: { argument: 'p_effective_at' },
-  });
-  expect(await everything(db)).toBe(before);
+test('a capture of 0 that leaves the hold open is refused, as it would do nothing', async () => {
+  const args = { p_account_id: 'acme', p_hold_id: 1, ...spending, p_amount: 0, p_final: false };
+  const error = await raised(call(db, 'capture_hold', args));
+  expect(error).toMatchObject({ code: '22023', detail: { argument: 'p_amount' } });
 });

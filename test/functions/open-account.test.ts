@@ -20,7 +20,7 @@ const grantAt = (at: string, amount = 1) =>
   });
 const settings = () =>
   db.one(
-    `select unit, scale, time_zone, anchor_day, metadata from credits_private.accounts
+    `select unit, scale, overdraft_limit, time_zone, anchor_day, metadata from credits_private.accounts
      where account_id = $1`,
     [account],
   );
@@ -31,11 +31,18 @@ const periods = async () =>
     ])
   ).map((row) => row.period);
 
-const defaults = { unit: 'credit', scale: 0, time_zone: 'UTC', anchor_day: 1, metadata: {} };
+const defaults = {
+  unit: 'credit',
+  scale: 0,
+  overdraft_limit: 0,
+  time_zone: 'UTC',
+  anchor_day: 1,
+  metadata: {},
+};
 const chosen = {
   p_unit: 'usd',
   p_scale: 2,
-  p_overdraft_limit: 0,
+  p_overdraft_limit: 30,
   p_time_zone: 'Asia/Tokyo',
   p_anchor_day: 15,
   p_metadata: { plan: 'pro' },
@@ -43,6 +50,7 @@ const chosen = {
 const kept = {
   unit: 'usd',
   scale: 2,
+  overdraft_limit: 30,
   time_zone: 'Asia/Tokyo',
   anchor_day: 15,
   metadata: { plan: 'pro' },
@@ -61,7 +69,7 @@ test('an account opens with the defaults, and so does the first grant', async ()
 });
 
 test('an account opens with what it is given', async () => {
-  await open(chosen);
+  expect(await open(chosen)).toEqual({ account_id: account, balance: 0, available: 30 });
   expect(await settings()).toEqual(kept);
 });
 
@@ -84,6 +92,7 @@ test('each setting changes alone', async () => {
   const changes: [Arguments, object][] = [
     [{ p_unit: 'eur' }, { unit: 'eur' }],
     [{ p_scale: 4 }, { scale: 4 }],
+    [{ p_overdraft_limit: 0 }, { overdraft_limit: 0 }],
     [{ p_time_zone: 'America/New_York' }, { time_zone: 'America/New_York' }],
     [{ p_anchor_day: 31 }, { anchor_day: 31 }],
     [{ p_metadata: {} }, { metadata: {} }],

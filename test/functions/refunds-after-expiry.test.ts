@@ -123,7 +123,8 @@ test('a refund to the new grant, after it has expired, makes another', async () 
   const { transaction_id } = await at('2024-02-21Z', 'deduct_credits', args);
   await at('2024-04-01Z', 'refund_credits', { p_transaction_id: transaction_id });
   expect(await grants(4)).toMatchObject([
-    { source: 'refund', priority: 5, origin_grant_id: 3, remaining: 10 },
+    // Its origin is what was granted, not the grant that the first refund made of it.
+    { source: 'refund', priority: 5, origin_grant_id: 1, remaining: 10 },
   ]);
   expect(await discrepancies(db)).toEqual([]);
 });

@@ -40,6 +40,7 @@ const views: Record<string, string[]> = {
     'idempotency_key text',
     'metadata jsonb',
     ...typed('effective_at created_at', 'timestamp with time zone'),
+    'hold_id bigint',
   ],
   entries: [
     ...per.account,
@@ -48,6 +49,9 @@ const views: Record<string, string[]> = {
     ...typed('grant_id amount balance_after', 'bigint'),
     'period date',
     ...typed('effective_at created_at', 'timestamp with time zone'),
+    'hold_id bigint',
+    'is_final boolean',
+    ...typed('revoked_grant_id repaid_entry_id', 'bigint'),
   ],
   grants: [
     ...per.account,
@@ -59,6 +63,25 @@ const views: Record<string, string[]> = {
     'operations text[]',
     ...typed('effective_at expires_at', 'timestamp with time zone'),
     'origin_grant_id bigint',
+    ...typed('held revoked taken', 'bigint'),
+  ],
+  holds: [
+    ...per.account,
+    'hold_id bigint',
+    'state text',
+    ...typed('amount held captured', 'bigint'),
+    ...typed('api_key_id operation run_id', 'text'),
+    ...typed('expires_at resolved_at', 'timestamp with time zone'),
+    'metadata jsonb',
+    'created_at timestamp with time zone',
+  ],
+  limits: [
+    ...per.account,
+    ...typed('limit_id scope scope_id', 'text'),
+    'is_each boolean',
+    'limit_window text',
+    'window_start date',
+    ...typed('ceiling overage spent reserved remaining', 'bigint'),
   ],
   discrepancies: typed('invariant account_id expected actual', 'text'),
 };

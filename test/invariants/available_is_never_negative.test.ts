@@ -11,11 +11,12 @@ import {
 
 const db = useDatabase();
 
-test('after any history, neither a balance nor a grant was ever below zero', async () => {
+test('after any history, neither what is available nor a grant was ever below zero', async () => {
   await Promise.all([81, 82, 83].map((seed) => writeHistory(db, `history ${seed}`, seed)));
   const { lowest, available } = await db.one(
-    `select min(e.balance_after) as lowest, min(r.available) as available
-     from credits.entries as e join credits.remaining as r using (account_id)`,
+    `select min(sum)::bigint as lowest, (select min(available) from credits.remaining) as available
+     from (select sum(amount) over (partition by account_id, grant_id order by entry_id)
+       from credits.entries where grant_id is not null) as running`,
   );
   expect(lowest).toBeGreaterThanOrEqual(0);
   expect(available).toBeGreaterThanOrEqual(0);
@@ -65,7 +66,16 @@ test('an entry that leaves less than nothing is refused, to the owner too', asyn
   });
 });
 
-test('a balance below zero is found', async () => {
+test('an entry that takes an account further into debt than its overdraft is refused', async () => {
+  await db.query(`select credits.grant_credits('owing', 5, 'grant')`);
+  await db.query(`select credits.set_overdraft_limit('owing', 10)`);
+  await db.query(`select credits.hold_credits('owing', 8, 'hold')`);
+  await insertEntry(db, 'owing', { grant_id: null, amount: -7, idempotency_key: 'hold' });
+  const error = await raised(insertEntry(db, 'owing', { grant_id: null, amount: -1 }));
+  expect(error).toMatchObject({ code: '23514', constraint: 'available_is_never_negative' });
+});
+
+test('a balance below what is held and owed is found', async () => {
   const found = await findings(async (broken) => {
     await broken.query(
       'alter table credits_private.accounts drop constraint available_is_never_negative',
@@ -74,7 +84,7 @@ test('a balance below zero is found', async () => {
     await tamper(broken, 'accounts', change);
   });
   expect(found).toEqual([
-    ['available_is_never_negative', 'balance', '0 or more', '-1'],
+    ['available_is_never_negative', 'free credit', '0 or more', '-1'],
     ['balance_equals_grants_less_debt', 'balance', '95', '-1'],
     ['balance_equals_ledger', 'balance', '95', '-1'],
   ]);

@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
 import {
+  DAY,
   deductAt,
   discrepancies,
   findings,
   findingsOf,
   grantAt,
+  moment,
   randomNumbers,
   refundAt,
   settleAt,
@@ -64,6 +67,50 @@ test('after any history, exactly what remains is available can be deducted', asy
   }
   expect(await discrepancies(db)).toEqual([]);
 });
+
+/** At a moment that nothing has been settled for, and with nothing of it kept. */
+async function expectSpendableAt(
+  client: pg.Client,
+  account: string,
+  at: number,
+  operation: string | null = null,
+) {
+  const figures = 'select available::int from credits_private.figures($1, $2, $3)';
+  const { rows } = await client.query(figures, [account, operation, moment(at)]);
+  const { available } = rows[0];
+  const deduct = async (amount: number) => {
+    await client.query('begin');
+    const call = `select amount from credits_private.deduct_credits_at(
+      $1, $2, 'exactly', null, $3, null, '{}', $4)`;
+    const deducted = client.query(call, [account, amount, operation, moment(at)]);
+    return deducted.finally(() => client.query('rollback'));
+  };
+  if (available > 0) await deduct(available);
+  expect(await raised(deduct(available + 1))).toMatchObject({
+    code: 'PT402',
+    detail: { requested: available + 1, available },
+  });
+}
+
+test.each([201, 202, 203, 204, 205, 206])(
+  'at any moment of any history, settled or not, exactly what is available can be deducted (seed %i)',
+  async (seed) => {
+    const { below, pick } = randomNumbers(seed);
+    const account = `moments ${seed}`;
+    const client = await db.connect();
+    const end = await writeHistory(db, account, seed, {
+      steps: 80,
+      settle: async (from, to) => {
+        if (from === us('2024-01-20T00:00:00Z')) return; // before the account was opened
+        await expectSpendableAt(client, account, to, pick(null, null, 'search', 'other'));
+        await expectSpendableAt(client, account, from + below(to - from + 1));
+      },
+    });
+    for (const days of [1, 5, 20, 60]) await expectSpendableAt(client, account, end + days * DAY);
+    await client.end();
+    expect(await discrepancies(db, account)).toEqual([]);
+  },
+);
 
 test('exactly what is available can be deducted while an expiry is not settled', async () => {
   const { below, pick } = randomNumbers(21);

@@ -1,9 +1,14 @@
 import { expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
 import {
+  deductAt,
   discrepancies,
+  findings,
   findingsOf,
   insertEntry,
+  overdraftAt,
+  tamper,
+  us,
   writeHistory,
   writeSample,
 } from '../support/ledger.ts';
@@ -50,5 +55,31 @@ test('a balance that was changed by hand is found', async () => {
   expect(await findingsOf('accounts', change)).toEqual([
     ['balance_equals_grants_less_debt', 'balance', '95', '96'],
     ['balance_equals_ledger', 'balance', '95', '96'],
+  ]);
+});
+
+test('a debt that was changed by hand is found', async () => {
+  const change = `update credits_private.accounts set debt = 1 where account_id = 'broken'`;
+  expect(await findingsOf('accounts', change)).toEqual([
+    ['balance_equals_grants_less_debt', 'balance', '94', '95'],
+    ['balance_equals_ledger', 'debt', '0', '1'],
+    ['debt_and_free_credit_never_coexist', 'free credit beside a debt of 1', '0', '95'],
+  ]);
+});
+
+test('an entry of debt that was moved to a grant is found in both sums', async () => {
+  const found = await findings(async (broken) => {
+    const day = us('2024-03-10T00:00:00Z');
+    for (const account of ['broken', 'healthy']) {
+      await overdraftAt(broken, account, day, 5);
+      await deductAt(broken, account, day, { key: 'owed', amount: 100 });
+    }
+    const change = `update credits_private.entries set grant_id = 2
+      where account_id = 'broken' and grant_id is null`;
+    await tamper(broken, 'entries', change);
+  });
+  expect(found.filter(([invariant]) => /_equals?_ledger$/.test(invariant))).toEqual([
+    ['balance_equals_ledger', 'debt', '0', '5'],
+    ['grants_equal_ledger', 'grant 2', '-5', '0'],
   ]);
 });

@@ -4,6 +4,9 @@ import {
   asOwner,
   discrepancies,
   findingsOf,
+  holdAt,
+  limitAt,
+  us,
   writeHistory,
   writeSample,
 } from '../support/ledger.ts';
@@ -11,6 +14,9 @@ import {
 const db = useDatabase();
 beforeAll(async () => {
   await writeSample(db, 'sample');
+  const at = us('2024-03-02T00:00:00Z');
+  await holdAt(db, 'sample', at, { key: 'hold', amount: 10, expiresIn: '9 years' });
+  await limitAt(db, 'sample', at, { id: 'all', ceiling: 1000 });
   await db.query(
     `create table public.things (statement text);
      create function public.on_thing() returns trigger language plpgsql as $$
@@ -30,16 +36,40 @@ const refused = (table: string, change: string) => ({
 });
 
 const counter = 'account_id, period, api_key_id, operation';
+const set = (table: string, change: string): [string, string, string] => [
+  table,
+  'update',
+  `update credits_private.${table} set ${change}`,
+];
 describe.each([
-  ['accounts', 'update', 'update credits_private.accounts set balance = balance + 1'],
-  ['accounts', 'update', 'update credits_private.accounts set last_entry_id = 0'],
-  ['accounts', 'update', 'update credits_private.accounts set last_entry_id = 99'],
-  ['grants', 'update', 'update credits_private.grants set remaining = remaining - 1'],
-  ['grants', 'update', 'update credits_private.grants set last_entry_id = 0'],
-  ['usage_counters', 'update', 'update credits_private.usage_counters set credits_used = 24'],
-  ['usage_counters', 'update', 'update credits_private.usage_counters set credits_refunded = 1'],
-  ['usage_counters', 'update', 'update credits_private.usage_counters set calls = calls + 1'],
-  ['usage_counters', 'update', `update credits_private.usage_counters set api_key_id = 'other'`],
+  set('accounts', 'balance = balance + 1'),
+  set('accounts', 'debt = debt + 1'),
+  set('accounts', 'held = held - 1'),
+  set('accounts', 'overdraft_held = 1'),
+  set('accounts', 'last_entry_id = 0'),
+  set('accounts', 'last_entry_id = 99'),
+  set('accounts', 'last_part_id = 0'),
+  set('accounts', 'last_part_id = 99'),
+  set('grants', 'remaining = remaining - 1'),
+  set('grants', 'amount = amount + 1'),
+  set('grants', 'held = held - 1'),
+  set('grants', 'taken = 1'),
+  set('grants', 'revoked = 5, taken = 5'),
+  set('grants', 'last_entry_id = 0'),
+  set('grants', 'last_part_id = 0'),
+  set('holds', 'held = held - 1'),
+  set('holds', 'amount = 1000'),
+  set('holds', 'last_part_id = 0'),
+  set('limit_counters', 'spent = 0'),
+  set('limit_counters', 'window_start = now()'),
+  set('limit_counters', 'last_entry_id = 0'),
+  set('usage_counters', 'credits_used = 24'),
+  set('usage_counters', 'credits_refunded = 1'),
+  set('usage_counters', 'calls = calls + 1'),
+  set('usage_counters', 'last_entry_id = 0'),
+  set('usage_counters', `operation = 'other'`),
+  set('usage_counters', `account_id = 'other'`),
+  ['limit_counters', 'truncate', 'truncate credits_private.limit_counters'],
   ['usage_counters', 'delete', 'delete from credits_private.usage_counters'],
   ['usage_counters', 'truncate', 'truncate credits_private.usage_counters'],
   [
@@ -55,6 +85,20 @@ describe.each([
     `insert into credits_private.grants
      select (jsonb_populate_record(g, '{"grant_id": 9}')).*
      from credits_private.grants as g where g.grant_id = 1 and g.account_id = 'sample'`,
+  ],
+  [
+    'holds',
+    'insert',
+    `insert into credits_private.holds
+     select (jsonb_populate_record(h, '{"hold_id": 9}')).*
+     from credits_private.holds as h where h.account_id = 'sample'`,
+  ],
+  [
+    'limit_counters',
+    'insert',
+    `insert into credits_private.limit_counters
+       (account_id, limit_id, window_start, scope_id, spent)
+     values ('sample', 'all', '2024-04-01', '', 1)`,
   ],
   [
     'usage_counters',
@@ -80,6 +124,22 @@ describe.each([
   });
 });
 
+test.each([
+  ['usage_counters', 'api_key_id', `'other'`, `<> ''`],
+  ['usage_counters', 'api_key_id', `''`, `<> ''`],
+  ['usage_counters', 'api_key_id', `'forgotten api key 1'`, `= ''`],
+  ['limit_counters', 'scope_id', `'other'`, `= ''`],
+  ['limit_counters', 'scope_id', `'forgotten run 1'`, `= ''`],
+])('of %s, %s does not become %s where it %s', async (table, column, value, where) => {
+  const update = `update credits_private.${table} set ${column} = ${value}
+    where account_id = 'sample' and ${column} ${where}`;
+  const { detail, ...error } = refused(table, 'update');
+  const expected = { ...error, detail: { ...detail, column } };
+  expect(await raised(asOwner(db, update))).toMatchObject(expected);
+  expect(await raised(db.query(update))).toMatchObject(expected);
+  expect(await discrepancies(db)).toEqual([]);
+});
+
 test('settings of an account and columns that are no figure can be changed', async () => {
   await asOwner(db, `update credits_private.accounts set metadata = '{"a": 1}'`);
   await asOwner(db, `update credits_private.grants set metadata = '{"a": 1}'`);
@@ -91,10 +151,18 @@ test('after any history, each figure names the last entry that it includes', asy
   await Promise.all([71, 72, 73].map((seed) => writeHistory(db, `history ${seed}`, seed)));
   const { stale } = await db.one(
     `select count(*) as stale from credits_private.grants as g
-     where g.last_entry_id <> (select max(e.entry_id) from credits.entries as e
-       where e.account_id = g.account_id and e.grant_id = g.grant_id)`,
+     where g.last_entry_id <> (select coalesce(max(e.entry_id), 0) from credits.entries as e
+       where e.account_id = g.account_id and g.grant_id in (e.grant_id, e.revoked_grant_id))`,
   );
   expect(stale).toBe(0);
+  const holds = await db.one(
+    `select count(*), count(*) filter (where h.last_part_id is distinct from (
+       select max(p.part_id) from credits_private.hold_parts as p
+       where p.account_id = h.account_id and p.hold_id = h.hold_id)) as stale
+     from credits_private.holds as h where h.account_id like 'history %'`,
+  );
+  expect(holds.count).toBeGreaterThan(5);
+  expect(holds.stale).toBe(0);
   expect(await discrepancies(db)).toEqual([]);
 });
 

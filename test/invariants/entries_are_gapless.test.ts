@@ -19,11 +19,17 @@ const numbers = async (account: string): Promise<number[]> => {
 };
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
 
-test('after any history, refused calls included, entries are numbered 1, 2, 3, …', async () => {
+test('after any history, refused calls included, entries and parts are numbered 1, 2, 3, …', async () => {
   for (const seed of [51, 52, 53]) {
     await writeHistory(db, `history ${seed}`, seed);
     const found = await numbers(`history ${seed}`);
     expect(found).toEqual(upTo(found.length));
+    const parts = await db.query(
+      'select part_id from credits_private.hold_parts where account_id = $1 order by part_id',
+      [`history ${seed}`],
+    );
+    expect(parts.length).toBeGreaterThan(5);
+    expect(parts.map((part) => part.part_id)).toEqual(upTo(parts.length));
   }
   expect(await discrepancies(db)).toEqual([]);
 });

@@ -5,6 +5,10 @@ import { asOwner, discrepancies, findingsOf, writeSample } from '../support/ledg
 const db = useDatabase();
 beforeAll(async () => {
   await writeSample(db, 'sample');
+  await db.query(`select credits.grant_credits('person', 100, 'grant')`);
+  await db.query(
+    `select credits.deduct_credits('person', 5, 'deduct', 'key', 'search', 'run', '{"a": 1}')`,
+  );
   await db.query(
     `create table public.things (id int primary key);
      create function public.on_thing() returns trigger language plpgsql as $$
@@ -15,27 +19,67 @@ beforeAll(async () => {
   );
 });
 
-const ledger = () =>
-  db.query('select * from credits_private.entries order by account_id, entry_id');
+const ledger = (account = 'sample') =>
+  db.query('select * from credits_private.entries where account_id = $1 order by entry_id', [
+    account,
+  ]);
 const refused = (change: string) => ({
   code: '23514',
   constraint: 'entries_are_immutable',
   detail: { table: 'entries', change, invariant: 'entries_are_immutable' },
 });
 
-test('no column of an entry can be updated, not by the owner, not by a superuser', async () => {
+// What forget_account replaces.
+const personal = ['api_key_id', 'run_id', 'metadata'];
+
+test('no column but three can be updated, not by the owner, not by a superuser', async () => {
   const before = await ledger();
   const columns = await db.query(
     `select attname as name from pg_attribute
-     where attrelid = 'credits_private.entries'::regclass and attnum > 0 and not attisdropped`,
+     where attrelid = 'credits_private.entries'::regclass and attnum > 0 and not attisdropped
+       and attname <> all ($1)`,
+    [personal],
   );
-  expect(columns.length).toBeGreaterThan(15);
+  expect(columns.length).toBeGreaterThan(18);
   for (const { name } of columns) {
     const update = `update credits_private.entries set ${name} = ${name} where entry_id = 3`;
     expect(await raised(asOwner(db, update))).toMatchObject(refused('update'));
     expect(await raised(db.query(update))).toMatchObject(refused('update'));
   }
   expect(await ledger()).toEqual(before);
+});
+
+const named = `account_id = 'person' and entry_id = 2`;
+const unnamed = `account_id = 'person' and entry_id = 1`;
+test.each([
+  ['another id', 'api_key_id', `api_key_id = 'other'`, named],
+  ['another run', 'run_id', `run_id = 'other'`, named],
+  ['no id', 'api_key_id', 'api_key_id = null', named],
+  ['no run', 'run_id', 'run_id = null', named],
+  ['something like a pseudonym', 'run_id', `run_id = 'was forgotten run 1'`, named],
+  ['a pseudonym of no id', 'api_key_id', `api_key_id = 'forgotten api key 1'`, unnamed],
+  ['a pseudonym of no run', 'run_id', `run_id = 'forgotten run 1'`, unnamed],
+  ['another document', 'metadata', `metadata = '{"b": 2}'`, named],
+  ['a document that it had not', 'metadata', `metadata = '{"b": 2}'`, unnamed],
+  ['one of three', 'metadata', `run_id = 'forgotten run 1', metadata = '[]'`, named],
+])('an entry does not get %s, by the owner or a superuser', async (_, column, change, where) => {
+  const update = `update credits_private.entries set ${change} where ${where}`;
+  const { detail, ...error } = refused('update');
+  const expected = { ...error, detail: { ...detail, column } };
+  const before = await ledger('person');
+  expect(await raised(asOwner(db, update))).toMatchObject(expected);
+  expect(await raised(db.query(update))).toMatchObject(expected);
+  expect(await ledger('person')).toEqual(before);
+});
+
+test('forget_account makes an entry forget whom it was for, and keeps the rest', async () => {
+  const before = await ledger('person');
+  const pseudonyms = { api_key_id: 'forgotten api key 1', run_id: 'forgotten run 1' };
+  await db.query(`select credits.forget_account('person')`);
+  expect(await ledger('person')).toEqual([
+    before[0],
+    { ...before[1], ...pseudonyms, metadata: null },
+  ]);
 });
 
 test.each([
@@ -80,5 +124,15 @@ test('an entry whose balance was changed by hand is found', async () => {
   expect(await findingsOf('entries', change)).toEqual([
     ['entries_are_immutable', 'entry 7', '100', '101'],
     ['entries_are_immutable', 'entry 8', '96', '95'],
+  ]);
+});
+
+test('an entry whose API key was changed by hand is found', async () => {
+  const change = `update credits_private.entries set api_key_id = 'forgotten api key 1'
+    where account_id = 'broken' and entry_id in (3, 4)`;
+  const of = (id: string) => `period 2024-01-01, api key ${id}, operation search`;
+  expect(await findingsOf('entries', change)).toEqual([
+    ['usage_equals_ledger', of('forgotten api key 1'), '(60,0,1)', '(,,)'],
+    ['usage_equals_ledger', of('key a'), '(0,20,0)', '(60,20,1)'],
   ]);
 });

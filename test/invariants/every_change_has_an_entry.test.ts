@@ -91,6 +91,17 @@ test.each([
   ['a deduction that gives', { kind: 'deduction', amount: 1 }],
   ['an entry of nothing', { amount: 0 }],
   ['an entry of no known kind', { kind: 'gift', amount: 1 }],
+  ['a grant of no grant', { kind: 'grant', amount: 1, grant_id: null }],
+  ['a refund that takes', { kind: 'refund', amount: -1, refunded_entry_id: 8 }],
+  ['a capture without a hold', { kind: 'capture' }],
+  ['a capture that gives', { kind: 'capture', amount: 1, hold_id: 1 }],
+  ['an expiry that gives', { kind: 'expiry', amount: 1 }],
+  ['an expiry of no grant', { kind: 'expiry', grant_id: null }],
+  ['a revocation of no grant', { kind: 'revocation' }],
+  ['a revocation that gives', { kind: 'revocation', amount: 1, revoked_grant_id: 1 }],
+  ['a repayment into a grant', { kind: 'repay', amount: 1 }],
+  ['a repayment that makes debt', { kind: 'repay', grant_id: null }],
+  ['a repayment of nothing', { kind: 'repay', amount: 0 }],
 ])('%s is refused, to the owner too', async (_, changes) => {
   expect(await raised(insertEntry(db, 'sample', changes))).toMatchObject({
     code: '23514',

@@ -1,12 +1,16 @@
 import { expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
 import {
+  asOwner,
   balanceOf,
+  captureAt,
   DAY,
   deductAt,
   discrepancies,
+  entriesOf,
   findings,
   grantAt,
+  holdAt,
   insertEntry,
   refundAt,
   tamper,
@@ -17,6 +21,7 @@ import {
 const db = useDatabase();
 const start = us('2024-02-10T00:00:00Z');
 const expires = us('2024-02-20T12:00:00Z');
+const march = us('2024-03-02T00:00:00Z');
 
 /** 10 credits that expire, and 5 that do not. */
 async function grantBoth(account: string): Promise<void> {
@@ -24,16 +29,31 @@ async function grantBoth(account: string): Promise<void> {
   await grantAt(db, account, start, { key: 'lasting', amount: 5 });
 }
 
-test('after any history, nothing was drawn from or added to an expired grant', async () => {
+test('after any history, nothing was drawn from or added to an expired grant, but what was held', async () => {
   await Promise.all([1, 2, 3, 4].map((seed) => writeHistory(db, `history ${seed}`, seed)));
   const { expiries, late } = await db.one(
     `select count(*) filter (where e.kind = 'expiry') as expiries,
-       count(*) filter (where e.kind <> 'expiry' and e.effective_at >= g.expires_at) as late
+       count(*) filter (
+         where e.kind not in ('expiry', 'capture', 'revocation') and e.effective_at >= g.expires_at
+       ) as late
      from credits.entries as e
      join credits.grants as g using (account_id, grant_id)`,
   );
   expect(expiries).toBeGreaterThan(10);
   expect(late).toBe(0);
+  const captures = await db.query(
+    `select -sum(e.amount)::int as captured, (
+         select sum(p.amount)::int from credits_private.hold_parts as p
+         where p.account_id = e.account_id and p.hold_id = e.hold_id and p.grant_id = e.grant_id
+           and p.effective_at < g.expires_at
+       ) as held
+     from credits.entries as e
+     join credits.grants as g using (account_id, grant_id)
+     where e.kind = 'capture' and e.effective_at >= g.expires_at
+     group by e.account_id, e.hold_id, e.grant_id, g.expires_at`,
+  );
+  expect(captures.length).toBeGreaterThan(0);
+  for (const { captured, held } of captures) expect(captured).toBeLessThanOrEqual(held);
   expect(await discrepancies(db)).toEqual([]);
 });
 
@@ -62,6 +82,49 @@ test('an expired grant cannot be drawn on, at the very instant of its expiry', a
     { kind: 'expiry', grant_id: 1, amount: -10, at_expiry: true },
     { kind: 'deduction', grant_id: 2, amount: -5, at_expiry: true },
   ]);
+});
+
+test('what was held of it before can be captured, and not one credit more', async () => {
+  await grantBoth('held');
+  const hold = { key: 'hold', amount: 6, expiresIn: '20 days' };
+  await holdAt(db, 'held', expires - 1, hold);
+  const capture = (amount: number) =>
+    captureAt(db, 'held', expires, { key: `${amount}`, hold: 1, amount });
+  expect(await raised(capture(12))).toMatchObject({
+    code: 'PT402',
+    detail: { requested: 12, available: 11 }, // 6 that it holds, and 5 that last
+  });
+  expect(await capture(7)).toMatchObject({ balance: 4, available: 4 });
+  expect(await entriesOf(db, 'held', 3)).toEqual([
+    ['expiry', -4, 1],
+    ['capture', -6, 1],
+    ['capture', -1, 2],
+  ]);
+});
+
+test('nothing of an expired grant can be held, at the very instant of its expiry', async () => {
+  await grantBoth('unheld');
+  const hold = raised(holdAt(db, 'unheld', expires, { key: '6', amount: 6 }));
+  expect(await hold).toMatchObject({ code: 'PT402', detail: { requested: 6, available: 5 } });
+  const now = { key: 'now', amount: 1, expires: us('2024-02-20T12:00:01Z') };
+  await grantAt(db, 'unheld', expires, now);
+  await holdAt(db, 'unheld', expires, { key: 'hold', amount: 5, expiresIn: '20 days' });
+  // By hand, the owner reserves of the grant that has expired meanwhile.
+  const part = asOwner(
+    db,
+    `insert into credits_private.hold_parts
+     select (jsonb_populate_record(p, jsonb_build_object('part_id', a.last_part_id + 1,
+       'grant_id', 3, 'amount', 1, 'effective_at', '2024-02-20T12:00:01Z', 'created_at',
+       clock_timestamp()))).*
+     from credits_private.hold_parts as p join credits_private.accounts as a using (account_id)
+     where p.account_id = 'unheld' and p.part_id = 1`,
+  );
+  expect(await raised(part)).toMatchObject({
+    code: '23514',
+    constraint: 'expired_credit_is_never_spent',
+    detail: { account_id: 'unheld', hold_id: 1, invariant: 'expired_credit_is_never_spent' },
+  });
+  expect(await discrepancies(db, 'unheld')).toEqual([]);
 });
 
 test('what was not spent when a grant expires is all that expires', async () => {
@@ -114,7 +177,6 @@ test.each([
 
 test('a deduction that was moved to the instant of its grant’s expiry is found', async () => {
   const found = await findings(async (broken) => {
-    const march = us('2024-03-02T00:00:00Z');
     const expiring = { key: 'expiring', amount: 3, expires: march + DAY };
     await grantAt(broken, 'broken', march, expiring);
     await deductAt(broken, 'broken', march, { key: 'call', amount: 3 });
@@ -141,3 +203,33 @@ test('a deduction that was moved to the instant of its grant’s expiry is found
     ],
   ]);
 });
+
+test.each([
+  // 2 of the 5 were held, and the rest was an excess.
+  ['all of it', [5], 10, 'at most 2', '5'],
+  // The 2 that were held had been captured in time.
+  ['the excess', [2, 2], 11, 'at most 0', '2'],
+])(
+  'a capture of more than was held is found when it is moved to the expiry: %s',
+  async (_, amounts, from, most, actual) => {
+    const found = await findings(async (broken) => {
+      const expiring = { key: 'expiring', amount: 9, priority: 1, expires: march + DAY };
+      await grantAt(broken, 'broken', march, expiring);
+      await holdAt(broken, 'broken', march, { key: 'hold', amount: 2, expiresIn: '3 days' });
+      for (const [n, amount] of amounts.entries()) {
+        const capture = { key: `capture ${n}`, hold: 1, amount, final: false };
+        await captureAt(broken, 'broken', march + n, capture);
+      }
+      const late = `effective_at = '2024-03-03Z', created_at = '2024-03-03Z'`;
+      const where = `where account_id = 'broken'`;
+      const entries = `update credits_private.entries set ${late} ${where} and entry_id >= ${from}`;
+      await tamper(broken, 'entries', entries);
+      // What the capture let go of moves with it.
+      const parts = `update credits_private.hold_parts set ${late} ${where} and amount < 0`;
+      if (from === 10) await tamper(broken, 'hold_parts', parts);
+    });
+    expect(found.filter(([invariant]) => invariant === 'expired_credit_is_never_spent')).toEqual([
+      ['expired_credit_is_never_spent', 'hold 1, grant 3', most, actual],
+    ]);
+  },
+);

@@ -48,3 +48,23 @@ test('an entry that was moved to another grant is found at both', async () => {
     ['grants_equal_ledger', 'grant 2', '-10', '0'],
   ]);
 });
+
+test('what was taken back of a grant is the sum of its revocations', async () => {
+  const taken = await db.query(
+    `select g.taken, coalesce(-sum(e.amount), 0)::bigint as ledger
+     from credits.grants as g
+     left join credits.entries as e
+       on e.account_id = g.account_id and e.revoked_grant_id = g.grant_id
+     group by g.account_id, g.grant_id, g.taken`,
+  );
+  expect(taken.some((grant) => grant.taken > 0)).toBe(true);
+  for (const grant of taken) expect(grant.taken).toBe(grant.ledger);
+});
+
+test('a figure of what was taken back that was changed by hand is found', async () => {
+  const change = `update credits_private.grants set taken = 5
+    where account_id = 'broken' and grant_id = 1`;
+  expect(await findingsOf('grants', change)).toEqual([
+    ['grants_equal_ledger', 'grant 1 taken', '0', '5'],
+  ]);
+});

@@ -2,8 +2,14 @@ import { expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
 import {
   balanceOf,
+  captureAt,
   discrepancies,
   findingsOf,
+  grantAt,
+  holdAt,
+  overdraftAt,
+  revokeAt,
+  us,
   writeHistory,
   writeSample,
 } from '../support/ledger.ts';
@@ -44,6 +50,27 @@ test('an invoice shows grants, usage, refunds and expiries, each in its period',
     ['2024-02-01', 110, 0, 0, 0, 10, 100, 0, 0, false],
     ['2024-03-01', 100, 0, 5, 0, 0, 95, 5, 1, true],
   ]);
+});
+
+test('an invoice shows captures as usage, a revocation, and nothing of a hold or a repayment', async () => {
+  const day = us('2024-01-10T00:00:00Z');
+  await grantAt(db, 'run', day, { key: 'grant', amount: 100 });
+  await overdraftAt(db, 'run', day, 50);
+  const { hold_id } = await holdAt(db, 'run', day, { key: 'hold', amount: 120 });
+  await captureAt(db, 'run', day, { key: '1', hold: hold_id, amount: 70, final: false });
+  await captureAt(db, 'run', day, { key: '2', hold: hold_id, amount: 40 }); // 10 of it are debt
+  await holdAt(db, 'run', day, { key: 'open', amount: 5 });
+  await grantAt(db, 'run', day, { key: 'repays', amount: 30 });
+  await revokeAt(db, 'run', day, { key: 'revoke', grant: 2, amount: 8 });
+  const invoices = await db.query(
+    `select opening_balance, credits_granted, credits_used, credits_refunded, credits_expired,
+       credits_revoked, closing_balance, net_used, calls
+     from credits.invoice where account_id = 'run'`,
+  );
+  expect(invoices.map((invoice) => Object.values(invoice))).toEqual([
+    [0, 130, 110, 0, 0, 8, 12, 110, 1],
+  ]);
+  expect(await discrepancies(db)).toEqual([]);
 });
 
 test('an entry with a changed amount is found', async () => {

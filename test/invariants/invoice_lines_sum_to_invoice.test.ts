@@ -34,6 +34,22 @@ test('an invoice has a line for the calls without an API key', async () => {
   ]);
 });
 
+test('captures are in the line of their hold, and only the final one is a call', async () => {
+  await db.query(`select credits.grant_credits('run', 100, 'grant')`);
+  await db.query(
+    `select credits.hold_credits('run', 50, 'hold', p_api_key_id => 'key', p_operation => 'run')`,
+  );
+  await db.query(`select credits.capture_hold('run', 1, 18, '1', false)`);
+  await db.query(`select credits.capture_hold('run', 1, 4, '2')`);
+  await db.query(`select credits.deduct_credits('run', 3, '3', 'key', 'run')`);
+  const lines = await db.query(
+    `select api_key_id, operation, credits_used, net_used, calls from credits.invoice_lines
+     where account_id = 'run'`,
+  );
+  expect(lines.map((line) => Object.values(line))).toEqual([['key', 'run', 25, 25, 2]]);
+  expect(await discrepancies(db)).toEqual([]);
+});
+
 test('lines that leave out the calls without an API key are found', async () => {
   const found = await findings(async (broken) => {
     const { definition } = await broken.one(

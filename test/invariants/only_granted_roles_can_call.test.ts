@@ -6,28 +6,46 @@ const db = useDatabase();
 const plain = `plain_${process.pid}`;
 beforeAll(async () => {
   await writeSample(db, 'sample');
+  await db.query(`select credits.hold_credits('sample', 1, 'hold')`);
+  await db.query(`select credits.set_limit('sample', 'limit', 1000)`);
   await db.query(`create role ${db.rolePrefix}${plain}`);
 });
 
 const allowed: Record<string, string[]> = {
-  credits_spender: ['available_for', 'deduct_credits'],
+  credits_spender: [
+    'available_for',
+    'capture_hold',
+    'deduct_credits',
+    'deduct_credits_batch',
+    'extend_hold',
+    'hold_credits',
+    'release_hold',
+  ],
   credits_granter: [
     'available_for',
+    'close_account',
+    'forget_account',
     'grant_credits',
     'open_account',
     'refund_credits',
+    'remove_limit',
+    'revoke_grant',
+    'set_limit',
+    'set_overdraft_limit',
     'settle_account',
     'settle_due',
   ],
-  credits_auditor: ['available_for'],
+  credits_auditor: ['available_for', 'explain_balance'],
   [plain]: [],
 };
 const views = [
   'discrepancies',
   'entries',
   'grants',
+  'holds',
   'invoice',
   'invoice_lines',
+  'limits',
   'remaining',
   'transactions',
   'usage',
@@ -71,10 +89,11 @@ describe.each(Object.entries(allowed))('%s', (role, functions) => {
     }
   });
 
-  test('reads and writes no table of credits_private', async () => {
+  test('reads and writes no table or view of credits_private', async () => {
     const client = await asRole(db, role);
     const tables = await relationsOf('credits_private', ['r', 'p', 'v', 'm']);
-    expect(tables.length).toBeGreaterThanOrEqual(5);
+    expect(tables.length).toBeGreaterThanOrEqual(10);
+    expect(tables).toContainEqual({ name: 'limit_uses' });
     for (const { name } of tables) {
       for (const statement of [
         `select from credits_private.${name}`,
@@ -111,8 +130,12 @@ test('a spender and a granter do what they are for, in rows that they cannot tou
   await spender.query(`select credits.deduct_credits('app', 4, 'call')`);
   await granter.query(`select credits.refund_credits('app', 2, 'refund', 1)`);
   await granter.query(`select credits.settle_due(1)`);
+  await granter.query(`select credits.set_limit('app', 'limit', 100)`);
+  await spender.query(`select credits.hold_credits('app', 5, 'hold')`);
+  await spender.query(`select credits.capture_hold('app', 1, 2, 'capture')`);
+  await granter.query(`select credits.revoke_grant('app', 1, 'revoke', 1)`);
   const { rows } = await spender.query(`select credits.available_for('app') as available`);
-  expect(rows).toEqual([{ available: 7 }]);
+  expect(rows).toEqual([{ available: 4 }]);
   expect(await discrepancies(db)).toEqual([]);
 });
 

@@ -2,9 +2,16 @@ import { expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
 import {
   balanceOf,
+  deductAt,
   discrepancies,
+  findings,
   findingsOf,
+  grantAt,
+  overdraftAt,
   randomNumbers,
+  refundAt,
+  tamper,
+  us,
   writeHistory,
   writeSample,
 } from '../support/ledger.ts';
@@ -118,5 +125,29 @@ test('a refund of what is no deduction is found', async () => {
     where account_id = 'broken' and entry_id = 5`;
   expect(await findingsOf('entries', change)).toEqual([
     ['refunds_never_exceed_the_original', 'entry 1', 'at most 0', '10'],
+  ]);
+});
+
+test('more that went back to a grant than it had repaid is found', async () => {
+  const found = await findings(async (broken) => {
+    const day = us('2024-03-10T00:00:00Z');
+    for (const account of ['broken', 'healthy']) {
+      await overdraftAt(broken, account, day, 9);
+      await deductAt(broken, account, day, { key: 'owed', amount: 104 }); // entries 9 and 10
+      await grantAt(broken, account, day, { key: 'repays', amount: 7 }); // entries 11, 12 and 13
+      await refundAt(broken, account, day, { key: 'back', transaction: 9, amount: 8 });
+    }
+    await tamper(
+      broken,
+      'entries',
+      `update credits_private.entries set amount = -5
+       where account_id = 'broken' and entry_id = 12`,
+    );
+  });
+  expect(found).toContainEqual([
+    'refunds_never_exceed_the_original',
+    'repayment 12',
+    'at most 5',
+    '6',
   ]);
 });

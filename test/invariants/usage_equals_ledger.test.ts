@@ -1,6 +1,16 @@
 import { expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
-import { discrepancies, findingsOf, writeHistory, writeSample } from '../support/ledger.ts';
+import {
+  captureAt,
+  discrepancies,
+  findingsOf,
+  grantAt,
+  holdAt,
+  refundAt,
+  us,
+  writeHistory,
+  writeSample,
+} from '../support/ledger.ts';
 
 const db = useDatabase();
 
@@ -12,11 +22,11 @@ test('after any history, the usage counters say what the ledger says', async () 
   const usage = await db.query(`select ${columns} from credits.usage ${order}`);
   const ledger = await db.query(
     `select account_id, period, api_key_id, operation,
-       coalesce(sum(-amount) filter (where kind = 'deduction'), 0)::bigint as credits_used,
+       coalesce(sum(-amount) filter (where kind <> 'refund'), 0)::bigint as credits_used,
        coalesce(sum(amount) filter (where kind = 'refund'), 0)::bigint as credits_refunded,
        -sum(amount)::bigint as net_used,
-       count(distinct transaction_id) filter (where kind = 'deduction') as calls
-     from credits.entries where kind in ('deduction', 'refund')
+       count(distinct transaction_id) filter (where kind = 'deduction' or is_final) as calls
+     from credits.entries where kind in ('deduction', 'capture', 'refund')
      group by account_id, period, api_key_id, operation ${order}`,
   );
   expect(usage).toEqual(ledger);
@@ -48,6 +58,34 @@ test('a call without an API key is counted, and once however many grants it draw
       calls: 1,
     },
   ]);
+});
+
+test('a hold that was captured three times is one call, with what all of them took', async () => {
+  const day = us('2024-01-10T00:00:00Z');
+  await grantAt(db, 'run', day, { key: 'grant', amount: 2000 });
+  const hold = { key: 'hold', amount: 1000, apiKey: 'key a', operation: 'run', run: 'run 1' };
+  const { hold_id } = await holdAt(db, 'run', day, hold);
+  for (const amount of [180, 220, 37]) {
+    const capture = { key: `${amount}`, hold: hold_id, amount, final: amount === 37 };
+    await captureAt(db, 'run', day, capture);
+  }
+  await refundAt(db, 'run', day, { key: 'refund', transaction: 2, amount: 80 });
+  expect(
+    await db.query(
+      `select api_key_id, operation, credits_used, credits_refunded, net_used, calls
+       from credits.usage where account_id = 'run'`,
+    ),
+  ).toEqual([
+    {
+      api_key_id: 'key a',
+      operation: 'run',
+      credits_used: 437,
+      credits_refunded: 80,
+      net_used: 357,
+      calls: 1,
+    },
+  ]);
+  expect(await discrepancies(db)).toEqual([]);
 });
 
 const ofSearch = 'period 2024-01-01, api key key a, operation search';

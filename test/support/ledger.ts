@@ -18,13 +18,15 @@ export interface Grant {
   priority?: number;
   source?: string;
   operations?: string[] | null;
+  /** When it takes effect: now, unless it is dated back or scheduled. */
+  effective?: number | null;
 }
 
 /** As credits.grant_credits, at a moment. */
 export const grantAt = (db: Database, account: string, at: number, grant: Grant) =>
   db.one(
-    `select grant_id, transaction_id, amount, balance, available, replayed
-     from credits_private.grant_credits_at($1, $2, $3, $4, $5, $6, null, $7, null, null, '{}', $8)`,
+    `select grant_id, transaction_id, amount, balance, available, replayed, repaid
+     from credits_private.grant_credits_at($1, $2, $3, $4, $5, $6, $7, $8, null, null, '{}', $9)`,
     [
       account,
       grant.amount,
@@ -32,6 +34,7 @@ export const grantAt = (db: Database, account: string, at: number, grant: Grant)
       grant.source ?? 'purchase',
       grant.priority ?? 100,
       grant.expires ? moment(grant.expires) : null,
+      grant.effective ? moment(grant.effective) : null,
       grant.operations ?? null,
       moment(at),
     ],
@@ -42,19 +45,137 @@ export interface Deduction {
   amount: number;
   apiKey?: string | null;
   operation?: string | null;
+  run?: string | null;
 }
 
 /** As credits.deduct_credits, at a moment. */
 export const deductAt = (db: Database, account: string, at: number, deduction: Deduction) =>
   db.one(
-    `select transaction_id, amount, balance, available, replayed
-     from credits_private.deduct_credits_at($1, $2, $3, $4, $5, null, '{}', $6)`,
+    `select transaction_id, amount, balance, available, replayed, exceeded_limits
+     from credits_private.deduct_credits_at($1, $2, $3, $4, $5, $6, '{}', $7)`,
     [
       account,
       deduction.amount,
       deduction.key,
       deduction.apiKey ?? null,
       deduction.operation ?? null,
+      deduction.run ?? null,
+      moment(at),
+    ],
+  );
+
+export interface Hold extends Deduction {
+  /** An interval: an hour, unless it says otherwise. */
+  expiresIn?: string;
+}
+
+/** As credits.hold_credits, at a moment. */
+export const holdAt = (db: Database, account: string, at: number, hold: Hold) =>
+  db.one(
+    `select hold_id, amount, balance, available, replayed, expires_at, exceeded_limits
+     from credits_private.hold_credits_at($1, $2, $3, $4, $5, $6, $7, '{}', $8)`,
+    [
+      account,
+      hold.amount,
+      hold.key,
+      hold.expiresIn ?? '1 hour',
+      hold.apiKey ?? null,
+      hold.operation ?? null,
+      hold.run ?? null,
+      moment(at),
+    ],
+  );
+
+/** As credits.capture_hold, at a moment. */
+export const captureAt = (
+  db: Database,
+  account: string,
+  at: number,
+  capture: { key: string; hold: number; amount: number; final?: boolean },
+) =>
+  db.one(
+    `select hold_id, transaction_id, amount, balance, available, replayed, held, exceeded_limits
+     from credits_private.capture_hold_at($1, $2, $3, $4, $5, '{}', $6)`,
+    [account, capture.hold, capture.amount, capture.key, capture.final ?? true, moment(at)],
+  );
+
+/** As credits.release_hold, at a moment. */
+export const releaseAt = (
+  db: Database,
+  account: string,
+  at: number,
+  release: { key: string; hold: number },
+) =>
+  db.one(
+    `select hold_id, amount, balance, available, replayed
+     from credits_private.release_hold_at($1, $2, $3, $4)`,
+    [account, release.hold, release.key, moment(at)],
+  );
+
+/** As credits.extend_hold, at a moment. */
+export const extendAt = (
+  db: Database,
+  account: string,
+  at: number,
+  hold: number,
+  expiresIn: string,
+) =>
+  db.one(
+    `select hold_id, amount, balance, available, expires_at
+     from credits_private.extend_hold_at($1, $2, $3, $4)`,
+    [account, hold, expiresIn, moment(at)],
+  );
+
+/** As credits.revoke_grant, at a moment. */
+export const revokeAt = (
+  db: Database,
+  account: string,
+  at: number,
+  revocation: { key: string; grant: number; amount?: number | null; onSpent?: 'clamp' | 'debt' },
+) =>
+  db.one(
+    `select grant_id, transaction_id, amount, balance, available, replayed, outstanding
+     from credits_private.revoke_grant_at($1, $2, $3, $4, $5, '{}', $6)`,
+    [
+      account,
+      revocation.grant,
+      revocation.key,
+      revocation.amount ?? null,
+      revocation.onSpent ?? 'clamp',
+      moment(at),
+    ],
+  );
+
+/** As credits.set_overdraft_limit, at a moment. */
+export const overdraftAt = (db: Database, account: string, at: number, limit: number) =>
+  db.one('select balance, available from credits_private.set_overdraft_limit_at($1, $2, $3)', [
+    account,
+    limit,
+    moment(at),
+  ]);
+
+export interface Limit {
+  id: string;
+  ceiling: number;
+  scope?: 'account' | 'api_key' | 'operation' | 'run';
+  scopeId?: string | null;
+  window?: 'day' | 'period' | 'total';
+  overage?: number;
+}
+
+/** As credits.set_limit, at a moment. */
+export const limitAt = (db: Database, account: string, at: number, limit: Limit) =>
+  db.one(
+    `select limit_id, scope, scope_id, limit_window, ceiling, overage
+     from credits_private.set_limit_at($1, $2, $3, $4, $5, $6, $7, $8)`,
+    [
+      account,
+      limit.id,
+      limit.ceiling,
+      limit.scope ?? 'account',
+      limit.scopeId ?? null,
+      limit.window ?? 'period',
+      limit.overage ?? 0,
       moment(at),
     ],
   );
@@ -67,7 +188,7 @@ export const refundAt = (
   refund: { key: string; transaction: number; amount?: number | null },
 ) =>
   db.one(
-    `select transaction_id, amount, balance, available, replayed
+    `select transaction_id, amount, balance, available, replayed, repaid
      from credits_private.refund_credits_at($1, $2, $3, $4, '{}', $5)`,
     [account, refund.transaction, refund.key, refund.amount ?? null, moment(at)],
   );
@@ -86,7 +207,7 @@ async function booked<T>(call: Promise<T>): Promise<T | undefined> {
   try {
     return await call;
   } catch (error) {
-    if (error instanceof DatabaseError && /^PT40[29]$/.test(error.code ?? '')) return undefined;
+    if (error instanceof DatabaseError && /^PT4/.test(error.code ?? '')) return undefined;
     throw error;
   }
 }
@@ -107,11 +228,14 @@ export function randomNumbers(seed: number) {
 export interface HistoryOptions {
   steps?: number;
   start?: number;
-  /** What runs between the calls: nothing, or somebody who settles up to that moment. */
+  /** What runs between the calls: nothing, or somebody who settles or looks up to that moment. */
   settle?: (from: number, to: number) => Promise<unknown>;
 }
 
-/** Grants, deductions and refunds of every sort at rising times; returns the moment it ended. */
+/**
+ * Calls of every sort that moves or reserves credits, at rising times, some of them refused; returns
+ * the moment it ended.
+ */
 export async function writeHistory(
   db: Database,
   account: string,
@@ -120,37 +244,69 @@ export async function writeHistory(
 ): Promise<number> {
   const { below, pick } = randomNumbers(seed);
   const transactions: number[] = [];
+  let holds = 0;
   let now = start;
+  const amount = () => 1 + below(pick(5, 60, 200));
+  const operation = () => pick(null, 'search', 'execute', 'other');
+
+  const grant = (key: string) =>
+    grantAt(db, account, now, {
+      key,
+      amount: 1 + below(120),
+      expires: pick(null, now + 1, now + DAY, now + 20 * DAY, now + 75 * DAY, nextMonth(now)),
+      priority: pick(10, 100, 100, 200),
+      source: pick('purchase', 'promotion', 'plan'),
+      operations: pick(null, null, ['search'], ['search', 'execute']),
+    });
+  const schedule = (key: string) => {
+    const effective = now + pick(1, DAY, 9 * DAY, 30 * DAY);
+    const expires = pick(null, effective + 1, effective + DAY, effective + 40 * DAY);
+    return grantAt(db, account, now, { key, amount: 1 + below(90), effective, expires });
+  };
+  const deduct = async (key: string) => {
+    const apiKey = pick(null, 'key a', 'key b');
+    const call = deductAt(db, account, now, {
+      key,
+      amount: amount(),
+      apiKey,
+      operation: operation(),
+    });
+    transactions.push((await call).transaction_id);
+  };
+  const refund = (key: string) => {
+    const transaction = transactions[below(transactions.length)] ?? 1;
+    const part = pick(null, 1, 1 + below(40));
+    return refundAt(db, account, now, { key, transaction, amount: part });
+  };
+  const hold = async (key: string) => {
+    const expiresIn = pick('1 microsecond', '1 day', '9 days', '20 days', '40 days');
+    const asked = { key, amount: amount(), operation: operation(), expiresIn };
+    holds = (await holdAt(db, account, now, asked)).hold_id;
+  };
+  /** One of the latest holds, which may have ended. */
+  const someHold = () => Math.max(1, holds - below(4));
+  const capture = async (key: string) => {
+    const some = { key, hold: someHold(), amount: amount(), final: pick(true, false) };
+    transactions.push((await captureAt(db, account, now, some)).transaction_id);
+  };
+  const release = (key: string) => releaseAt(db, account, now, { key, hold: someHold() });
+  const extend = () => extendAt(db, account, now, someHold(), pick('1 day', '30 days'));
+  const revoke = (key: string) => {
+    const onSpent = pick<'clamp' | 'debt'>('clamp', 'debt');
+    const part = pick(null, 1 + below(50));
+    return revokeAt(db, account, now, { key, grant: 1 + below(12), amount: part, onSpent });
+  };
+  const overdraft = () => overdraftAt(db, account, now, pick(0, 40, 150));
+
+  const often = [grant, grant, grant, deduct, deduct, deduct, deduct, deduct, refund, refund];
+  const rare = [schedule, hold, hold, hold, capture, capture, release, extend, revoke, overdraft];
+  const actions = [...often, ...rare];
   for (let step = 1; step <= steps; step += 1) {
-    const key = `step ${step}`;
     const before = now;
     now += pick(0, 1, 900, HOUR, DAY, 9 * DAY);
     await settle?.(before, now);
-    const action = step === 1 ? 0 : below(10);
-    if (action < 3) {
-      await grantAt(db, account, now, {
-        key,
-        amount: 1 + below(120),
-        expires: pick(null, now + 1, now + DAY, now + 20 * DAY, now + 75 * DAY, nextMonth(now)),
-        priority: pick(10, 100, 100, 200),
-        source: pick('purchase', 'promotion', 'plan'),
-        operations: pick(null, null, ['search'], ['search', 'execute']),
-      });
-    } else if (action < 8) {
-      const deducted = await booked(
-        deductAt(db, account, now, {
-          key,
-          amount: 1 + below(pick(5, 60, 200)),
-          apiKey: pick(null, 'key a', 'key b'),
-          operation: pick(null, 'search', 'execute', 'other'),
-        }),
-      );
-      if (deducted) transactions.push(deducted.transaction_id);
-    } else {
-      const transaction = transactions[below(transactions.length)] ?? 1;
-      const amount = pick(null, 1, 1 + below(40));
-      await booked(refundAt(db, account, now, { key, transaction, amount }));
-    }
+    const action = (step > 1 && actions[below(actions.length)]) || grant;
+    await booked(Promise.resolve(action(`step ${step}`)));
   }
   return now;
 }
@@ -271,3 +427,40 @@ export async function insertEntry(
     [entry],
   );
 }
+
+/** The ledger of an account from an entry on: kind, amount and grant of each; null is debt. */
+export const entriesOf = async (db: Database, account: string, from = 1) =>
+  (
+    await db.query(
+      `select kind, amount, grant_id from credits.entries
+       where account_id = $1 and entry_id >= $2 order by entry_id`,
+      [account, from],
+    )
+  ).map(({ kind, amount, grant_id }): [string, number, number | null] => [kind, amount, grant_id]);
+
+/** What an account has at a moment, whether or not what is due by then has been settled. */
+export const figuresAt = (
+  db: Database,
+  account: string,
+  at: number,
+  operation: string | null = null,
+) =>
+  db.one('select available, scoped, held, debt from credits_private.figures($1, $2, $3)', [
+    account,
+    operation,
+    moment(at),
+  ]);
+
+/** What holds have reserved and let go of, in order: hold, grant (null is overdraft) and amount. */
+export const partsOf = async (db: Database, account: string) =>
+  (
+    await db.query(
+      `select hold_id, grant_id, amount from credits_private.hold_parts
+       where account_id = $1 order by part_id`,
+      [account],
+    )
+  ).map(({ hold_id, grant_id, amount }): [number, number | null, number] => [
+    hold_id,
+    grant_id,
+    amount,
+  ]);

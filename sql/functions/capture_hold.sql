@@ -1,0 +1,104 @@
+create or replace function credits_private.capture_hold_at(
+  p_account_id text, p_hold_id bigint, p_amount bigint, p_idempotency_key text, p_final boolean,
+  p_metadata jsonb, p_at timestamptz
+) returns credits.capture_hold_result
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_account credits_private.accounts;
+  v_answer jsonb;
+  v_fingerprint bytea;
+  v_at timestamptz;
+  v_hold credits_private.holds;
+  v_exceeded_limits text[];
+  v_transaction_id bigint;
+  v_result credits.capture_hold_result;
+begin
+  perform credits_private.check_capture(
+    p_account_id, p_hold_id, p_amount, p_idempotency_key, p_final, p_metadata);
+  v_fingerprint := credits_private.fingerprint('capture_hold', jsonb_build_object(
+    'hold_id', p_hold_id, 'amount', p_amount, 'final', nullif(p_final, true)));
+
+  v_account := credits_private.lock_account(p_account_id);
+  v_answer := credits_private.find_answer(p_account_id, p_idempotency_key, v_fingerprint);
+  if v_answer is not null then
+    return jsonb_populate_record(v_result, v_answer);
+  end if;
+  v_at := credits_private.moment(v_account, p_at);
+  if v_account.due_at <= v_at then
+    v_account := credits_private.settle(v_account, v_at);
+  end if;
+  v_hold := credits_private.open_hold(p_account_id, p_hold_id);
+
+  if p_amount > v_hold.held then
+    v_exceeded_limits := credits_private.check_excess(v_account, v_hold, p_amount, v_at);
+  end if;
+  if p_amount > 0 then
+    v_transaction_id := v_account.last_entry_id + 1;
+    v_account := credits_private.write_capture(
+      v_account, v_hold, p_amount, p_idempotency_key, p_final, p_metadata, v_at);
+  end if;
+  if p_final then
+    v_account := credits_private.resolve_hold(v_account, p_hold_id,
+      case when p_amount > 0 then 'captured' else 'released' end, v_at, v_at);
+  else
+    v_account := credits_private.tidy(v_account, '{}', v_at, v_at);
+  end if;
+
+  v_result := (p_hold_id, v_transaction_id, p_amount, v_account.balance,
+    credits_private.available(p_account_id, null, v_at), false,
+    case when p_final then 0 else greatest(0, v_hold.held - p_amount) end, v_exceeded_limits
+    )::credits.capture_hold_result;
+  perform credits_private.keep_answer(p_account_id, p_idempotency_key, v_fingerprint,
+    v_transaction_id, v_result.available, to_jsonb(v_result));
+  return v_result;
+end
+$$;
+
+revoke all on function credits_private.capture_hold_at(
+  text, bigint, bigint, text, boolean, jsonb, timestamptz) from public;
+
+create or replace function credits.capture_hold(
+  p_account_id text,
+  p_hold_id bigint,
+  p_amount bigint,
+  p_idempotency_key text,
+  p_final boolean = true,
+  p_metadata jsonb = '{}'
+) returns credits.capture_hold_result
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  return credits_private.capture_hold_at(
+    p_account_id, p_hold_id, p_amount, p_idempotency_key, p_final, p_metadata, null);
+end
+$$;
+
+revoke all on function
+  credits.capture_hold(text, bigint, bigint, text, boolean, jsonb) from public;
+
+comment on function credits.capture_hold(text, bigint, bigint, text, boolean, jsonb) is $comment$
+Takes what a hold's work has cost, in part or in the end.
+
+`p_amount`, in the account's smallest unit, is drawn from what the hold has reserved; what exceeds
+that is drawn from what is available, as a deduction with the hold's API key, operation and run
+would be, or the capture fails whole. With `p_final` the hold ends with it and the rest of what it
+reserved is free again: 0 is then a release. Without, it stays open for the next capture. A run
+that holds 1,000 and captures 180 and 220, and 37 in the end, has cost 437. `calls` counts
+deductions and final captures.
+
+Returns the hold, the capture's transaction (null for 0), the amount, the balance, what a deduction
+without operation may take, whether this is a replay, what the hold still has, and the soft limits
+whose ceiling an excess left behind.
+
+A repeat with the same key and arguments (metadata aside) returns the first answer with `replayed =
+true` and changes nothing.
+
+Raises `PT410` if the hold is not open any more: the detail's `state` is 'expired', 'released' or
+'captured'; `PT402` if the excess is not available (`requested`, `available`), `PT429` if it would
+pass a limit; `PT404` if there is no such account or hold; `PT409` if the key was used with other
+arguments or by another function; `22023` for a malformed argument. Whatever it raises, nothing was
+changed. A closed account's holds can be captured.
+$comment$;

@@ -1,0 +1,134 @@
+-- Pseudonyms are numbered in the order in which the ids first spent, so they say nothing of them.
+-- An id that is a pseudonym already stays as it is, and its number is not given again: a repeat
+-- forgets what came since. In entries, holds, counters and limits alike, so that every figure finds
+-- its group again.
+create or replace function credits_private.pseudonyms(p_account_id text)
+returns table (kind text, id text, pseudonym text)
+language sql stable
+set search_path = ''
+as $$
+  with ids as (
+    select v.kind, v.id, min(u.at) as first_at
+    from (
+      select e.api_key_id, e.run_id, e.entry_id as at
+      from credits_private.entries as e
+      where e.account_id = p_account_id
+      union all
+      select h.api_key_id, h.run_id, h.hold_id + 9007199254740991
+      from credits_private.holds as h
+      where h.account_id = p_account_id
+      union all
+      select case when l.scope = 'api_key' then l.scope_id end,
+        case when l.scope = 'run' then l.scope_id end, 9223372036854775807
+      from credits_private.limits as l
+      where l.account_id = p_account_id
+    ) as u
+    cross join lateral (values ('api_key', u.api_key_id), ('run', u.run_id)) as v (kind, id)
+    where v.id is not null
+    group by v.kind, v.id
+  )
+  select i.kind, i.id,
+    format('forgotten %s %s', replace(i.kind, '_', ' '), i.known + row_number() over (
+      partition by i.kind order by i.first_at, i.id collate "C"))
+  from (
+    select ids.*, max(n.number) over (partition by ids.kind) as known, n.number
+    from ids
+    cross join lateral (
+      select coalesce(substring(
+        ids.id from '^forgotten (?:api key|run) ([0-9]{1,9})$')::int, 0) as number
+    ) as n
+  ) as i
+  where i.number = 0
+$$;
+
+revoke all on function credits_private.pseudonyms(text) from public;
+
+create or replace function credits_private.forget_ids(p_account_id text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_api_keys jsonb;
+  v_runs jsonb;
+begin
+  select
+    coalesce(jsonb_object_agg(p.id, p.pseudonym) filter (where p.kind = 'api_key'), '{}'),
+    coalesce(jsonb_object_agg(p.id, p.pseudonym) filter (where p.kind = 'run'), '{}')
+  into v_api_keys, v_runs
+  from credits_private.pseudonyms(p_account_id) as p;
+
+  update credits_private.entries as e
+  set metadata = null, api_key_id = coalesce(v_api_keys ->> e.api_key_id, e.api_key_id),
+    run_id = coalesce(v_runs ->> e.run_id, e.run_id)
+  where e.account_id = p_account_id and (e.metadata is not null
+    or v_api_keys ? e.api_key_id or v_runs ? e.run_id);
+  update credits_private.holds as h
+  set metadata = '{}', api_key_id = coalesce(v_api_keys ->> h.api_key_id, h.api_key_id),
+    run_id = coalesce(v_runs ->> h.run_id, h.run_id)
+  where h.account_id = p_account_id;
+  update credits_private.usage_counters as u
+  set api_key_id = v_api_keys ->> u.api_key_id
+  where u.account_id = p_account_id and v_api_keys ? u.api_key_id;
+  update credits_private.limit_counters as c
+  set scope_id = case l.scope when 'run' then v_runs else v_api_keys end ->> c.scope_id
+  from credits_private.limits as l
+  where c.account_id = p_account_id and l.account_id = c.account_id and l.limit_id = c.limit_id
+    and l.scope in ('api_key', 'run')
+    and case l.scope when 'run' then v_runs else v_api_keys end ? c.scope_id;
+  update credits_private.limits as l
+  set scope_id = case l.scope when 'run' then v_runs else v_api_keys end ->> l.scope_id
+  where l.account_id = p_account_id and l.scope in ('api_key', 'run')
+    and case l.scope when 'run' then v_runs else v_api_keys end ? l.scope_id;
+end
+$$;
+
+revoke all on function credits_private.forget_ids(text) from public;
+
+create or replace function credits_private.forget_account_at(
+  p_account_id text, p_at timestamptz
+) returns credits.account_result
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_account credits_private.accounts;
+begin
+  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
+  v_account := credits_private.enter(p_account_id, p_at);
+  update credits_private.accounts as a set metadata = '{}' where a.account_id = p_account_id;
+  update credits_private.grants as g
+  set metadata = '{}'
+  where g.account_id = p_account_id and g.metadata <> '{}';
+  perform credits_private.forget_ids(p_account_id);
+  return credits_private.account_answer(p_account_id, v_account.last_created_at);
+end
+$$;
+
+revoke all on function credits_private.forget_account_at(text, timestamptz) from public;
+
+create or replace function credits.forget_account(
+  p_account_id text
+) returns credits.account_result
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  return credits_private.forget_account_at(p_account_id, null);
+end
+$$;
+
+revoke all on function credits.forget_account(text) from public;
+
+comment on function credits.forget_account(text) is $comment$
+Erases the person and keeps the figures: metadata of the account, its grants, holds and transactions
+is emptied, and every run and API key id is replaced by a pseudonym ('forgotten run 1'), the same
+one in the ledger, the counters and the limits. No amount, time, period, operation or invoice
+changes. The account id and the idempotency keys stay: keep personal data out of both.
+
+It does not close the account, and what is spent afterwards is kept as given, until it is called
+again; after `close_account`, nothing new comes. Repeats of earlier calls still get their answers.
+
+Returns the account, its balance, and what a deduction without operation may take. Raises `PT404`
+if there is no such account; `22023` for a malformed argument. It reads the account's whole ledger.
+$comment$;

@@ -1,0 +1,143 @@
+-- What an account has at a moment, from rows alone, whether or not what is due has been settled.
+
+-- What an account's grants have free at p_at: what is booked and not held, and what comes due by
+-- then, which is what expired holds return and what scheduled grants bring. Of the latter, what was
+-- revoked is taken first, then debt is repaid, in the order in which settle books it; repaid is how
+-- much. What expires by p_at is free of nothing, and may have repaid before.
+create or replace function credits_private.free_credit(p_account_id text, p_at timestamptz)
+returns table (
+  grant_id bigint, operations text[], expires_at timestamptz, free bigint, repaid bigint
+)
+language sql stable
+set search_path = ''
+as $$
+  with due as (
+    select h.expires_at as due_at, 1 as step, h.hold_id as step_id, p.grant_id,
+      min(p.part_id) as part, sum(p.amount) as amount
+    from credits_private.holds as h
+    join credits_private.hold_parts as p on p.account_id = h.account_id and p.hold_id = h.hold_id
+    where h.account_id = p_account_id and h.state = 'open' and h.expires_at <= p_at
+      and p.grant_id is not null
+    group by h.expires_at, h.hold_id, p.grant_id
+    having sum(p.amount) > 0
+    union all
+    select g.effective_at, 3, g.grant_id, g.grant_id, 0, g.amount
+    from credits_private.grants as g
+    where g.account_id = p_account_id and g.is_scheduled and g.effective_at <= p_at
+  ), kept as (
+    select d.due_at, d.step, d.step_id, g.grant_id, g.priority, g.operations, g.expires_at,
+      g.source, g.effective_at,
+      d.amount - least(d.amount, greatest(0, o.revoked - o.taken - (
+        sum(d.amount) over (partition by o.grant_id order by d.due_at, d.step, d.step_id, d.part)
+        - d.amount))) as amount
+    from due as d
+    join credits_private.grants as g on g.account_id = p_account_id and g.grant_id = d.grant_id
+    join credits_private.grants as o
+      on o.account_id = p_account_id and o.grant_id = coalesce(g.origin_grant_id, g.grant_id)
+  ), owing as (
+    select k.grant_id, k.operations, k.expires_at, k.amount,
+      case when k.operations is null then least(k.amount, greatest(0, a.debt - (
+        sum(k.amount) filter (where k.operations is null) over (
+          order by k.due_at, k.step, k.step_id, k.priority, k.expires_at nulls last,
+            k.source = 'purchase', k.effective_at, k.grant_id)
+        - k.amount))) else 0 end as repaid
+    from kept as k
+    join credits_private.accounts as a on a.account_id = p_account_id
+    where k.expires_at is null or k.expires_at > k.due_at
+  )
+  select g.grant_id, g.operations, g.expires_at, g.remaining - g.held, 0
+  from credits_private.grants as g
+  where g.account_id = p_account_id and g.is_open and g.remaining > g.held
+    and (g.expires_at is null or g.expires_at > p_at)
+  union all
+  select o.grant_id, o.operations, o.expires_at,
+    case when o.expires_at <= p_at then 0 else (o.amount - o.repaid)::bigint end,
+    o.repaid::bigint
+  from owing as o
+$$;
+
+revoke all on function credits_private.free_credit(text, timestamptz) from public;
+
+-- The figures for a call that names p_operation. No call can take more than 2^53 - 1 at once,
+-- however much the credits and the overdraft are together. Security definer, as what it calls reads
+-- tables and the view `remaining` calls it as its reader.
+create or replace function credits_private.figures(
+  p_account_id text, p_operation text, p_at timestamptz
+) returns credits_private.figures
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  v_account credits_private.accounts;
+  v_figures credits_private.figures;
+  v_overdraft_returned bigint := 0;
+begin
+  select a.* into v_account
+  from credits_private.accounts as a
+  where a.account_id = p_account_id;
+
+  select
+    coalesce(sum(f.free)
+      filter (where f.operations is null or p_operation = any (f.operations)), 0),
+    coalesce(sum(f.free) filter (where f.operations is not null), 0),
+    v_account.held,
+    v_account.debt - coalesce(sum(f.repaid), 0),
+    min(f.expires_at) filter (where f.free > 0)
+  into v_figures.available, v_figures.scoped, v_figures.held, v_figures.debt,
+    v_figures.next_expiry_at
+  from credits_private.free_credit(p_account_id, p_at) as f;
+
+  if v_figures.next_expiry_at is not null then
+    select sum(f.free) into v_figures.next_expiry_amount
+    from credits_private.free_credit(p_account_id, p_at) as f
+    where f.expires_at = v_figures.next_expiry_at;
+  end if;
+
+  if v_account.held > 0 and v_account.due_at <= p_at then
+    select v_account.held - coalesce(sum(p.amount), 0),
+      coalesce(sum(p.amount) filter (where p.grant_id is null), 0)
+    into v_figures.held, v_overdraft_returned
+    from credits_private.holds as h
+    join credits_private.hold_parts as p on p.account_id = h.account_id and p.hold_id = h.hold_id
+    where h.account_id = p_account_id and h.state = 'open' and h.expires_at <= p_at;
+  end if;
+
+  v_figures.available := case when v_account.closed_at is null then least(9007199254740991,
+    v_figures.available + greatest(0, v_account.overdraft_limit - v_figures.debt
+      - (v_account.overdraft_held - v_overdraft_returned))) else 0 end;
+  return v_figures;
+end
+$$;
+
+revoke all on function credits_private.figures(text, text, timestamptz) from public;
+
+-- What a deduction for p_operation may take. As long as nothing is due, which is so after every
+-- call, it is one sum.
+create or replace function credits_private.available(
+  p_account_id text, p_operation text, p_at timestamptz
+) returns bigint
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_account credits_private.accounts;
+begin
+  select a.* into v_account
+  from credits_private.accounts as a
+  where a.account_id = p_account_id;
+  if v_account.closed_at is not null then
+    return 0;
+  elsif v_account.due_at <= p_at then
+    return (credits_private.figures(p_account_id, p_operation, p_at)).available;
+  end if;
+  return least(9007199254740991, (
+    select coalesce(sum(g.remaining - g.held), 0)
+    from credits_private.grants as g
+    where g.account_id = p_account_id and g.is_open
+      and (g.operations is null or p_operation = any (g.operations))
+      and (g.expires_at is null or g.expires_at > p_at)
+  ) + greatest(0, v_account.overdraft_limit - v_account.debt - v_account.overdraft_held));
+end
+$$;
+
+revoke all on function credits_private.available(text, text, timestamptz) from public;

@@ -1,0 +1,243 @@
+-- Limits: which of them a call falls under, what they leave, and what the ledger says was spent.
+
+-- Which counter of a limit a call falls under: '' for the account, an API key, an operation or a
+-- run; null for none, when the call names none or another one.
+create or replace function credits_private.limit_scope_id(
+  p_limit credits_private.limits, p_api_key_id text, p_operation text, p_run_id text
+) returns text
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  v_scope_id text := case p_limit.scope
+    when 'account' then ''
+    when 'api_key' then p_api_key_id
+    when 'operation' then p_operation
+    else p_run_id
+  end;
+begin
+  if p_limit.scope_id <> v_scope_id then
+    return null;
+  end if;
+  return v_scope_id;
+end
+$$;
+
+revoke all on function
+  credits_private.limit_scope_id(credits_private.limits, text, text, text) from public;
+
+-- The window in which a moment lies. A day is one of the account's time zone.
+create or replace function credits_private.limit_window_start(
+  p_limit_window text, p_period date, p_effective_at timestamptz, p_time_zone text
+) returns date
+language sql immutable
+set search_path = ''
+as $$
+  select case p_limit_window
+    when 'day' then (p_effective_at at time zone p_time_zone)::date
+    when 'period' then p_period
+    else '-infinity'::date
+  end
+$$;
+
+revoke all on function
+  credits_private.limit_window_start(text, date, timestamptz, text) from public;
+
+-- What open holds have reserved of a limit, whichever window they began in. After settling, an open
+-- hold is one that has not expired.
+create or replace function credits_private.limit_reserved(
+  p_limit credits_private.limits, p_scope_id text, p_except_hold_id bigint
+) returns bigint
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(sum(h.held), 0)::bigint
+  from credits_private.holds as h
+  where h.account_id = p_limit.account_id and h.state = 'open'
+    and h.hold_id is distinct from p_except_hold_id
+    and credits_private.limit_scope_id(p_limit, h.api_key_id, h.operation, h.run_id) = p_scope_id
+$$;
+
+revoke all on function
+  credits_private.limit_reserved(credits_private.limits, text, bigint) from public;
+
+-- Does p_amount pass a limit of the account? Under its lock, and after settling: of many calls at
+-- once, each sees what those before it spent and reserved, also where a window has no counter yet
+-- (limits_are_never_passed). The refusal is of the limit that leaves least; without one, the soft
+-- limits whose ceiling the call leaves behind. A hold that is being captured does not count twice.
+create or replace function credits_private.check_limits(
+  p_account credits_private.accounts, p_amount bigint, p_api_key_id text, p_operation text,
+  p_run_id text, p_at timestamptz, p_except_hold_id bigint = null
+) returns credits_private.limit_check
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_limit credits_private.limits;
+  v_scope_id text;
+  v_spent bigint;
+  v_reserved bigint;
+  v_left bigint;
+  v_least bigint;
+  v_check credits_private.limit_check;
+begin
+  for v_limit in
+    select l.* from credits_private.limits as l
+    where l.account_id = p_account.account_id
+    order by l.limit_id collate "C"
+  loop
+    v_scope_id := credits_private.limit_scope_id(v_limit, p_api_key_id, p_operation, p_run_id);
+    continue when v_scope_id is null;
+    v_spent := coalesce((
+      select c.spent
+      from credits_private.limit_counters as c
+      where c.account_id = v_limit.account_id and c.limit_id = v_limit.limit_id
+        and c.scope_id = v_scope_id
+        and c.window_start = credits_private.limit_window_start(
+          v_limit.limit_window, p_account.period, p_at, p_account.time_zone)), 0);
+    v_reserved := credits_private.limit_reserved(v_limit, v_scope_id, p_except_hold_id);
+    v_left := greatest(0, v_limit.ceiling + v_limit.overage - v_spent - v_reserved);
+    if v_left < least(p_amount, coalesce(v_least, p_amount)) then
+      v_least := v_left;
+      v_check.refusal := credits_private.refuse_limit(
+        v_limit, v_scope_id, p_amount, v_spent, v_reserved, v_left);
+    elsif v_spent + v_reserved + p_amount > v_limit.ceiling then
+      v_check.exceeded_limits := v_check.exceeded_limits || v_limit.limit_id;
+    end if;
+  end loop;
+  return v_check;
+end
+$$;
+
+revoke all on function credits_private.check_limits(
+  credits_private.accounts, bigint, text, text, text, timestamptz, bigint) from public;
+
+create or replace function credits_private.refuse_limit(
+  p_limit credits_private.limits, p_scope_id text, p_amount bigint, p_spent bigint,
+  p_reserved bigint, p_remaining bigint
+) returns credits_private.refusal
+language sql immutable
+set search_path = ''
+as $$
+  select (
+    'PT429', 'limit would be passed',
+    jsonb_build_object('account_id', p_limit.account_id, 'limit_id', p_limit.limit_id,
+      'scope', p_limit.scope, 'scope_id', nullif(p_scope_id, ''),
+      'window', p_limit.limit_window, 'ceiling', p_limit.ceiling, 'overage', p_limit.overage,
+      'spent', p_spent, 'reserved', p_reserved, 'remaining', p_remaining,
+      'requested', p_amount),
+    'Ask for no more than remains, wait for the next window, or raise the limit.',
+    'limits_are_never_passed'
+  )::credits_private.refusal
+$$;
+
+revoke all on function credits_private.refuse_limit(
+  credits_private.limits, text, bigint, bigint, bigint, bigint) from public;
+
+-- A limit that is set in mid-window starts from what the ledger already shows of that window: read
+-- back from its last entry to the window's first.
+create or replace function credits_private.count_limit(
+  p_account credits_private.accounts, p_limit credits_private.limits, p_at timestamptz
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_window_start date := credits_private.limit_window_start(
+    p_limit.limit_window, p_account.period, p_at, p_account.time_zone);
+  v_before bigint := 0;
+  v_scope_ids text[];
+  v_spent bigint[];
+  v_last_entry_ids bigint[];
+begin
+  delete from credits_private.limit_counters as c
+  where c.account_id = p_limit.account_id and c.limit_id = p_limit.limit_id;
+
+  if p_limit.limit_window <> 'total' then
+    select e.entry_id into v_before
+    from credits_private.entries as e
+    where e.account_id = p_limit.account_id
+      and credits_private.limit_window_start(
+        p_limit.limit_window, e.period, e.effective_at, p_account.time_zone) < v_window_start
+    order by e.entry_id desc
+    limit 1;
+  end if;
+
+  select array_agg(u.scope_id), array_agg(u.spent), array_agg(u.last_entry_id)
+  into v_scope_ids, v_spent, v_last_entry_ids
+  from (
+    select s.scope_id, -sum(e.amount) as spent, max(e.entry_id) as last_entry_id
+    from credits_private.entries as e
+    cross join lateral credits_private.limit_scope_id(
+      p_limit, e.api_key_id, e.operation, e.run_id) as s (scope_id)
+    where e.account_id = p_limit.account_id and e.entry_id > coalesce(v_before, 0)
+      and (e.kind in ('deduction', 'capture') or e.refunded_entry_id > coalesce(v_before, 0))
+      and s.scope_id is not null
+    group by s.scope_id
+  ) as u;
+
+  -- In two steps: counters start at zero, and move with the entries that they name.
+  insert into credits_private.limit_counters (account_id, limit_id, window_start, scope_id)
+  select p_limit.account_id, p_limit.limit_id, v_window_start, unnest(v_scope_ids);
+  update credits_private.limit_counters as c
+  set spent = u.spent, last_entry_id = u.last_entry_id
+  from unnest(v_scope_ids, v_spent, v_last_entry_ids) as u (scope_id, spent, last_entry_id)
+  where c.account_id = p_limit.account_id and c.limit_id = p_limit.limit_id
+    and c.scope_id = u.scope_id;
+end
+$$;
+
+revoke all on function credits_private.count_limit(
+  credits_private.accounts, credits_private.limits, timestamptz) from public;
+
+-- The days of another time zone. What was spent before is no fault of a limit in new days.
+create or replace function credits_private.count_days(p_account credits_private.accounts)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_limit credits_private.limits;
+begin
+  for v_limit in
+    update credits_private.limits as l
+    set set_entry_id = p_account.last_entry_id
+    where l.account_id = p_account.account_id and l.limit_window = 'day'
+    returning l.*
+  loop
+    perform credits_private.count_limit(p_account, v_limit, p_account.last_created_at);
+  end loop;
+end
+$$;
+
+revoke all on function credits_private.count_days(credits_private.accounts) from public;
+
+create or replace function credits_private.check_limit(
+  p_account_id text, p_limit_id text, p_ceiling bigint, p_scope text, p_scope_id text,
+  p_window text, p_overage bigint
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
+  perform credits_private.check_id(p_account_id, 'p_limit_id', p_limit_id);
+  perform credits_private.check_ceiling(p_account_id, 'p_ceiling', p_ceiling);
+  perform credits_private.check_ceiling(p_account_id, 'p_overage', p_overage);
+  perform credits_private.check_ceiling(p_account_id, 'p_overage', p_ceiling + p_overage);
+  perform credits_private.check_id(p_account_id, 'p_scope_id', p_scope_id, true);
+  if p_scope is null or p_scope not in ('account', 'api_key', 'operation', 'run') then
+    perform credits_private.refuse_argument(p_account_id, 'p_scope', 'no such scope',
+      'A scope is account, api_key, operation or run.');
+  elsif p_scope = 'account' and p_scope_id is not null then
+    perform credits_private.refuse_argument(p_account_id, 'p_scope_id',
+      'the scope account has no scope id', 'Leave p_scope_id out, or pass another p_scope.');
+  elsif p_window is null or p_window not in ('day', 'period', 'total') then
+    perform credits_private.refuse_argument(p_account_id, 'p_window', 'no such window',
+      'A window is day, period or total.');
+  end if;
+end
+$$;
+
+revoke all on function
+  credits_private.check_limit(text, text, bigint, text, text, text, bigint) from public;

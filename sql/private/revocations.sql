@@ -1,0 +1,111 @@
+-- The parts of a revocation.
+
+create or replace function credits_private.check_revocation(
+  p_account_id text, p_grant_id bigint, p_idempotency_key text, p_amount bigint,
+  p_on_spent text, p_metadata jsonb
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
+  if p_grant_id is null or p_grant_id < 1 then
+    perform credits_private.refuse_argument(p_account_id, 'p_grant_id',
+      'a grant id must be a whole number from 1', 'Pass the grant_id that grant_credits returned.');
+  end if;
+  perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
+  perform credits_private.check_amount(p_account_id, 'p_amount', coalesce(p_amount, 1));
+  perform credits_private.check_metadata(p_account_id, p_metadata);
+  if p_on_spent is null or p_on_spent not in ('clamp', 'debt') then
+    perform credits_private.refuse_argument(p_account_id, 'p_on_spent',
+      'no such way to revoke what is spent', 'Pass clamp or debt.');
+  end if;
+end
+$$;
+
+revoke all on function
+  credits_private.check_revocation(text, bigint, text, bigint, text, jsonb) from public;
+
+-- Notes what is asked back of a grant: more than before, never more than was granted, less what has
+-- expired of it and of its re-grants: that is gone already, and nothing that comes back is taken in
+-- its place. Returns the grant that was granted, also when p_grant_id is one that a refund made of
+-- it. A scheduled grant that is asked back whole is cancelled.
+create or replace function credits_private.ask_back(
+  p_account_id text, p_grant_id bigint, p_amount bigint, p_at timestamptz
+) returns credits_private.grants
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_grant credits_private.grants;
+  v_gone bigint;
+begin
+  select g.* into v_grant
+  from credits_private.grants as x
+  join credits_private.grants as g
+    on g.account_id = x.account_id and g.grant_id = coalesce(x.origin_grant_id, x.grant_id)
+  where x.account_id = p_account_id and x.grant_id = p_grant_id;
+  if not found then
+    perform credits_private.raise_error('PT404', 'no such grant',
+      jsonb_build_object('account_id', p_account_id, 'grant_id', p_grant_id),
+      'Pass the grant_id that grant_credits returned, also to a repeat of the call.');
+  end if;
+  select coalesce(-sum(e.amount), 0) into v_gone
+  from credits_private.entries as e
+  join credits_private.grants as g on g.account_id = e.account_id and g.grant_id = e.grant_id
+  where e.account_id = p_account_id and e.kind = 'expiry'
+    and (g.grant_id = v_grant.grant_id or g.origin_grant_id = v_grant.grant_id);
+
+  v_grant.revoked := greatest(v_grant.revoked, least(
+    v_grant.amount - v_gone, v_grant.revoked + coalesce(p_amount, v_grant.amount)));
+  if v_grant.is_scheduled and v_grant.revoked = v_grant.amount then
+    v_grant.is_scheduled := false;
+    v_grant.cancelled_at := p_at;
+  end if;
+  update credits_private.grants as g
+  set revoked = v_grant.revoked, is_scheduled = v_grant.is_scheduled,
+    cancelled_at = v_grant.cancelled_at
+  where g.account_id = p_account_id and g.grant_id = v_grant.grant_id;
+  return v_grant;
+end
+$$;
+
+revoke all on function
+  credits_private.ask_back(text, bigint, bigint, timestamptz) from public;
+
+-- What can be taken now of what is asked back of a grant: what is free of it and of its re-grants,
+-- and with 'debt' the rest, once it has arrived.
+create or replace function credits_private.revocation_parts(
+  p_grant credits_private.grants, p_on_spent text, out grant_ids bigint[], out amounts bigint[]
+)
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_free record;
+  v_left bigint := p_grant.revoked - p_grant.taken;
+begin
+  grant_ids := '{}';
+  amounts := '{}';
+  for v_free in
+    select g.grant_id, g.remaining - g.held as amount
+    from credits_private.grants as g
+    where g.account_id = p_grant.account_id and g.is_open and g.remaining > g.held
+      and (g.grant_id = p_grant.grant_id or g.origin_grant_id = p_grant.grant_id)
+    order by g.grant_id
+  loop
+    exit when v_left = 0;
+    grant_ids := grant_ids || v_free.grant_id;
+    amounts := amounts || least(v_free.amount, v_left);
+    v_left := v_left - least(v_free.amount, v_left);
+  end loop;
+
+  if p_on_spent = 'debt' and v_left > 0 and p_grant.last_entry_id > 0 then
+    grant_ids := array_append(grant_ids, null);
+    amounts := amounts || v_left;
+  end if;
+end
+$$;
+
+revoke all on function
+  credits_private.revocation_parts(credits_private.grants, text) from public;

@@ -1,0 +1,75 @@
+-- What a part means for what is held: of the hold, of the grant and of the account, in the same
+-- statement as the part. Nothing else changes what is held. It comes after the state of a hold is
+-- known to be open: what is resolved holds nothing, for good.
+create or replace function credits_private.apply_hold_part() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update credits_private.accounts as a
+  set
+    held = a.held + new.amount,
+    overdraft_held = a.overdraft_held + case when new.grant_id is null then new.amount else 0 end,
+    last_part_id = new.part_id,
+    last_created_at = new.created_at
+  where a.account_id = new.account_id
+    and a.last_part_id = new.part_id - 1
+    and a.last_created_at <= new.created_at
+    and new.effective_at <= new.created_at
+    and new.amount <> 0;
+  if not found then
+    perform credits_private.refuse_part(new, 'every_change_has_an_entry');
+  end if;
+
+  update credits_private.holds as h
+  set held = h.held + new.amount, last_part_id = new.part_id
+  where h.account_id = new.account_id and h.hold_id = new.hold_id and h.state = 'open';
+  if not found then
+    perform credits_private.refuse_part(new, 'a_hold_is_resolved_once');
+  end if;
+
+  if new.grant_id is not null then
+    update credits_private.grants as g
+    set held = g.held + new.amount, last_part_id = new.part_id
+    where g.account_id = new.account_id and g.grant_id = new.grant_id
+      and (new.amount < 0 or g.expires_at is null or g.expires_at > new.effective_at);
+    if not found then
+      perform credits_private.refuse_part(new, 'expired_credit_is_never_spent');
+    end if;
+  end if;
+  return null;
+end
+$$;
+
+revoke all on function credits_private.apply_hold_part() from public;
+
+create or replace function credits_private.refuse_part(
+  p_part credits_private.hold_parts, p_invariant text
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform credits_private.raise_error('23514', 'the ledger refuses this part of a hold',
+    jsonb_build_object('account_id', p_part.account_id, 'hold_id', p_part.hold_id,
+      'part_id', p_part.part_id),
+    'Holds are written by the functions of the schema credits, not by hand.', p_invariant);
+end
+$$;
+
+revoke all on function credits_private.refuse_part(credits_private.hold_parts, text) from public;
+
+create or replace trigger _100_hold_parts_are_immutable
+  before update or delete on credits_private.hold_parts
+  for each row
+  execute function credits_private.refuse_change('held_equals_open_holds', 'hold_parts');
+
+create or replace trigger _110_hold_parts_are_never_truncated
+  before truncate on credits_private.hold_parts
+  for each statement
+  execute function credits_private.refuse_change('held_equals_open_holds', 'hold_parts');
+
+create or replace trigger _500_held_equals_open_holds
+  after insert on credits_private.hold_parts
+  for each row
+  execute function credits_private.apply_hold_part();

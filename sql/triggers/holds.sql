@@ -1,0 +1,34 @@
+-- What a hold holds moves with a part of it, a later one than before, or not at all.
+create or replace trigger _100_counters_change_only_with_the_ledger
+  after update of held, amount, last_part_id on credits_private.holds
+  for each row
+  when (new.last_part_id <= old.last_part_id)
+  execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'holds');
+
+create or replace trigger _110_counters_start_at_zero
+  after insert on credits_private.holds
+  for each row
+  when (new.held <> 0)
+  execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'holds');
+
+-- A hold ends once, whatever runs at the same time, and keeps its end.
+create or replace trigger _120_a_hold_is_resolved_once
+  after update of state, resolved_at, expires_at on credits_private.holds
+  for each row
+  when (old.state <> 'open')
+  execute function credits_private.refuse_change('a_hold_is_resolved_once', 'holds');
+
+create or replace trigger _130_a_hold_is_never_deleted
+  before delete on credits_private.holds
+  for each row
+  execute function credits_private.refuse_change('held_equals_open_holds', 'holds');
+
+create or replace trigger _140_holds_are_never_truncated
+  before truncate on credits_private.holds
+  for each statement
+  execute function credits_private.refuse_change('held_equals_open_holds', 'holds');
+
+create or replace trigger _150_holds_are_forgotten_or_left
+  before update of api_key_id, run_id, metadata on credits_private.holds
+  for each row
+  execute function credits_private.refuse_unless_forgotten('held_equals_open_holds', 'holds');

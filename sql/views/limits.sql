@@ -1,0 +1,61 @@
+-- Of a limit that counts each API key, operation or run for itself, one row for each that has spent
+-- in its window or holds, as of now.
+create or replace view credits.limits as
+select
+  l.account_id,
+  l.limit_id,
+  l.scope,
+  coalesce(l.scope_id, nullif(s.scope_id, '')) as scope_id,
+  l.scope <> 'account' and l.scope_id is null as is_each,
+  l.limit_window,
+  nullif(w.window_start, '-infinity') as window_start,
+  l.ceiling,
+  l.overage,
+  coalesce(n.spent, 0) as spent,
+  r.reserved,
+  greatest(0, l.ceiling + l.overage - coalesce(n.spent, 0) - r.reserved) as remaining
+from credits_private.limits as l
+join credits_private.accounts as a on a.account_id = l.account_id
+cross join lateral (select clock_timestamp() as now) as c
+cross join lateral (
+  select credits_private.limit_window_start(l.limit_window, credits_private.period_at(
+    c.now, a.period, a.next_period, a.period_ends_at, a.time_zone, a.anchor_day),
+    c.now, a.time_zone) as window_start
+) as w
+left join lateral (
+  select n.scope_id
+  from credits_private.limit_counters as n
+  where n.account_id = l.account_id and n.limit_id = l.limit_id
+    and n.window_start = w.window_start
+  union
+  select credits_private.limit_scope_id(l, h.api_key_id, h.operation, h.run_id)
+  from credits_private.holds as h
+  where h.account_id = l.account_id and h.state = 'open' and h.expires_at > c.now
+    and credits_private.limit_scope_id(l, h.api_key_id, h.operation, h.run_id) is not null
+) as s on true
+left join credits_private.limit_counters as n
+  on n.account_id = l.account_id and n.limit_id = l.limit_id
+  and n.window_start = w.window_start and n.scope_id = s.scope_id
+cross join lateral (
+  select coalesce(sum(h.held), 0)::bigint as reserved
+  from credits_private.holds as h
+  where h.account_id = l.account_id and h.state = 'open' and h.expires_at > c.now
+    and credits_private.limit_scope_id(l, h.api_key_id, h.operation, h.run_id) = s.scope_id
+) as r;
+
+comment on view credits.limits is $comment$
+What limits leave now. One row per limit; of a limit that counts each API key, operation or run for
+itself, one for each that has spent in the current window or holds, and one without scope_id as
+long as there is none.
+$comment$;
+
+comment on column credits.limits.scope is '''account'', ''api_key'', ''operation'' or ''run''';
+comment on column credits.limits.scope_id is 'which one; null for the account';
+comment on column credits.limits.is_each is 'whether it counts each one for itself';
+comment on column credits.limits.limit_window is '''day'', ''period'' or ''total''';
+comment on column credits.limits.window_start is 'its first local day; null for total';
+comment on column credits.limits.ceiling is 'beyond it, calls say so';
+comment on column credits.limits.overage is 'how far beyond it calls may go';
+comment on column credits.limits.spent is 'in the window, refunds subtracted';
+comment on column credits.limits.reserved is 'by open holds';
+comment on column credits.limits.remaining is 'what may still be spent or held';
