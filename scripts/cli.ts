@@ -13,6 +13,7 @@ const commands: Record<string, () => Promise<Command>> = {
   verify: () => import('./verify.ts'),
   status: () => import('./status.ts'),
   invoice: () => import('./invoice.ts'),
+  settle: () => import('./settle.ts'),
 };
 
 const usage = `pg-credits: prepaid credits that always add up, inside your Postgres
@@ -21,6 +22,7 @@ const usage = `pg-credits: prepaid credits that always add up, inside your Postg
   pg-credits verify     check a database: its schema, its figures, its privileges
   pg-credits status     what is deployed, and how the accounts stand
   pg-credits invoice    one account's invoice
+  pg-credits settle     book what is due, for cron
 
   pg-credits COMMAND --help    the options of a command
   pg-credits --version`;

@@ -51,7 +51,7 @@ const some = (names: string[]) =>
 function describeDue({ due_accounts: due, due_since: since }: StatusReport): string {
   if (due === null) return hidden;
   if (due === 0n) return 'nothing: all accounts are settled';
-  return `${plural(due, 'account')}, the longest since ${since}; their next call settles them, or credits.settle_due()`;
+  return `${plural(due, 'account')}, the longest since ${since}; their next call settles them, or pg-credits settle`;
 }
 
 export const help = `pg-credits status: what is deployed, and how the accounts stand; reads only

@@ -66,7 +66,9 @@ test.each([
 });
 
 test('--help and --version answer without a server', async () => {
-  expect((await cli(['--help'])).stdout).toContain('pg-credits deploy');
+  const usage = (await cli(['--help'])).stdout;
+  for (const command of ['deploy', 'verify', 'status', 'invoice', 'settle'])
+    expect(usage).toContain(`\n  pg-credits ${command} `);
   expect((await cli(['deploy', '--help'])).stdout).toContain('--lock-timeout');
   expect((await cli(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
