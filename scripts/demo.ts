@@ -3,6 +3,7 @@ import pg from 'pg';
 import { overspend, refund, retry } from './demo/changes.ts';
 import { compare } from './demo/compare.ts';
 import { replay } from './demo/replay.ts';
+import { agentRun, limitAndDispute } from './demo/runs.ts';
 import { deploy } from './deploy.ts';
 import { connect } from './lib/connect.ts';
 import { type Postgres, startPostgres } from './lib/embedded.ts';
@@ -74,6 +75,8 @@ async function tell(connectionString: string): Promise<void> {
     say(`${await refund(client, calls)}\n`);
     say(`${await retry(client, calls)}\n`);
     say(`${await overspend(client)}\n`);
+    say(`${await agentRun(client)}\n`);
+    say(`${await limitAndDispute(client)}\n`);
   } finally {
     await client.end().catch(() => {});
   }
@@ -87,6 +90,7 @@ async function keepUp(url: string): Promise<void> {
   select * from old_way.surfaces;
   select * from credits.remaining;
   select api_key_id, operation, net_used, calls from credits.usage;
+  select * from credits.explain_balance('acme');
   select transaction_id, balance from credits.deduct_credits('acme', 5, 'my first key', 'key_app');
   update credits_private.accounts set balance = balance + 5;  -- refused
 `);

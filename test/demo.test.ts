@@ -51,10 +51,20 @@ test('one account, one month: what they said then, what ours say, and a refund',
   expect(moved).toMatch(/raises PT402, insufficient credits/);
   const detail = { account_id: 'acme', requested: 203, available: 202 };
   expect(JSON.parse(/^\{.*\}$/m.exec(moved)?.[0] ?? '')).toMatchObject(detail);
-  expect(moved).toContain('npm run demo -- --keep');
+
+  const [, ran = ''] = moved.split('an agent runs on them');
+  expect(row(ran, 'balance')).toEqual(['1202', '1202', '765']);
+  expect(row(ran, 'held')).toEqual(['0', '1000', '0']);
+  expect(row(ran, 'available')).toEqual(['1202', '202', '765']);
+  for (const surface of ['invoice', 'its lines, summed', 'usage by key, summed'])
+    expect(row(ran, surface)).toEqual(['798', '798', '1235']);
+  expect(ran).toMatch(/stopped at its 4th call:\nPT429, 10 left of 100/);
+  expect(ran).toMatch(/1000 are revoked, spent or\nnot, which leaves a balance of -325/);
+  expect(ran).toMatch(/of 500, repays 325 of it first: 175\.\n.*discrepancies: 0 rows\.$/m);
+  expect(ran).toContain('npm run demo -- --keep');
 
   const lines = stdout.trimEnd().split('\n');
-  expect(lines.length).toBeLessThanOrEqual(45);
+  expect(lines.length).toBeLessThanOrEqual(62);
   expect(lines.filter((line) => line.length > 100)).toEqual([]);
   expect(leftovers()).toEqual([]); // the folder goes after the server
 });
@@ -66,7 +76,7 @@ test('--keep stays up, can be connected to, and ends without a trace at Ctrl-C',
   const queries = running.stdout().match(/^ {2}(select|update) .*;.*$/gm) ?? [];
 
   const pids = await withClient(url, async (client) => {
-    expect(queries).toHaveLength(5);
+    expect(queries).toHaveLength(6);
     for (const query of queries.slice(0, -1))
       expect((await client.query(query)).rows.length).toBeGreaterThan(0);
     expect(await raised(client.query(queries.slice(-1).join()))).toMatchObject({
