@@ -16,7 +16,7 @@ const deduct = (account: string, amount: number, key: string) =>
   db.one('select * from credits.deduct_credits($1, $2, $3)', [account, amount, key]);
 
 test('every deduction of a history, repeated, changes nothing and is answered', async () => {
-  await writeHistory(db, 'once', 91);
+  await writeHistory(db, 'once', 91, { steps: 120 });
   const entries = `select count(*) as n from credits.entries where account_id = 'once'`;
   const before = await db.one(entries);
   const replays = await db.query(

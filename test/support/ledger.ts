@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import { DatabaseError } from 'pg';
 import { expect } from 'vitest';
 import { asRole, createDatabase, type Database } from './database.ts';
@@ -343,17 +344,29 @@ export async function tamper(db: Database, table: string, statement: string): Pr
 /** [invariant, subject, expected, actual] */
 export type Finding = [string, string, string | null, string | null];
 
+// One connection per database, closed with it: a new one would first read half of the catalogue.
+const readers = new WeakMap<Database, Promise<pg.Client>>();
+
+function readerOf(db: Database): Promise<pg.Client> {
+  const reader =
+    readers.get(db) ??
+    db.connect().then(async (client) => {
+      await client.query(`set time zone 'UTC'`);
+      return client;
+    });
+  readers.set(db, reader);
+  return reader;
+}
+
 /** What discrepancies says, of one account or of all; times in UTC. */
 export async function discrepancies(db: Database, account?: string) {
-  const client = await db.connect();
-  await client.query(`set time zone 'UTC'`);
+  const client = await readerOf(db);
   const { rows } = await client.query(
     `select invariant, account_id, expected, actual, subject from credits.discrepancies
      ${account === undefined ? '' : 'where account_id = $1'}
      order by invariant collate "C", subject, expected`,
     account === undefined ? [] : [account],
   );
-  await client.end();
   return rows.map((row) => ({
     account: row.account_id as string | null,
     finding: [row.invariant, row.subject, row.expected, row.actual] as Finding,
