@@ -100,5 +100,5 @@ Raises `PT410` if the hold is not open any more: the detail's `state` is 'expire
 'captured'; `PT402` if the excess is not available (`requested`, `available`), `PT429` if it would
 pass a limit; `PT404` if there is no such account or hold; `PT409` if the key was used with other
 arguments or by another function; `22023` for a malformed argument. Whatever it raises, nothing was
-changed. A closed account's holds can be captured.
+changed. A closed account's holds can be captured, but for no more than they hold.
 $comment$;

@@ -26,7 +26,8 @@ $$;
 revoke all on function
   credits_private.check_capture(text, bigint, bigint, text, boolean, jsonb) from public;
 
--- What exceeds a hold needs what a deduction needs. Returns the soft limits whose ceiling the
+-- What exceeds a hold needs what a deduction needs: of a closed account, there is nothing. Returns
+-- the soft limits whose ceiling the
 -- capture leaves behind.
 create or replace function credits_private.check_excess(
   p_account credits_private.accounts, p_hold credits_private.holds, p_amount bigint,
@@ -42,8 +43,11 @@ begin
   v_check := credits_private.check_limits(p_account, p_amount, p_hold.api_key_id,
     p_hold.operation, p_hold.run_id, p_at, p_hold.hold_id);
   perform credits_private.raise_refusal(v_check.refusal);
-  v_drawable := p_hold.held + (credits_private.draw(p_account.account_id, 0, p_hold.operation,
-    p_at, credits_private.overdraft(p_account))).drawable;
+  v_drawable := p_hold.held;
+  if p_account.closed_at is null then
+    v_drawable := v_drawable + (credits_private.draw(p_account.account_id, 0, p_hold.operation,
+      p_at, credits_private.overdraft(p_account))).drawable;
+  end if;
   if v_drawable < p_amount then
     perform credits_private.raise_refusal(credits_private.refuse_shortage(
       p_account.account_id, p_amount, v_drawable, p_hold.operation, p_hold.hold_id));

@@ -199,6 +199,10 @@ as $$
 declare
   v_limit credits_private.limits;
 begin
+  -- No later call falls into a day that has just been left uncounted, also if the clock is set back.
+  update credits_private.accounts as a
+  set last_created_at = p_account.last_created_at
+  where a.account_id = p_account.account_id;
   for v_limit in
     update credits_private.limits as l
     set set_entry_id = p_account.last_entry_id

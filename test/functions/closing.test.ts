@@ -88,6 +88,19 @@ test('nothing new begins: it raises PT423, and changes nothing', async () => {
   expect(await everything(db)).toBe(before);
 });
 
+test('a hold of a closed account is captured for no more than it holds', async () => {
+  await overdraftAt(db, account, start, 50);
+  await closeAt(closed);
+  const error = await raised(captureAt(db, account, closed, { key: 'over', hold: 1, amount: 11 }));
+  expect(error).toMatchObject({
+    code: 'PT402',
+    constraint: 'available_is_never_negative',
+    detail: { hold_id: 1, requested: 11, available: 10 },
+  });
+  await captureAt(db, account, closed, { key: 'all', hold: 1, amount: 10 });
+  expect(await discrepancies(db)).toEqual([]);
+});
+
 test('what was begun is ended: captures, releases, refunds and revocations go on', async () => {
   await closeAt(closed);
   const capture = { key: 'capture', hold: 1, amount: 7 };
