@@ -1,0 +1,75 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+export interface ProxyOptions {
+  /** Added to each round trip: what goes to the server waits so long. */
+  delayMs?: number;
+  /** Asked for each piece that comes from the server: true drops it and breaks the connection. */
+  breakBefore?: (piece: Buffer) => boolean;
+}
+
+export interface Proxy {
+  /** The same database, by way of the proxy. */
+  url: string;
+  /** Breaks every connection that is open now. */
+  breakAll(): void;
+  close(): Promise<void>;
+}
+
+/** A proxy on the loopback before a Postgres, that does what networks do: delay, and break. */
+export async function startProxy(serverUrl: string, options: ProxyOptions = {}): Promise<Proxy> {
+  const target = new URL(serverUrl);
+  const open = new Set<Socket>();
+  const server = createServer({ noDelay: true }, (client) => {
+    const upstream = connect({
+      host: target.hostname,
+      port: Number(target.port || 5432),
+      noDelay: true,
+    });
+    const both = [client, upstream];
+    const breakBoth = () => breakOff(both);
+    for (const socket of both) {
+      open.add(socket);
+      socket.on('error', breakBoth);
+      socket.on('close', () => {
+        open.delete(socket);
+        breakBoth();
+      });
+    }
+    client.on('data', (piece) => later(options.delayMs, () => write(upstream, piece)));
+    upstream.on('data', (piece) =>
+      options.breakBefore?.(piece) ? breakBoth() : write(client, piece),
+    );
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+
+  const url = new URL(serverUrl);
+  url.hostname = '127.0.0.1';
+  url.port = String((server.address() as AddressInfo).port);
+  const breakAll = () => breakOff(open);
+  return {
+    url: url.href,
+    breakAll,
+    async close() {
+      const closed = once(server, 'close');
+      server.close();
+      breakAll();
+      await closed;
+    },
+  };
+}
+
+// Timers of one length fire in the order in which they were set, so pieces stay in order.
+function later(delayMs: number | undefined, work: () => void): void {
+  if (delayMs) setTimeout(work, delayMs);
+  else work();
+}
+
+function breakOff(sockets: Iterable<Socket>): void {
+  for (const socket of sockets) socket.destroy();
+}
+
+function write(socket: Socket, piece: Buffer): void {
+  if (!socket.destroyed) socket.write(piece);
+}
