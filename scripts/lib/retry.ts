@@ -112,6 +112,7 @@ export class AccountsLock {
     return `set local lock_timeout = '${Math.max(1, Math.min(this.timeout, left))}ms'; `;
   }
 
+  // Locking a view locks all that it reads: those that read the system catalogue are left alone.
   // lock_timeout is for each lock, statement_timeout for all of them.
   private async lockViews() {
     const { rows } = await this.client.query(viewsQuery);
@@ -129,4 +130,5 @@ export class AccountsLock {
 const viewsQuery = `
   select pg_catalog.string_agg(pg_catalog.format('credits.%I', relname), ', ' order by relname) as list
   from pg_catalog.pg_class where relkind = 'v'
-    and relnamespace = (select n.oid from pg_catalog.pg_namespace n where n.nspname = 'credits')`;
+    and relnamespace = (select n.oid from pg_catalog.pg_namespace n where n.nspname = 'credits')
+    and pg_catalog.pg_get_viewdef(oid) !~* '\\m(from|join) \\(*pg_'`;
