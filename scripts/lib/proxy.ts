@@ -6,6 +6,8 @@ export interface ProxyOptions {
   delayMs?: number;
   /** Asked for each piece that comes from the server: true drops it and breaks the connection. */
   breakBefore?: (piece: Buffer) => boolean;
+  /** Asked for each piece, from either end: it, and what follows it, waits for the promise. */
+  hold?: (piece: Buffer, from: 'client' | 'server') => Promise<unknown> | undefined;
 }
 
 export interface Proxy {
@@ -36,9 +38,16 @@ export async function startProxy(serverUrl: string, options: ProxyOptions = {}):
         breakBoth();
       });
     }
-    client.on('data', (piece) => later(options.delayMs, () => write(upstream, piece)));
+    const [toServer, toClient] = [queue(), queue()];
+    client.on('data', (piece) =>
+      toServer(options.hold?.(piece, 'client'), () =>
+        later(options.delayMs, () => write(upstream, piece)),
+      ),
+    );
     upstream.on('data', (piece) =>
-      options.breakBefore?.(piece) ? breakBoth() : write(client, piece),
+      toClient(options.hold?.(piece, 'server'), () =>
+        options.breakBefore?.(piece) ? breakBoth() : write(client, piece),
+      ),
     );
   });
   server.listen(0, '127.0.0.1');
@@ -64,6 +73,15 @@ export async function startProxy(serverUrl: string, options: ProxyOptions = {}):
 function later(delayMs: number | undefined, work: () => void): void {
   if (delayMs) setTimeout(work, delayMs);
   else work();
+}
+
+/** Work in the order in which it came, each piece after what holds it. */
+function queue() {
+  let last: Promise<unknown> | undefined;
+  return (held: Promise<unknown> | undefined, work: () => void): void => {
+    if (held || last) last = Promise.all([last, held]).then(work);
+    else work();
+  };
 }
 
 function breakOff(sockets: Iterable<Socket>): void {

@@ -1,0 +1,212 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+
+export interface CallersOptions {
+  count?: number;
+  /** Of the deployment's roles; the callers act as a role of the app's, which they are granted to. */
+  rolePrefix: string;
+}
+
+export interface Called {
+  calls: number;
+  longestMs: number;
+  errors: string[];
+  /** Calls that a deploy found waiting inside a version that did not wait for deploys first: they had to be repeated. */
+  overtaken: number;
+  /** Keys of transactions that were answered and are not in the ledger, or the other way round. */
+  lost: string[];
+  unasked: string[];
+}
+
+export interface Callers {
+  pids: number[];
+  /** Until each of them has had so many more answers. */
+  answers(more: number): Promise<void>;
+  stop(): Promise<Called>;
+}
+
+type Ask = (text: string, values: unknown[], name?: string) => Promise<Record<string, string>>;
+
+interface Act {
+  /** Functions that it calls: it is left out where a version does not have them. */
+  needs: string[];
+  /** Answers with the keys of the transactions that it made. */
+  run(ask: Ask, account: string, key: string): Promise<string[]>;
+}
+
+const everybody = 'callers shared';
+const transactionOf = `select transaction_id from credits.deduct_credits($1, 2, $2, 'key a', '/search')`;
+
+/** What an app does with credits, one at a time. */
+const acts: Act[] = [
+  {
+    needs: ['deduct_credits'],
+    async run(ask, account, key) {
+      await ask(transactionOf, [account, key], 'a prepared statement');
+      return [key];
+    },
+  },
+  {
+    needs: ['deduct_credits'],
+    async run(ask, _, key) {
+      await ask(transactionOf, [everybody, key]);
+      return [key];
+    },
+  },
+  {
+    needs: ['deduct_credits', 'refund_credits'],
+    async run(ask, account, key) {
+      const { transaction_id } = await ask(transactionOf, [account, key]);
+      const refund =
+        'select refunded.balance from credits.refund_credits($1, $2, $3, 1) as refunded';
+      await ask(refund, [account, transaction_id, `${key} refund`]);
+      return [key, `${key} refund`];
+    },
+  },
+  {
+    needs: ['grant_credits'],
+    async run(ask, account, key) {
+      await ask('select balance from credits.grant_credits($1, 3, $2)', [account, key]);
+      return [key];
+    },
+  },
+  {
+    needs: ['deduct_credits'],
+    async run(ask, account, key) {
+      await ask('begin', []);
+      await ask('select available from credits.remaining where account_id = $1', [account]);
+      const { transaction_id } = await ask(transactionOf, [account, key]);
+      const order = 'insert into app.orders values ($1, $2) on conflict do nothing';
+      await ask(order, [key, transaction_id]);
+      await ask('commit', []);
+      return [key];
+    },
+  },
+  {
+    needs: ['hold_credits', 'capture_hold'],
+    async run(ask, account, key) {
+      const hold = 'select hold_id from credits.hold_credits($1, 5, $2)';
+      const { hold_id } = await ask(hold, [account, `${key} hold`]);
+      await ask('select balance from credits.capture_hold($1, $2, 1, $3)', [account, hold_id, key]);
+      return [key];
+    },
+  },
+];
+
+/** Once for a database, by a superuser: a role and a table of the app's own, and credits to spend. */
+export async function prepareCallers(url: string, { count = 4, rolePrefix }: CallersOptions) {
+  const client = await connected(url);
+  const app = pg.escapeIdentifier(`${rolePrefix}app`);
+  const roles = ['spender', 'granter', 'auditor'].map((kind) => `${rolePrefix}credits_${kind}`);
+  await client.query(`
+    create role ${app}; grant ${roles.join(', ')} to ${app};
+    create schema app authorization ${app};
+    create table app.orders (key text primary key, transaction_id bigint not null);
+    alter table app.orders owner to ${app}`);
+  const accounts = [everybody, ...Array.from({ length: count }, (_, i) => accountOf(i))];
+  for (const account of accounts)
+    await client.query(`select 1 from credits.grant_credits($1, 1000000, 'first')`, [account]);
+  await client.end();
+}
+
+/** Callers that go on until they are stopped; whoever gets an error runs the whole again, with the same keys. */
+export async function startCallers(url: string, options: CallersOptions): Promise<Callers> {
+  const { count = 4, rolePrefix } = options;
+  const clients = await Promise.all(Array.from({ length: count }, () => connected(url)));
+  const able = await actsOf(clients[0] as pg.Client);
+  const called = { calls: 0, longestMs: 0, errors: [] as string[], overtaken: 0 };
+  const waits = await waitsForDeploys(clients[0] as pg.Client);
+  const made: string[] = [];
+  const answered = clients.map(() => 0);
+  const pids: number[] = [];
+  let going = true;
+  let stopped: Promise<Called> | undefined;
+
+  const call = async (client: pg.Client, caller: number) => {
+    const ask: Ask = async (text, values, name) => {
+      const started = performance.now();
+      try {
+        return (await client.query({ text, values, ...(name ? { name } : {}) })).rows[0];
+      } finally {
+        called.calls += 1;
+        called.longestMs = Math.max(called.longestMs, Math.round(performance.now() - started));
+      }
+    };
+    for (let n = 0; going; n += 1) {
+      const act = able[(n + caller) % able.length] as Act;
+      const work = () => act.run(ask, accountOf(caller), `caller ${caller} call ${n}`);
+      const keys = await work().catch(async (error) => {
+        if (!waits && replaced.has(error.code)) called.overtaken += 1;
+        else called.errors.push(`${error.code}: ${error.message}`);
+        await client.query('rollback');
+        return work();
+      });
+      made.push(...keys);
+      answered[caller] = n + 1;
+      await sleep(5); // callers, not a benchmark: what runs beside them needs the machine too
+    }
+  };
+
+  for (const client of clients) {
+    await client.query(`set role ${pg.escapeIdentifier(`${rolePrefix}app`)}`);
+    pids.push((await client.query('select pg_backend_pid() as pid')).rows[0].pid);
+  }
+  const running = clients.map(call);
+  const failed = Promise.all(running).then(() => {});
+  failed.catch(() => {}); // seen by whoever waits for answers, and by stop()
+  return {
+    pids,
+    async answers(more) {
+      const enough = answered.map((n) => n + more);
+      const behind = () => answered.some((n, i) => n < (enough[i] ?? 0));
+      while (behind()) await Promise.race([sleep(2), failed]);
+    },
+    stop() {
+      going = false;
+      stopped ??= failed
+        .then(() => compare(clients[0] as pg.Client, made))
+        .then((compared) => ({ ...called, ...compared }))
+        .finally(() => Promise.all(clients.map((client) => client.end())));
+      return stopped;
+    },
+  };
+}
+
+// No such function, no such cast, another row than the query expects.
+const replaced = new Set(['42883', '42846', '42804']);
+
+/** Do this version's functions wait for a deploy before they do anything that it could replace? */
+async function waitsForDeploys(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query(
+    `select prosrc like '%for key share%' as waits from pg_proc
+     where pronamespace = 'credits'::regnamespace and proname = 'deduct_credits'`,
+  );
+  return rows[0].waits;
+}
+
+async function actsOf(client: pg.Client): Promise<Act[]> {
+  const { rows } = await client.query(
+    `select proname as name from pg_proc where pronamespace = 'credits'::regnamespace`,
+  );
+  const there = new Set(rows.map(({ name }) => name));
+  return acts.filter(({ needs }) => needs.every((name) => there.has(name)));
+}
+
+async function compare(client: pg.Client, made: string[]) {
+  const { rows } = await client.query(
+    `select idempotency_key as key from credits.transactions where idempotency_key like 'caller %'`,
+  );
+  const [booked, answered] = [new Set(rows.map(({ key }) => key)), new Set(made)];
+  return {
+    lost: made.filter((key) => !booked.has(key)),
+    unasked: [...booked].filter((key) => !answered.has(key)),
+  };
+}
+
+const accountOf = (caller: number) => `callers ${caller}`;
+
+async function connected(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  return client;
+}

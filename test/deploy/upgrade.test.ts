@@ -1,0 +1,151 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { deploy } from '../../scripts/deploy.ts';
+import { verify } from '../../scripts/lib/examine.ts';
+import { shortDiff } from '../../scripts/lib/generated.ts';
+import { readOnly } from '../../scripts/lib/live.ts';
+import { deployArguments, findPrevious, unpackPrevious } from '../../scripts/lib/previous.ts';
+import { startProxy } from '../../scripts/lib/proxy.ts';
+import { readSnapshot } from '../../scripts/lib/snapshot.ts';
+import { type Called, prepareCallers, startCallers } from '../../scripts/torture/callers.ts';
+import { createDatabase, type Database } from '../support/database.ts';
+import { callOf, readerOfViews, writeHistory } from './history.ts';
+
+const previous = findPrevious();
+if ('missing' in previous) console.log(`${previous.missing}: the upgrade is left out`);
+const label = 'missing' in previous ? 'nothing' : previous.label;
+
+describe.skipIf('missing' in previous)(`the upgrade from ${label}`, () => {
+  let db: Database;
+  let folder: string;
+  let history: Awaited<ReturnType<typeof writeHistory>>;
+  let said: Record<'before' | 'after', Record<string, string[]>>;
+  let called: Called;
+  let locked: { schema: string; name: string; mode: string }[];
+
+  beforeAll(async () => {
+    if ('missing' in previous) return;
+    db = await createDatabase({ empty: true });
+    folder = mkdtempSync(join(tmpdir(), 'pg-credits-upgrade-'));
+    const rolePrefix = `${db.rolePrefix}upgrade_`;
+    const command = unpackPrevious(previous.ref, folder);
+    execFileSync(process.execPath, deployArguments(command, db.url, rolePrefix));
+    await prepareCallers(db.url, { rolePrefix });
+    history = await writeHistory(db);
+    const readViews = await readerOfViews(db);
+    const before = await readViews();
+
+    const callers = await startCallers(db.url, { rolePrefix });
+    try {
+      await callers.answers(5);
+      locked = await upgrade(rolePrefix, callers.pids);
+      await callers.answers(5);
+    } finally {
+      called = await callers.stop();
+    }
+    said = { before, after: await readViews() };
+  });
+
+  afterAll(async () => {
+    await db?.drop();
+    if (folder) rmSync(folder, { recursive: true });
+  });
+
+  /** Commits when all callers have been seen to wait for it; what it has locked by then. */
+  async function upgrade(rolePrefix: string, callers: number[]): Promise<typeof locked> {
+    let locks: typeof locked = [];
+    const proxy = await startProxy(db.url, {
+      hold: (piece, from) => {
+        if (from === 'server' || !piece.includes('Q\0\0\0\x0bcommit\0', 'latin1')) return;
+        return untilAllWait(callers).then(async () => {
+          locks = await locksOfDeploy();
+        });
+      },
+    });
+    try {
+      const report = await deploy({ connectionString: proxy.url }, { rolePrefix });
+      expect(report.migrations.length).toBeGreaterThan(0);
+    } finally {
+      await proxy.close();
+    }
+    return locks;
+  }
+
+  async function untilAllWait(pids: number[]): Promise<void> {
+    const waiting = `select count(*)::int as waiting from pg_stat_activity
+      where pid = any($1) and wait_event_type = 'Lock'`;
+    while ((await db.one(waiting, [pids])).waiting < pids.length) await sleep(5);
+  }
+
+  const locksOfDeploy = () =>
+    db.query(
+      `select n.nspname as schema, c.relname as name, l.mode
+       from pg_locks l join pg_stat_activity a on a.pid = l.pid
+       join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+       where a.application_name = 'pg-credits' and a.datname = current_database()
+         and l.database = (select oid from pg_database where datname = current_database())`,
+    );
+
+  test('callers go on before, during and after it: none gets an error, no call is lost', () => {
+    const { calls, longestMs, overtaken } = called;
+    console.log(
+      `upgrade from ${label}: ${calls} calls, the longest took ${longestMs} ms, ${overtaken} had to be repeated`,
+    );
+    expect(called).toMatchObject({ errors: [], lost: [], unasked: [] });
+  });
+
+  test('it locks nothing of the app’s', () => {
+    const ours = /^(credits|credits_private|pg_catalog|pg_toast|information_schema)$/;
+    expect(locked.filter(({ schema }) => !ours.test(schema))).toEqual([]);
+    expect(locked).toContainEqual(
+      expect.objectContaining({ name: 'accounts', mode: 'AccessExclusiveLock' }),
+    );
+  });
+
+  test('the schema is that of a fresh install', async () => {
+    const fresh = await createDatabase();
+    try {
+      const [live, expected] = await Promise.all([snapshotOf(db), snapshotOf(fresh)]);
+      expect(live === expected ? [] : shortDiff(expected, live)).toEqual([]);
+    } finally {
+      await fresh.drop();
+    }
+  });
+
+  test('every promise holds, and the views say of the past what they said', async () => {
+    expect(said.after).toEqual(said.before);
+    expect(await verify(await db.connect())).toEqual([]);
+    expect(await db.query('select * from credits.discrepancies')).toEqual([]);
+  });
+
+  test('a key that was used before it gets the first answer again', async () => {
+    for (const { text, values, answer } of history.recorded)
+      expect(await db.one(text, values)).toMatchObject({ ...answer, replayed: true });
+    expect(await db.query('select * from credits.discrepancies')).toEqual([]);
+  });
+
+  test('what was begun before it is ended after it', async () => {
+    const account_id = 'history';
+    const { refundable, holds } = history.begun;
+    for (const [i, { transaction, left }] of refundable.entries()) {
+      const args = { account_id, transaction_id: transaction, idempotency_key: `late ${i}` };
+      const { text, values } = callOf('refund_credits', args);
+      expect(await db.one(text, values)).toMatchObject({ amount: left, replayed: false });
+    }
+    for (const [i, { hold, held }] of holds.entries()) {
+      const args = { account_id, hold_id: hold, amount: held, idempotency_key: `capture ${i}` };
+      const { text, values } = callOf('capture_hold', args);
+      expect(await db.one(text, values)).toMatchObject({ amount: held, held: 0 });
+    }
+    expect(await db.query('select * from credits.discrepancies')).toEqual([]);
+  });
+});
+
+const snapshotOf = async (db: Database) => {
+  const client = await db.connect();
+  return readOnly(client, (live) => readSnapshot(client, live.rolePrefix));
+};
