@@ -71,6 +71,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.capture_hold_at(
     p_account_id, p_hold_id, p_amount, p_idempotency_key, p_final, p_metadata, null);
 end

@@ -57,6 +57,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return query select r.*
     from credits_private.deduct_credits_batch_at(p_deductions, p_all_or_nothing, null) as r;
 end

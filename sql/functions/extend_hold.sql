@@ -47,6 +47,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.extend_hold_at(p_account_id, p_hold_id, p_expires_in, null);
 end
 $$;

@@ -89,6 +89,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.grant_credits_at(p_account_id, p_amount, p_idempotency_key, p_source,
     p_priority, p_expires_at, p_effective_at, p_operations, p_paid_amount, p_paid_currency,
     p_metadata, null);

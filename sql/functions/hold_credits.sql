@@ -78,6 +78,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.hold_credits_at(p_account_id, p_amount, p_idempotency_key, p_expires_in,
     p_api_key_id, p_operation, p_run_id, p_metadata, null);
 end

@@ -77,6 +77,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.open_account_at(p_account_id, p_unit, p_scale, p_overdraft_limit,
     p_time_zone, p_anchor_day, p_metadata, null);
 end

@@ -68,6 +68,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.refund_credits_at(
     p_account_id, p_transaction_id, p_idempotency_key, p_amount, p_metadata, null);
 end

@@ -51,6 +51,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.release_hold_at(p_account_id, p_hold_id, p_idempotency_key, null);
 end
 $$;

@@ -36,6 +36,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.remove_limit_at(p_account_id, p_limit_id, null);
 end
 $$;

@@ -74,6 +74,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.revoke_grant_at(
     p_account_id, p_grant_id, p_idempotency_key, p_amount, p_on_spent, p_metadata, null);
 end

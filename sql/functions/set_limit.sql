@@ -82,6 +82,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.set_limit_at(p_account_id, p_limit_id, p_ceiling, p_scope, p_scope_id,
     p_window, p_overage, null);
 end

@@ -20,6 +20,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.settle_account_at(p_account_id, null);
 end
 $$;

@@ -45,6 +45,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
+  perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.settle_due_at(p_max_accounts, null);
 end
 $$;

@@ -1,6 +1,11 @@
 -- requires: private/figures.sql
 --
 -- Opening and locking an account.
+--
+-- Each public function begins by locking no row of accounts, which still takes the lock on the
+-- table that a deploy has: there a call waits for it, before it has called anything. A call that
+-- waited further down would go on in the old body, and find functions that the deploy has dropped.
+-- What public functions call directly must therefore stay for one more release, as it is.
 
 -- Inserts the account's row unless it is there: of two callers at once, one inserts. Nothing is due
 -- before its first period ends.

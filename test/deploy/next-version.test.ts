@@ -1,0 +1,70 @@
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, onTestFinished, test } from 'vitest';
+import { deploy } from '../../scripts/deploy.ts';
+import { packageRoot } from '../../scripts/lib/package.ts';
+import { startProxy } from '../../scripts/lib/proxy.ts';
+import { prepareCallers, startCallers } from '../../scripts/torture/callers.ts';
+import { type Database, useDatabase } from '../support/database.ts';
+
+const db = useDatabase();
+
+/** Private functions that the next version may drop: no public function calls them, and nothing depends on them. */
+const replaceable = () =>
+  db.query<{ name: string; signature: string }>(
+    `select p.proname as name, p.oid::regprocedure::text as signature
+     from pg_proc as p
+     where p.pronamespace = 'credits_private'::regnamespace
+       and not exists (select from pg_depend where refobjid = p.oid and deptype = 'n')
+       and not exists (
+         select from pg_proc as caller where caller.pronamespace = 'credits'::regnamespace
+           and caller.prosrc ~ ('credits_private\\.' || p.proname || '\\('))`,
+  );
+
+/** This package with other names for those, which a migration drops. */
+function nextVersion(functions: { name: string; signature: string }[]): string {
+  const root = mkdtempSync(join(tmpdir(), 'pg-credits-next-'));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  for (const folder of ['migrations', 'sql'])
+    cpSync(join(packageRoot, folder), join(root, folder), { recursive: true });
+  const drops = functions.map(({ signature }) => `drop function ${signature};\n`);
+  writeFileSync(join(root, 'migrations/9999_next.sql'), drops.join(''));
+  const names = [...new Set(functions.map(({ name }) => name))].join('|');
+  const call = new RegExp(`\\bcredits_private\\.(${names})\\b(?=\\s*\\()`, 'g');
+  for (const path of readdirSync(join(root, 'sql'), { recursive: true, encoding: 'utf8' })) {
+    if (!path.endsWith('.sql')) continue;
+    const file = join(root, 'sql', path);
+    writeFileSync(file, readFileSync(file, 'utf8').replace(call, 'credits_private.next_$1'));
+  }
+  return root;
+}
+
+test('calls that wait for a deploy are answered by the new version, whatever it has dropped', async () => {
+  const functions = await replaceable();
+  expect(functions.length).toBeGreaterThan(20);
+  const { rolePrefix } = db;
+  await prepareCallers(db.url, { rolePrefix });
+  const callers = await startCallers(db.url, { rolePrefix });
+  const proxy = await startProxy(db.url, {
+    hold: (piece, from) =>
+      from === 'client' && piece.includes('Q\0\0\0\x0bcommit\0', 'latin1')
+        ? untilAllWait(db, callers.pids)
+        : undefined,
+  });
+  try {
+    await callers.answers(6);
+    await deploy({ connectionString: proxy.url }, { rolePrefix, root: nextVersion(functions) });
+    await callers.answers(6);
+  } finally {
+    await proxy.close();
+  }
+  expect(await callers.stop()).toMatchObject({ errors: [], overtaken: 0, lost: [], unasked: [] });
+});
+
+async function untilAllWait(database: Database, pids: number[]): Promise<void> {
+  const waiting = `select count(*)::int as waiting from pg_stat_activity
+    where pid = any($1) and wait_event_type = 'Lock'`;
+  while ((await database.one(waiting, [pids])).waiting < pids.length) await sleep(5);
+}
