@@ -1,13 +1,11 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { deploy } from '../../scripts/deploy.ts';
 import { packageRoot } from '../../scripts/lib/package.ts';
-import { startProxy } from '../../scripts/lib/proxy.ts';
 import { prepareCallers, startCallers } from '../../scripts/torture/callers.ts';
-import { type Database, useDatabase } from '../support/database.ts';
+import { useDatabase } from '../support/database.ts';
+import { deployWhileAllWait } from './held-commit.ts';
 
 const db = useDatabase();
 
@@ -47,24 +45,9 @@ test('calls that wait for a deploy are answered by the new version, whatever it 
   const { rolePrefix } = db;
   await prepareCallers(db.url, { rolePrefix });
   const callers = await startCallers(db.url, { rolePrefix });
-  const proxy = await startProxy(db.url, {
-    hold: (piece, from) =>
-      from === 'client' && piece.includes('Q\0\0\0\x0bcommit\0', 'latin1')
-        ? untilAllWait(db, callers.pids)
-        : undefined,
-  });
-  try {
-    await callers.answers(6);
-    await deploy({ connectionString: proxy.url }, { rolePrefix, root: nextVersion(functions) });
-    await callers.answers(6);
-  } finally {
-    await proxy.close();
-  }
+  await callers.answers(6);
+  const root = nextVersion(functions);
+  await deployWhileAllWait(db, { rolePrefix, root }, callers.pids);
+  await callers.answers(6);
   expect(await callers.stop()).toMatchObject({ errors: [], overtaken: 0, lost: [], unasked: [] });
 });
-
-async function untilAllWait(database: Database, pids: number[]): Promise<void> {
-  const waiting = `select count(*)::int as waiting from pg_stat_activity
-    where pid = any($1) and wait_event_type = 'Lock'`;
-  while ((await database.one(waiting, [pids])).waiting < pids.length) await sleep(5);
-}

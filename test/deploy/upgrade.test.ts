@@ -2,17 +2,15 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { deploy } from '../../scripts/deploy.ts';
 import { verify } from '../../scripts/lib/examine.ts';
 import { shortDiff } from '../../scripts/lib/generated.ts';
 import { readOnly } from '../../scripts/lib/live.ts';
 import { deployArguments, findPrevious, unpackPrevious } from '../../scripts/lib/previous.ts';
-import { startProxy } from '../../scripts/lib/proxy.ts';
 import { readSnapshot } from '../../scripts/lib/snapshot.ts';
 import { type Called, prepareCallers, startCallers } from '../../scripts/torture/callers.ts';
 import { createDatabase, type Database } from '../support/database.ts';
+import { deployWhileAllWait } from './held-commit.ts';
 import { callOf, readerOfViews, writeHistory } from './history.ts';
 
 const previous = findPrevious();
@@ -42,44 +40,26 @@ describe.skipIf('missing' in previous)(`the upgrade from ${label}`, () => {
     const callers = await startCallers(db.url, { rolePrefix });
     try {
       await callers.answers(5);
-      locked = await upgrade(rolePrefix, callers.pids);
+      const { migrations } = await deployWhileAllWait(
+        db,
+        { rolePrefix },
+        callers.pids,
+        async () => {
+          locked = await locksOfDeploy();
+        },
+      );
+      expect(migrations.length).toBeGreaterThan(0);
       await callers.answers(5);
     } finally {
       called = await callers.stop();
     }
     said = { before, after: await readViews() };
-  });
+  }, 180_000);
 
   afterAll(async () => {
     await db?.drop();
     if (folder) rmSync(folder, { recursive: true });
   });
-
-  /** Commits when all callers have been seen to wait for it; what it has locked by then. */
-  async function upgrade(rolePrefix: string, callers: number[]): Promise<typeof locked> {
-    let locks: typeof locked = [];
-    const proxy = await startProxy(db.url, {
-      hold: (piece, from) => {
-        if (from === 'server' || !piece.includes('Q\0\0\0\x0bcommit\0', 'latin1')) return;
-        return untilAllWait(callers).then(async () => {
-          locks = await locksOfDeploy();
-        });
-      },
-    });
-    try {
-      const report = await deploy({ connectionString: proxy.url }, { rolePrefix });
-      expect(report.migrations.length).toBeGreaterThan(0);
-    } finally {
-      await proxy.close();
-    }
-    return locks;
-  }
-
-  async function untilAllWait(pids: number[]): Promise<void> {
-    const waiting = `select count(*)::int as waiting from pg_stat_activity
-      where pid = any($1) and wait_event_type = 'Lock'`;
-    while ((await db.one(waiting, [pids])).waiting < pids.length) await sleep(5);
-  }
 
   const locksOfDeploy = () =>
     db.query(
