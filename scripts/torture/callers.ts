@@ -21,6 +21,8 @@ export interface Called {
 
 export interface Callers {
   pids: number[];
+  /** Those so far. */
+  errors: readonly string[];
   /** Until each of them has had so many more answers. */
   answers(more: number): Promise<void>;
   stop(): Promise<Called>;
@@ -89,6 +91,7 @@ export async function startCallers(url: string, options: CallersOptions): Promis
   failed.catch(() => {}); // seen by whoever waits for answers, and by stop()
   return {
     pids,
+    errors: called.errors,
     async answers(more) {
       const enough = answered.map((n) => n + more);
       const behind = () => answered.some((n, i) => n < (enough[i] ?? 0));

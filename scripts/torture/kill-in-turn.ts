@@ -40,16 +40,17 @@ export async function killInTurn(ground: Ground, steps: Step[], figures: Figures
       log(doing);
       await callers?.answers(1);
       await killDeploy(scratch, { command: ground.command, rolePrefix, stop, way });
+      await callers?.answers(1);
+      expect(!callers?.errors.length, `a caller got ${callers?.errors}`);
       figures.killed += 1;
     }
     const isDone = steps.at(-1)?.stop === 'committed';
     if (isDone) await expectFresh(scratch, ground.fresh);
-    await callers?.answers(1);
+    doing += ', and the deploy after it';
     const { upToDate } = await deploy({ connectionString: scratch.url }, { rolePrefix });
     expect(upToDate === isDone, `the deploy after it found the database up to date: ${upToDate}`);
     await expectFresh(scratch, ground.fresh);
     await callers?.answers(1);
-    doing += ', and its callers';
     if (callers) add(figures, await callers.stop());
   } catch (error) {
     throw new Error(`${doing}, seed ${seed}: ${(error as Error).message}`, { cause: error });

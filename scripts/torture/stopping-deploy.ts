@@ -40,6 +40,8 @@ export const countCommands = `
     then
       perform pg_catalog.set_config('lock_timeout', '0', true);
       perform pg_catalog.pg_advisory_xact_lock(${stopLock});
+      -- Its time for locks went by while it was held: what is left of the file must not wait.
+      perform pg_catalog.set_config('lock_timeout', '1ms', true);
     end if;
   end $$;
   create event trigger count_command on ddl_command_end
