@@ -58,6 +58,11 @@ begin
   into v_api_keys, v_runs
   from credits_private.pseudonyms(p_account_id) as p;
 
+  -- A repeat is recognised by the digest of its arguments, where the ledger no longer has them.
+  insert into credits_private.idempotency_keys
+  select k.*
+  from credits_private.deduction_keys(p_account_id) as k
+  on conflict do nothing;
   update credits_private.entries as e
   set metadata = null, api_key_id = coalesce(v_api_keys ->> e.api_key_id, e.api_key_id),
     run_id = coalesce(v_runs ->> e.run_id, e.run_id)

@@ -21,49 +21,68 @@ $$;
 
 revoke all on function credits_private.check_batch(jsonb, boolean) from public;
 
--- One deduction of a batch, answered. Only what checks the arguments is run to be caught: it writes
--- nothing, and so its subtransaction costs next to nothing.
+-- One deduction of a batch, answered.
 create or replace function credits_private.book_item(p_item jsonb, p_at timestamptz)
 returns credits_private.deduction
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_refusal credits_private.refusal;
-  v_amount bigint;
+  v_booked credits_private.deduction;
+begin
+  v_booked.refusal := credits_private.refuse_item(p_item);
+  if (v_booked.refusal).code is null then
+    -- By way of numeric: 5.0 is a whole number, too.
+    v_booked := credits_private.book_deduction(p_item ->> 'account_id',
+      (p_item ->> 'amount')::numeric::bigint, p_item ->> 'idempotency_key',
+      p_item ->> 'api_key_id', p_item ->> 'operation', p_item ->> 'run_id',
+      coalesce(p_item -> 'metadata', '{}'), p_at, false);
+  end if;
+  return v_booked;
+end
+$$;
+
+revoke all on function credits_private.book_item(jsonb, timestamptz) from public;
+
+-- A malformed deduction, raised; or, for a batch, a value (null if it is well-formed). Only what
+-- checks the arguments is run to be caught: it writes nothing, and so its subtransaction costs next
+-- to nothing.
+create or replace function credits_private.check_deduction(
+  p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text,
+  p_operation text, p_run_id text, p_metadata jsonb, p_raises boolean
+) returns credits_private.refusal
+language plpgsql
+set search_path = ''
+as $$
+declare
   v_code text;
   v_message text;
   v_detail text;
   v_hint text;
 begin
-  v_refusal := credits_private.refuse_item(p_item);
-  if v_refusal.code is null then
-    -- By way of numeric: 5.0 is a whole number, too.
-    v_amount := (p_item ->> 'amount')::numeric;
-    begin
-      perform credits_private.check_spending(p_item ->> 'account_id', v_amount,
-        p_item ->> 'idempotency_key', p_item ->> 'api_key_id', p_item ->> 'operation',
-        p_item ->> 'run_id', coalesce(p_item -> 'metadata', '{}'));
-    exception
-      when invalid_parameter_value then
-        get stacked diagnostics v_code = returned_sqlstate, v_message = message_text,
-          v_detail = pg_exception_detail, v_hint = pg_exception_hint;
-        -- The name of the item, not of the argument of deduct_credits.
-        v_refusal := (v_code, v_message, v_detail::jsonb || jsonb_build_object(
-          'argument', substr(v_detail::jsonb ->> 'argument', 3)), v_hint, null
-          )::credits_private.refusal;
-    end;
+  if p_raises then
+    perform credits_private.check_spending(p_account_id, p_amount, p_idempotency_key,
+      p_api_key_id, p_operation, p_run_id, p_metadata);
+    return null;
   end if;
-  if v_refusal.code is not null then
-    return (null, v_refusal)::credits_private.deduction;
-  end if;
-  return credits_private.book_deduction(p_item ->> 'account_id', v_amount,
-    p_item ->> 'idempotency_key', p_item ->> 'api_key_id', p_item ->> 'operation',
-    p_item ->> 'run_id', coalesce(p_item -> 'metadata', '{}'), p_at, false);
+  begin
+    perform credits_private.check_spending(p_account_id, p_amount, p_idempotency_key,
+      p_api_key_id, p_operation, p_run_id, p_metadata);
+    return null;
+  exception
+    when invalid_parameter_value then
+      get stacked diagnostics v_code = returned_sqlstate, v_message = message_text,
+        v_detail = pg_exception_detail, v_hint = pg_exception_hint;
+      -- The name of the item, not of the argument of deduct_credits.
+      return (v_code, v_message, v_detail::jsonb || jsonb_build_object(
+        'argument', substr(v_detail::jsonb ->> 'argument', 3)), v_hint, null
+        )::credits_private.refusal;
+  end;
 end
 $$;
 
-revoke all on function credits_private.book_item(jsonb, timestamptz) from public;
+revoke all on function credits_private.check_deduction(
+  text, bigint, text, text, text, text, jsonb, boolean) from public;
 
 -- What can be wrong with an item before its values are looked at: its shape, its names, its types.
 create or replace function credits_private.refuse_item(p_item jsonb)

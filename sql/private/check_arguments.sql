@@ -97,17 +97,6 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  -- One expression when all is well, which is nearly always; one by one to say what is not.
-  if p_amount between 1 and 9007199254740991
-    and octet_length(p_account_id) between 1 and 255
-    and octet_length(p_idempotency_key) between 1 and 255
-    and octet_length(coalesce(p_api_key_id, '-')) between 1 and 255
-    and octet_length(coalesce(p_operation, '-')) between 1 and 255
-    and octet_length(coalesce(p_run_id, '-')) between 1 and 255
-    and p_metadata = '{}'
-  then
-    return;
-  end if;
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_amount(p_account_id, 'p_amount', p_amount);
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);

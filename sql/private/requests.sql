@@ -16,6 +16,20 @@ $$;
 
 revoke all on function credits_private.fingerprint(text, jsonb) from public;
 
+create or replace function credits_private.deduction_fingerprint(
+  p_amount bigint, p_api_key_id text, p_operation text, p_run_id text
+) returns bytea
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return credits_private.fingerprint('deduct_credits', jsonb_build_object('amount', p_amount,
+    'api_key_id', p_api_key_id, 'operation', p_operation, 'run_id', p_run_id));
+end
+$$;
+
+revoke all on function credits_private.deduction_fingerprint(bigint, text, text, text) from public;
+
 -- A time as a whole number of microseconds: no time zone, no date style, no rounding.
 create or replace function credits_private.microseconds(p_at timestamptz)
 returns bigint
@@ -42,9 +56,53 @@ $$;
 
 revoke all on function credits_private.interval_parts(interval) from public;
 
+-- The keys that an account's deductions have in the ledger, as rows for idempotency_keys would be;
+-- or one of them.
+create or replace function credits_private.deduction_keys(
+  p_account_id text, p_idempotency_key text = null
+) returns setof credits_private.idempotency_keys
+language sql stable
+set search_path = ''
+as $$
+  select
+    t.transaction_id,
+    coalesce(t.available, l.balance_after),
+    t.account_id,
+    t.idempotency_key,
+    credits_private.deduction_fingerprint(
+      t.balance_after - t.amount - l.balance_after, t.api_key_id, t.operation, t.run_id),
+    null::jsonb
+  from credits_private.entries as t
+  join credits_private.entries as l
+    on l.account_id = t.account_id and l.entry_id = t.entry_id + t.entry_count - 1
+  where t.account_id = p_account_id and t.kind = 'deduction'
+    and t.idempotency_key = coalesce(p_idempotency_key, t.idempotency_key)
+$$;
+
+revoke all on function credits_private.deduction_keys(text, text) from public;
+
+create or replace function credits_private.key_is_known(
+  p_account_id text, p_idempotency_key text
+) returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from credits_private.entries as e
+    where e.account_id = p_account_id and e.idempotency_key = p_idempotency_key)
+  or exists (
+    select from credits_private.idempotency_keys as k
+    where k.account_id = p_account_id and k.idempotency_key = p_idempotency_key);
+end
+$$;
+
+revoke all on function credits_private.key_is_known(text, text) from public;
+
 -- What is known of a key: nothing, another call (is_other), or the answer that its first call got.
 -- To be called under the account's lock: whoever used the key first has committed by then, or will
--- never. The ledger says what a transaction did; details is what it does not say.
+-- never. The ledger says what a transaction did; details is what it does not say. A deduction has
+-- its key and its arguments in the ledger, every other call has a row for its key.
 create or replace function credits_private.read_answer(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea
 ) returns credits_private.answer
@@ -59,6 +117,10 @@ begin
   from credits_private.idempotency_keys as k
   where k.account_id = p_account_id and k.idempotency_key = p_idempotency_key;
   if not found then
+    select k.* into v_key
+    from credits_private.deduction_keys(p_account_id, p_idempotency_key) as k;
+  end if;
+  if v_key.account_id is null then
     return null;
   end if;
 
@@ -123,7 +185,8 @@ $$;
 
 revoke all on function credits_private.find_answer(text, text, bytea) from public;
 
--- Keeps a call's key, once it has done its work.
+-- Keeps a call's key, once it has done its work. Without an entry that has it, the account says
+-- that there are such keys: a deduction looks for its key among entries only, as long as it can.
 create or replace function credits_private.keep_answer(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea, p_transaction_id bigint,
   p_available bigint, p_details jsonb = null
@@ -137,6 +200,11 @@ begin
   ) values (
     p_account_id, p_idempotency_key, p_fingerprint, p_transaction_id, p_available, p_details
   );
+  if p_transaction_id is null then
+    update credits_private.accounts as a
+    set has_keys = true
+    where a.account_id = p_account_id and not a.has_keys;
+  end if;
 end
 $$;
 

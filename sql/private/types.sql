@@ -5,5 +5,5 @@ revoke all on type
   credits.grant_credits_result, credits.hold_credits_result, credits.limit_result,
   credits.refund_credits_result, credits.release_hold_result, credits.revoke_grant_result,
   credits_private.answer, credits_private.deduction, credits_private.draw,
-  credits_private.figures, credits_private.limit_check, credits_private.refusal
+  credits_private.entered, credits_private.figures, credits_private.limit_check, credits_private.refusal
 from public;

@@ -13,7 +13,12 @@ declare
     and (new.kind = 'deduction' or new.is_final) then 1 else 0 end;
   v_has_limits boolean;
 begin
-  if not credits_private.is_entry(new) then
+  -- Nearly every entry is a plain deduction: that is seen without a call.
+  if (new.kind = 'deduction' and new.amount < 0 and new.refunded_entry_id is null
+    and new.effective_at = new.created_at
+    and new.entry_id - new.transaction_id between 0 and new.entry_count - 1) is not true
+    and not credits_private.is_entry(new)
+  then
     perform credits_private.refuse_entry(new);
   end if;
 
@@ -223,7 +228,8 @@ revoke all on function credits_private.refuse_entry(credits_private.entries) fro
 create or replace trigger _100_entries_are_immutable
   before delete or update of account_id, entry_id, transaction_id, grant_id, amount, balance_after,
     effective_at, created_at, period, entry_count, refunded_transaction_id, refunded_entry_id,
-    kind, operation, idempotency_key, hold_id, is_final, revoked_grant_id, repaid_entry_id
+    kind, operation, idempotency_key, hold_id, is_final, revoked_grant_id, repaid_entry_id,
+    available
   on credits_private.entries
   for each row
   execute function credits_private.refuse_change('entries_are_immutable', 'entries');

@@ -329,8 +329,9 @@ from (
 
   union all
   -- Each key has one transaction, or none and an answer of its own, and each transaction that was
-  -- asked for has its key. What was settled or tidied up has none: expiries, repayments, grants
-  -- that were scheduled, and revocations of what came back.
+  -- asked for has its key: a deduction in its entry, the others in a row of idempotency_keys, too.
+  -- What was settled or tidied up has none: expiries, repayments, grants that were scheduled, and
+  -- revocations of what came back.
   select
     'a_request_takes_effect_once' as invariant,
     coalesce(k.account_id, e.account_id) as account_id,
@@ -339,7 +340,8 @@ from (
     format('key %s', coalesce(k.idempotency_key, e.idempotency_key)) as subject
   from credits_private.idempotency_keys as k
   full join (
-    select e.account_id, e.transaction_id, e.idempotency_key
+    select e.account_id, e.transaction_id, e.idempotency_key,
+      e.kind = 'deduction' and e.idempotency_key is not null as has_key
     from credits_private.entries as e
     left join credits_private.grants as g
       on g.account_id = e.account_id and g.grant_id = e.grant_id
@@ -347,8 +349,9 @@ from (
       and (e.idempotency_key is not null or e.kind in ('deduction', 'capture', 'refund')
         or (e.kind = 'grant' and g.effective_at <= g.created_at))
   ) as e on e.account_id = k.account_id and e.idempotency_key = k.idempotency_key
-  where k.transaction_id is distinct from e.transaction_id
-    or (k.transaction_id is null and k.answer is null)
+  where (k.transaction_id is distinct from e.transaction_id
+      and not (k.account_id is null and e.has_key))
+    or (k.transaction_id is null and k.answer is null and not coalesce(e.has_key, false))
 
   union all
   -- No entry has been refunded by more than it took.

@@ -4,9 +4,8 @@ import {
   asOwner,
   balanceOf,
   discrepancies,
-  findings,
   findingsOf,
-  tamper,
+  insertEntry,
   writeHistory,
   writeSample,
 } from '../support/ledger.ts';
@@ -80,6 +79,23 @@ test.each([
 });
 
 test.each([
+  ['a hold', `credits.hold_credits($1, 1, 'call')`],
+  ['a revocation that finds nothing to take', `credits.revoke_grant($1, 2, 'call')`],
+])('the key of %s, which has no entry, is refused to a deduction', async (account, call) => {
+  await db.query(
+    `select credits.grant_credits($1, 9, 'grant'),
+       credits.grant_credits($1, 3, 'spent', p_priority => 1)`,
+    [account],
+  );
+  await deduct(account, 3, 'spend');
+  await db.one(`select ${call}`, [account]);
+  expect(await raised(deduct(account, 1, 'call'))).toMatchObject({
+    code: 'PT409',
+    constraint: 'a_request_takes_effect_once',
+  });
+});
+
+test.each([
   ['update', `update credits_private.idempotency_keys set available = 9 where account_id = 'kept'`],
   ['delete', `delete from credits_private.idempotency_keys where account_id = 'kept'`],
   ['truncate', 'truncate credits_private.idempotency_keys'],
@@ -98,43 +114,55 @@ test('a second row for a key is refused, to the owner too', async () => {
     select * from credits_private.idempotency_keys where account_id = 'sample'`;
   expect(await raised(asOwner(db, again))).toMatchObject({
     code: '23505',
+    constraint: 'a_key_has_one_answer',
+  });
+});
+
+test('a second deduction with a key is refused, to the owner too', async () => {
+  await writeSample(db, 'twice');
+  expect(await raised(insertEntry(db, 'twice', { idempotency_key: 'other' }))).toMatchObject({
+    code: '23505',
     constraint: 'a_request_takes_effect_once',
   });
 });
 
-const other = `where account_id = 'broken' and idempotency_key = 'other'`;
+const key = (name: string) => `where account_id = 'broken' and idempotency_key = '${name}'`;
 
 test('a key without its transaction is found', async () => {
   const found = await findingsOf(
     'entries',
-    `update credits_private.entries set idempotency_key = null ${other}`,
+    `update credits_private.entries set idempotency_key = null ${key('refund')}`,
   );
   expect(found).toEqual([
-    ['a_request_takes_effect_once', 'key ', 'transaction ', 'transaction 8'],
-    ['a_request_takes_effect_once', 'key other', 'transaction 8', 'transaction '],
+    ['a_request_takes_effect_once', 'key ', 'transaction ', 'transaction 5'],
+    ['a_request_takes_effect_once', 'key refund', 'transaction 5', 'transaction '],
   ]);
 });
 
 test('a transaction whose key is missing, or belongs to another transaction, is found', async () => {
   const table = 'idempotency_keys';
-  expect(await findingsOf(table, `delete from credits_private.${table} ${other}`)).toEqual([
-    ['a_request_takes_effect_once', 'key other', 'transaction ', 'transaction 8'],
+  const missing = `delete from credits_private.${table} ${key('refund')}`;
+  expect(await findingsOf(table, missing)).toEqual([
+    ['a_request_takes_effect_once', 'key refund', 'transaction ', 'transaction 5'],
   ]);
-  const moved = `update credits_private.${table} set transaction_id = 3 ${other}`;
+  const moved = `update credits_private.${table} set transaction_id = 3 ${key('refund')}`;
   expect(await findingsOf(table, moved)).toEqual([
-    ['a_request_takes_effect_once', 'key other', 'transaction 3', 'transaction 8'],
+    ['a_request_takes_effect_once', 'key refund', 'transaction 3', 'transaction 5'],
   ]);
 });
 
-test('a deduction without any key is found', async () => {
-  const found = await findings(async (broken) => {
-    await tamper(
-      broken,
-      'entries',
-      `update credits_private.entries set idempotency_key = null ${other}`,
-    );
-    const forget = `delete from credits_private.idempotency_keys ${other}`;
-    await tamper(broken, 'idempotency_keys', forget);
-  });
-  expect(found).toEqual([['a_request_takes_effect_once', 'key ', 'transaction ', 'transaction 8']]);
+test('a deduction without its key is found', async () => {
+  const forget = `update credits_private.entries set idempotency_key = null ${key('other')}`;
+  expect(await findingsOf('entries', forget)).toEqual([
+    ['a_request_takes_effect_once', 'key ', 'transaction ', 'transaction 8'],
+  ]);
+});
+
+test('a key that an account has twice, of a deduction and of another call, is found', async () => {
+  const twice = `insert into credits_private.idempotency_keys
+      (account_id, idempotency_key, fingerprint, available, answer)
+    values ('broken', 'other', '', 0, '{}')`;
+  expect(await findingsOf('idempotency_keys', twice)).toEqual([
+    ['a_request_takes_effect_once', 'key other', 'transaction ', 'transaction 8'],
+  ]);
 });
