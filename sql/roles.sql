@@ -1,6 +1,11 @@
 -- Who may do what, on one page. credits_owner owns everything and logs in nowhere; the public
 -- functions run as it, and never as a superuser. Nothing is for PUBLIC: every function revokes that
 -- where it is created. An app's role gets what it needs by `grant credits_spender to my_app`.
+--
+-- Every function has `set search_path = pg_temp`, and names what is ours by its schema. That path is
+-- pg_catalog, which comes first unless it is named, and then the session's temporary schema. With
+-- an empty one, Postgres looks for a type there first of all: a caller's temporary domain `jsonb`,
+-- with a check, would run that check as credits_owner.
 
 revoke all on schema credits, credits_private from public;
 revoke all on all tables in schema credits, credits_private from public;

@@ -1,7 +1,7 @@
 create or replace function credits.available_for(p_account_id text, p_operation text = null)
 returns bigint
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);

@@ -2,7 +2,7 @@ create or replace function credits_private.close_account_at(
   p_account_id text, p_at timestamptz
 ) returns credits.account_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -27,7 +27,7 @@ create or replace function credits.close_account(
   p_account_id text
 ) returns credits.account_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

@@ -2,7 +2,7 @@ create or replace function credits_private.refuse_deduction(
   p_refusal credits_private.refusal, p_raises boolean
 ) returns credits_private.deduction
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_raises then
@@ -21,7 +21,7 @@ create or replace function credits_private.replay_deduction(
   p_run_id text, p_raises boolean
 ) returns credits_private.deduction
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_answer credits_private.answer := credits_private.read_answer(
@@ -48,7 +48,7 @@ create or replace function credits_private.enter_deduction(
   p_run_id text, p_at timestamptz
 ) returns credits_private.entered
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts := credits_private.lock_account(p_account_id);
@@ -85,7 +85,7 @@ create or replace function credits_private.book_deduction(
   p_run_id text, p_metadata jsonb, p_at timestamptz, p_raises boolean
 ) returns credits_private.deduction
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account record;
@@ -185,7 +185,7 @@ create or replace function credits_private.deduct_credits_at(
   p_run_id text, p_metadata jsonb, p_at timestamptz
 ) returns credits.deduct_credits_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   return (credits_private.book_deduction(p_account_id, p_amount, p_idempotency_key, p_api_key_id,
@@ -206,7 +206,7 @@ create or replace function credits.deduct_credits(
   p_metadata jsonb = '{}'
 ) returns credits.deduct_credits_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

@@ -6,7 +6,7 @@ create or replace function credits_private.deduct_credits_batch_at(
   p_deductions jsonb, p_all_or_nothing boolean, p_at timestamptz
 ) returns setof credits.deduct_credits_batch_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_item record;
@@ -54,7 +54,7 @@ create or replace function credits.deduct_credits_batch(
   p_all_or_nothing boolean = false
 ) returns setof credits.deduct_credits_batch_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

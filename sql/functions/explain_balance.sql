@@ -5,7 +5,7 @@ create or replace function credits_private.explain_balance_at(
   p_account_id text, p_moment timestamptz, p_at timestamptz
 ) returns setof credits.explain_balance_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_at timestamptz := coalesce(p_at, clock_timestamp());
@@ -56,7 +56,7 @@ create or replace function credits.explain_balance(
   p_at timestamptz = null
 ) returns setof credits.explain_balance_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

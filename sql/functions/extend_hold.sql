@@ -2,7 +2,7 @@ create or replace function credits_private.extend_hold_at(
   p_account_id text, p_hold_id bigint, p_expires_in interval, p_at timestamptz
 ) returns credits.extend_hold_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -44,7 +44,7 @@ create or replace function credits.extend_hold(
   p_expires_in interval
 ) returns credits.extend_hold_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

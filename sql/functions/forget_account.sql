@@ -5,7 +5,7 @@
 create or replace function credits_private.pseudonyms(p_account_id text)
 returns table (kind text, id text, pseudonym text)
 language sql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
   with ids as (
     select v.kind, v.id, min(u.at) as first_at
@@ -46,7 +46,7 @@ revoke all on function credits_private.pseudonyms(text) from public;
 create or replace function credits_private.forget_ids(p_account_id text)
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_api_keys jsonb;
@@ -94,7 +94,7 @@ create or replace function credits_private.forget_account_at(
   p_account_id text, p_at timestamptz
 ) returns credits.account_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -116,7 +116,7 @@ create or replace function credits.forget_account(
   p_account_id text
 ) returns credits.account_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

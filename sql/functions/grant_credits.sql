@@ -4,7 +4,7 @@ create or replace function credits_private.grant_credits_at(
   p_paid_currency text, p_metadata jsonb, p_at timestamptz
 ) returns credits.grant_credits_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_operations text[] := credits_private.distinct_operations(p_account_id, p_operations);
@@ -86,7 +86,7 @@ create or replace function credits.grant_credits(
   p_metadata jsonb = '{}'
 ) returns credits.grant_credits_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

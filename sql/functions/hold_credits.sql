@@ -3,7 +3,7 @@ create or replace function credits_private.hold_credits_at(
   p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb, p_at timestamptz
 ) returns credits.hold_credits_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -75,7 +75,7 @@ create or replace function credits.hold_credits(
   p_metadata jsonb = '{}'
 ) returns credits.hold_credits_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

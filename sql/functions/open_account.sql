@@ -5,7 +5,7 @@ create or replace function credits_private.open_account_at(
   p_anchor_day int, p_metadata jsonb, p_at timestamptz
 ) returns credits.account_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -74,7 +74,7 @@ create or replace function credits.open_account(
   p_metadata jsonb = null
 ) returns credits.account_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

@@ -3,7 +3,7 @@ create or replace function credits_private.refund_credits_at(
   p_metadata jsonb, p_at timestamptz
 ) returns credits.refund_credits_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -65,7 +65,7 @@ create or replace function credits.refund_credits(
   p_metadata jsonb = '{}'
 ) returns credits.refund_credits_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

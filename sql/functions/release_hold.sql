@@ -2,7 +2,7 @@ create or replace function credits_private.release_hold_at(
   p_account_id text, p_hold_id bigint, p_idempotency_key text, p_at timestamptz
 ) returns credits.release_hold_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -48,7 +48,7 @@ create or replace function credits.release_hold(
   p_idempotency_key text
 ) returns credits.release_hold_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

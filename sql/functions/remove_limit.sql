@@ -2,7 +2,7 @@ create or replace function credits_private.remove_limit_at(
   p_account_id text, p_limit_id text, p_at timestamptz
 ) returns credits.limit_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -33,7 +33,7 @@ create or replace function credits.remove_limit(
   p_limit_id text
 ) returns credits.limit_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

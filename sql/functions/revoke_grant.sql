@@ -3,7 +3,7 @@ create or replace function credits_private.revoke_grant_at(
   p_metadata jsonb, p_at timestamptz
 ) returns credits.revoke_grant_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -71,7 +71,7 @@ create or replace function credits.revoke_grant(
   p_metadata jsonb = '{}'
 ) returns credits.revoke_grant_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

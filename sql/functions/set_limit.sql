@@ -3,7 +3,7 @@ create or replace function credits_private.set_limit_at(
   p_window text, p_overage bigint, p_at timestamptz
 ) returns credits.limit_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -61,7 +61,7 @@ revoke all on function credits_private.set_limit_at(
 create or replace function credits_private.limit_answer(p_limit credits_private.limits)
 returns credits.limit_result
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select (p_limit.limit_id, p_limit.scope, p_limit.scope_id, p_limit.limit_window,
     p_limit.ceiling, p_limit.overage)::credits.limit_result
@@ -79,7 +79,7 @@ create or replace function credits.set_limit(
   p_overage bigint = 0
 ) returns credits.limit_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

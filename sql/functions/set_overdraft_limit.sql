@@ -2,7 +2,7 @@ create or replace function credits_private.set_overdraft_limit_at(
   p_account_id text, p_overdraft_limit bigint, p_at timestamptz
 ) returns credits.account_result
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -26,7 +26,7 @@ create or replace function credits.set_overdraft_limit(
   p_overdraft_limit bigint
 ) returns credits.account_result
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

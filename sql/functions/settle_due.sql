@@ -3,7 +3,7 @@
 create or replace function credits_private.settle_due_at(p_max_accounts int, p_at timestamptz)
 returns int
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account_id text;
@@ -42,7 +42,7 @@ revoke all on function credits_private.settle_due_at(int, timestamptz) from publ
 create or replace function credits.settle_due(p_max_accounts int = 100)
 returns int
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

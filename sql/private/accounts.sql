@@ -14,7 +14,7 @@ create or replace function credits_private.insert_account(
   p_metadata jsonb, p_at timestamptz
 ) returns boolean
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_period date := credits_private.anchor_at(p_at, p_time_zone, p_anchor_day);
@@ -39,7 +39,7 @@ revoke all on function
 create or replace function credits_private.no_such_account(p_account_id text)
 returns credits_private.refusal
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select ('PT404', 'no such account', jsonb_build_object('account_id', p_account_id),
     'Open it: grant_credits and open_account do, and nothing else does.', null
@@ -52,7 +52,7 @@ create or replace function credits_private.account_is_closed(
   p_account credits_private.accounts
 ) returns credits_private.refusal
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select ('PT423', 'account closed',
     jsonb_build_object('account_id', p_account.account_id,
@@ -67,7 +67,7 @@ revoke all on function credits_private.account_is_closed(credits_private.account
 create or replace function credits_private.check_is_open(p_account credits_private.accounts)
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_account.closed_at is not null then
@@ -84,7 +84,7 @@ revoke all on function credits_private.check_is_open(credits_private.accounts) f
 create or replace function credits_private.lock_account(p_account_id text)
 returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -109,7 +109,7 @@ create or replace function credits_private.moment(
   p_account credits_private.accounts, p_at timestamptz
 ) returns timestamptz
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   return greatest(coalesce(p_at, clock_timestamp()), p_account.last_created_at);
@@ -126,7 +126,7 @@ revoke all on function
 create or replace function credits_private.enter(p_account_id text, p_at timestamptz)
 returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts := credits_private.lock_account(p_account_id);
@@ -145,7 +145,7 @@ revoke all on function credits_private.enter(text, timestamptz) from public;
 create or replace function credits_private.account_answer(p_account_id text, p_at timestamptz)
 returns credits.account_result
 language sql
-set search_path = ''
+set search_path = pg_temp
 as $$
   select (a.account_id, a.balance,
     credits_private.available(p_account_id, null, p_at))::credits.account_result

@@ -4,7 +4,7 @@ create or replace function credits_private.check_batch(
   p_deductions jsonb, p_all_or_nothing boolean
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_deductions is null or jsonb_typeof(p_deductions) <> 'array'
@@ -25,7 +25,7 @@ revoke all on function credits_private.check_batch(jsonb, boolean) from public;
 create or replace function credits_private.book_item(p_item jsonb, p_at timestamptz)
 returns credits_private.deduction
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_booked credits_private.deduction;
@@ -52,7 +52,7 @@ create or replace function credits_private.check_deduction(
   p_operation text, p_run_id text, p_metadata jsonb, p_raises boolean
 ) returns credits_private.refusal
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_code text;
@@ -88,7 +88,7 @@ revoke all on function credits_private.check_deduction(
 create or replace function credits_private.refuse_item(p_item jsonb)
 returns credits_private.refusal
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_name text;
@@ -124,7 +124,7 @@ revoke all on function credits_private.refuse_item(jsonb) from public;
 create or replace function credits_private.refusal_detail(p_refusal credits_private.refusal)
 returns jsonb
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select jsonb_strip_nulls(
     p_refusal.detail || jsonb_build_object('invariant', p_refusal.invariant))

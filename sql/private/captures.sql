@@ -5,7 +5,7 @@ create or replace function credits_private.check_capture(
   p_metadata jsonb
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
@@ -34,7 +34,7 @@ create or replace function credits_private.check_excess(
   p_at timestamptz
 ) returns text[]
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_check credits_private.limit_check;
@@ -66,7 +66,7 @@ create or replace function credits_private.write_capture(
   p_idempotency_key text, p_final boolean, p_metadata jsonb, p_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_parts record := credits_private.held_parts(p_account.account_id, p_hold.hold_id);

@@ -4,7 +4,7 @@ create or replace function credits_private.refuse_argument(
   p_account_id text, p_argument text, p_message text, p_hint text
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform credits_private.raise_error('22023', p_message,
@@ -19,7 +19,7 @@ create or replace function credits_private.check_id(
   p_account_id text, p_argument text, p_value text, p_optional boolean = false
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_value is null and p_optional then
@@ -40,7 +40,7 @@ create or replace function credits_private.check_amount(
   p_account_id text, p_argument text, p_value bigint
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_value is null or p_value not between 1 and 9007199254740991 then
@@ -57,7 +57,7 @@ create or replace function credits_private.check_ceiling(
   p_account_id text, p_argument text, p_value bigint
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_value is null or p_value not between 0 and 9007199254740991 then
@@ -73,7 +73,7 @@ revoke all on function credits_private.check_ceiling(text, text, bigint) from pu
 create or replace function credits_private.check_metadata(p_account_id text, p_metadata jsonb)
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_metadata is null or jsonb_typeof(p_metadata) <> 'object'
@@ -94,7 +94,7 @@ create or replace function credits_private.check_spending(
   p_operation text, p_run_id text, p_metadata jsonb
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);

@@ -3,7 +3,7 @@
 create or replace function credits_private.check_time_zone(p_account_id text, p_time_zone text)
 returns void
 language plpgsql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_time_zone <> 'UTC'

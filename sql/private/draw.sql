@@ -10,7 +10,7 @@ create or replace function credits_private.draw(
   p_account_id text, p_amount bigint, p_operation text, p_at timestamptz, p_overdraft bigint
 ) returns credits_private.draw
 language plpgsql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_grant record;
@@ -62,7 +62,7 @@ revoke all on function
 create or replace function credits_private.overdraft(p_account credits_private.accounts)
 returns bigint
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   return greatest(0, p_account.overdraft_limit - p_account.debt - p_account.overdraft_held);
@@ -75,7 +75,7 @@ create or replace function credits_private.refuse_shortage(
   p_account_id text, p_amount bigint, p_available bigint, p_operation text, p_hold_id bigint = null
 ) returns credits_private.refusal
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select (
     'PT402', 'insufficient credits',

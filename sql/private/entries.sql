@@ -10,7 +10,7 @@ create or replace function credits_private.write_entries(
   p_repaid_entry_ids bigint[] = null
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   p_entry.account_id := p_account.account_id;
@@ -52,7 +52,7 @@ create or replace function credits_private.write_parts(
   p_sign int, p_effective_at timestamptz, p_created_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_amount bigint;

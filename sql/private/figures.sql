@@ -9,7 +9,7 @@ returns table (
   grant_id bigint, operations text[], expires_at timestamptz, free bigint, repaid bigint
 )
 language sql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
   with due as (
     select h.expires_at as due_at, 1 as step, h.hold_id as step_id, p.grant_id,
@@ -65,7 +65,7 @@ create or replace function credits_private.figures(
   p_account_id text, p_operation text, p_at timestamptz
 ) returns credits_private.figures
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;
@@ -117,7 +117,7 @@ create or replace function credits_private.available(
   p_account_id text, p_operation text, p_at timestamptz
 ) returns bigint
 language plpgsql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;

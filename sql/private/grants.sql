@@ -6,7 +6,7 @@ create or replace function credits_private.distinct_operations(
   p_account_id text, p_operations text[]
 ) returns text[]
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_operations is null then
@@ -30,7 +30,7 @@ create or replace function credits_private.check_grant(
   p_paid_currency text, p_metadata jsonb
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
@@ -62,7 +62,7 @@ create or replace function credits_private.check_grant_times(
   p_account_id text, p_expires_at timestamptz, p_effective_at timestamptz, p_at timestamptz
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_expires_at <= greatest(p_at, p_effective_at) then
@@ -80,7 +80,7 @@ create or replace function credits_private.check_balance(
   p_account credits_private.accounts, p_amount bigint
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_scheduled bigint := (
@@ -110,7 +110,7 @@ create or replace function credits_private.insert_grant(
   p_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   update credits_private.accounts as a

@@ -5,7 +5,7 @@
 create or replace function credits_private.open_hold(p_account_id text, p_hold_id bigint)
 returns credits_private.holds
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_hold credits_private.holds;
@@ -43,7 +43,7 @@ create or replace function credits_private.held_parts(
   p_account_id text, p_hold_id bigint, out grant_ids bigint[], out amounts bigint[]
 )
 language sql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select
     coalesce(array_agg(p.grant_id order by p.part_id), '{}'),
@@ -66,7 +66,7 @@ create or replace function credits_private.resolve_hold(
   p_created_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_parts record := credits_private.held_parts(p_account.account_id, p_hold_id);
@@ -95,7 +95,7 @@ create or replace function credits_private.hold_expires_at(
   p_account_id text, p_at timestamptz, p_expires_in interval
 ) returns timestamptz
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_expires_at timestamptz;
@@ -123,7 +123,7 @@ revoke all on function
 create or replace function credits_private.check_hold_id(p_account_id text, p_hold_id bigint)
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_hold_id is null or p_hold_id < 1 then
@@ -142,7 +142,7 @@ create or replace function credits_private.insert_hold(
   p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb, p_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   update credits_private.accounts as a

@@ -6,7 +6,7 @@ create or replace function credits_private.limit_scope_id(
   p_limit credits_private.limits, p_api_key_id text, p_operation text, p_run_id text
 ) returns text
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_scope_id text := case p_limit.scope
@@ -31,7 +31,7 @@ create or replace function credits_private.limit_window_start(
   p_limit_window text, p_period date, p_effective_at timestamptz, p_time_zone text
 ) returns date
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select case p_limit_window
     when 'day' then (p_effective_at at time zone p_time_zone)::date
@@ -49,7 +49,7 @@ create or replace function credits_private.limit_reserved(
   p_limit credits_private.limits, p_scope_id text, p_except_hold_id bigint
 ) returns bigint
 language sql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select coalesce(sum(h.held), 0)::bigint
   from credits_private.holds as h
@@ -70,7 +70,7 @@ create or replace function credits_private.check_limits(
   p_run_id text, p_at timestamptz, p_except_hold_id bigint = null
 ) returns credits_private.limit_check
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_limit credits_private.limits;
@@ -117,7 +117,7 @@ create or replace function credits_private.refuse_limit(
   p_reserved bigint, p_remaining bigint
 ) returns credits_private.refusal
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select (
     'PT429', 'limit would be passed',
@@ -140,7 +140,7 @@ create or replace function credits_private.count_limit(
   p_account credits_private.accounts, p_limit credits_private.limits, p_at timestamptz
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_window_start date := credits_private.limit_window_start(
@@ -194,7 +194,7 @@ revoke all on function credits_private.count_limit(
 create or replace function credits_private.count_days(p_account credits_private.accounts)
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_limit credits_private.limits;
@@ -221,7 +221,7 @@ create or replace function credits_private.check_limit(
   p_window text, p_overage bigint
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);

@@ -6,7 +6,7 @@
 create or replace function credits_private.anchor_in_month(p_day date, p_anchor_day int)
 returns date
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select least(
     date_trunc('month', p_day::timestamp)::date + p_anchor_day - 1,
@@ -22,7 +22,7 @@ revoke all on function credits_private.anchor_in_month(date, int) from public;
 create or replace function credits_private.next_anchor(p_day date, p_anchor_day int)
 returns date
 language sql immutable security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
   select case
     when credits_private.anchor_in_month(p_day, p_anchor_day) > p_day
@@ -38,7 +38,7 @@ revoke all on function credits_private.next_anchor(date, int) from public;
 create or replace function credits_private.midnight(p_day date, p_time_zone text)
 returns timestamptz
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select p_day::timestamp at time zone p_time_zone
 $$;
@@ -51,7 +51,7 @@ create or replace function credits_private.anchor_at(
   p_at timestamptz, p_time_zone text, p_anchor_day int
 ) returns date
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_day date := (p_at at time zone p_time_zone)::date;
@@ -75,7 +75,7 @@ create or replace function credits_private.period_at(
   p_time_zone text, p_anchor_day int
 ) returns date
 language plpgsql immutable security definer
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_at < p_period_ends_at then

@@ -4,7 +4,7 @@ create or replace function credits_private.raise_error(
   p_code text, p_message text, p_detail jsonb, p_hint text, p_invariant text = null
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   raise exception using
@@ -22,7 +22,7 @@ revoke all on function credits_private.raise_error(text, text, jsonb, text, text
 create or replace function credits_private.raise_refusal(p_refusal credits_private.refusal)
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if p_refusal.code is not null then

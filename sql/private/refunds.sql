@@ -6,7 +6,7 @@ create or replace function credits_private.refundable_entries(
   p_account_id text, p_transaction_id bigint
 ) returns table (entry_id bigint, grant_id bigint, refundable bigint)
 language sql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select e.entry_id, e.grant_id, -e.amount - coalesce(r.refunded, 0)
   from credits_private.entries as t
@@ -29,7 +29,7 @@ create or replace function credits_private.check_refund(
   p_account_id text, p_transaction_id bigint, p_amount bigint
 ) returns bigint
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_kind text;
@@ -74,7 +74,7 @@ create or replace function credits_private.refund_target(
   out account credits_private.accounts, out grant_id bigint
 )
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_grant credits_private.grants;
@@ -106,7 +106,7 @@ revoke all on function
 create or replace function credits_private.repayments(p_account_id text)
 returns table (entry_id bigint, grant_id bigint, amount bigint)
 language sql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select e.entry_id, e.grant_id, -e.amount - coalesce(r.returned, 0)
   from credits_private.entries as e
@@ -129,7 +129,7 @@ create or replace function credits_private.refund_parts(
   p_account credits_private.accounts, p_transaction_id bigint, p_amount bigint
 ) returns table (amount bigint, grant_id bigint, refunded_entry_id bigint, repaid_entry_id bigint)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_part record;
@@ -188,7 +188,7 @@ create or replace function credits_private.write_refund(
   p_idempotency_key text, p_metadata jsonb, p_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_part record;

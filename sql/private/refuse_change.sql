@@ -7,7 +7,7 @@
 -- Postgres copies all of a table's, and parses those that apply, for each statement.
 create or replace function credits_private.refuse_change() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform credits_private.raise_error('23514', 'a change by hand is refused',
@@ -25,7 +25,7 @@ revoke all on function credits_private.refuse_change() from public;
 -- none), and nothing may replace metadata: what forget_account does, and no more.
 create or replace function credits_private.refuse_unless_forgotten() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_old jsonb := to_jsonb(old);

@@ -6,7 +6,7 @@
 create or replace function credits_private.fingerprint(p_function text, p_arguments jsonb)
 returns bytea
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   return substr(
@@ -20,7 +20,7 @@ create or replace function credits_private.deduction_fingerprint(
   p_amount bigint, p_api_key_id text, p_operation text, p_run_id text
 ) returns bytea
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   return credits_private.fingerprint('deduct_credits', jsonb_build_object('amount', p_amount,
@@ -34,7 +34,7 @@ revoke all on function credits_private.deduction_fingerprint(bigint, text, text,
 create or replace function credits_private.microseconds(p_at timestamptz)
 returns bigint
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select (extract(epoch from p_at) * 1000000)::bigint
 $$;
@@ -45,7 +45,7 @@ revoke all on function credits_private.microseconds(timestamptz) from public;
 create or replace function credits_private.interval_parts(p_interval interval)
 returns jsonb
 language sql immutable strict
-set search_path = ''
+set search_path = pg_temp
 as $$
   select jsonb_build_array(
     (extract(year from p_interval) * 12 + extract(month from p_interval))::bigint,
@@ -62,7 +62,7 @@ create or replace function credits_private.deduction_keys(
   p_account_id text, p_idempotency_key text = null
 ) returns setof credits_private.idempotency_keys
 language sql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select
     t.transaction_id,
@@ -85,7 +85,7 @@ create or replace function credits_private.key_is_known(
   p_account_id text, p_idempotency_key text
 ) returns boolean
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   return exists (
@@ -107,7 +107,7 @@ create or replace function credits_private.read_answer(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea
 ) returns credits_private.answer
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_key credits_private.idempotency_keys;
@@ -148,7 +148,7 @@ create or replace function credits_private.refuse_key(
   p_account_id text, p_idempotency_key text, p_transaction_id bigint
 ) returns credits_private.refusal
 language sql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select (
     'PT409', 'idempotency key reused with different arguments',
@@ -167,7 +167,7 @@ create or replace function credits_private.find_answer(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea
 ) returns jsonb
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_answer credits_private.answer :=
@@ -192,7 +192,7 @@ create or replace function credits_private.keep_answer(
   p_available bigint, p_details jsonb = null
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   insert into credits_private.idempotency_keys (

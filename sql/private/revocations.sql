@@ -5,7 +5,7 @@ create or replace function credits_private.check_revocation(
   p_on_spent text, p_metadata jsonb
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
@@ -34,7 +34,7 @@ create or replace function credits_private.ask_back(
   p_account_id text, p_grant_id bigint, p_amount bigint, p_at timestamptz
 ) returns credits_private.grants
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_grant credits_private.grants;
@@ -79,7 +79,7 @@ create or replace function credits_private.revocation_parts(
   p_grant credits_private.grants, p_on_spent text, out grant_ids bigint[], out amounts bigint[]
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_free record;

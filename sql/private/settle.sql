@@ -8,7 +8,7 @@ create or replace function credits_private.settle(
   p_account credits_private.accounts, p_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_due record;
@@ -47,7 +47,7 @@ create or replace function credits_private.advance_account(
   p_account credits_private.accounts, p_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_period date := credits_private.period_at(p_at, p_account.period, p_account.next_period,
@@ -96,7 +96,7 @@ create or replace function credits_private.expire_grant(
   p_created_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_free bigint;
@@ -124,7 +124,7 @@ create or replace function credits_private.begin_grant(
   p_created_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_amount bigint;

@@ -7,7 +7,7 @@ create or replace function credits_private.tidy(
   p_created_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_grant record;
@@ -52,7 +52,7 @@ create or replace function credits_private.take_back(
   p_idempotency_key text = null, p_metadata jsonb = null
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_entry credits_private.entries;
@@ -76,7 +76,7 @@ create or replace function credits_private.repay(
   p_account credits_private.accounts, p_effective_at timestamptz, p_created_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_draw credits_private.draw := credits_private.draw(
@@ -106,7 +106,7 @@ revoke all on function
 create or replace function credits_private.repaid(p_account_id text, p_transaction_id bigint)
 returns bigint
 language sql stable
-set search_path = ''
+set search_path = pg_temp
 as $$
   select coalesce(sum(e.amount), 0)::bigint
   from credits_private.entries as e

@@ -4,7 +4,7 @@
 -- in a transaction, one of a statement each time that it runs.
 create or replace function credits_private.apply_entry() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_is_use boolean := new.kind in ('deduction', 'capture');
@@ -96,7 +96,7 @@ revoke all on function credits_private.apply_entry() from public;
 create or replace function credits_private.is_entry(p_entry credits_private.entries)
 returns boolean
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   return p_entry.effective_at <= p_entry.created_at
@@ -121,7 +121,7 @@ revoke all on function credits_private.is_entry(credits_private.entries) from pu
 create or replace function credits_private.check_overdraft(p_entry credits_private.entries)
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   if exists (
@@ -140,7 +140,7 @@ revoke all on function credits_private.check_overdraft(credits_private.entries) 
 create or replace function credits_private.apply_limits(p_entry credits_private.entries)
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_limit record;
@@ -186,7 +186,7 @@ revoke all on function credits_private.apply_limits(credits_private.entries) fro
 create or replace function credits_private.refuse_entry(p_entry credits_private.entries)
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 declare
   v_account credits_private.accounts;

@@ -3,7 +3,7 @@
 -- known to be open: what is resolved holds nothing, for good.
 create or replace function credits_private.apply_hold_part() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   update credits_private.accounts as a
@@ -47,7 +47,7 @@ create or replace function credits_private.refuse_part(
   p_part credits_private.hold_parts, p_invariant text
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_temp
 as $$
 begin
   perform credits_private.raise_error('23514', 'the ledger refuses this part of a hold',

@@ -17,10 +17,10 @@ insert into credits_private.accounts values ('acme');
 `,
   'migrations/0002_notes.sql': 'create table credits_private.notes (note text primary key);\n',
   'sql/private/next_balance.sql': `create or replace function credits_private.next_balance(p bigint)
-returns bigint language sql immutable set search_path = '' as $$ select p + 1 $$;
+returns bigint language sql immutable set search_path = pg_temp as $$ select p + 1 $$;
 `,
   'sql/functions/bump.sql': `create or replace function credits.bump(p_account_id text)
-returns bigint language plpgsql security definer set search_path = '' as $$
+returns bigint language plpgsql security definer set search_path = pg_temp as $$
 declare
   v_balance bigint;
 begin

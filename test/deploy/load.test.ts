@@ -12,7 +12,7 @@ afterEach(() => db.drop());
 const files = ['sql/functions/bump.sql', 'sql/views/balances.sql', 'sql/private/next_balance.sql'];
 const trigger = 'sql/triggers/accounts.sql';
 const triggerText = `create or replace function credits_private.check_balance() returns trigger
-language plpgsql set search_path = '' as $$ begin return null; end; $$;
+language plpgsql set search_path = pg_temp as $$ begin return null; end; $$;
 create or replace trigger _100_check after update on credits_private.accounts
 for each row execute function credits_private.check_balance();
 `;

@@ -71,7 +71,7 @@ const schemaDamage: [string, string, Finding][] = [
   [
     'a changed function body',
     `create or replace function credits_private.microseconds(p_at timestamptz) returns bigint
-     language sql immutable set search_path = '' as 'select 1::bigint'`,
+     language sql immutable set search_path = pg_temp as 'select 1::bigint'`,
     broken(
       'schema',
       'function credits_private.microseconds(timestamp with time zone)',
@@ -85,8 +85,18 @@ const schemaDamage: [string, string, Finding][] = [
     broken(
       'every_function_sets_search_path',
       'function credits.settle_due(integer)',
-      "set search_path = ''",
+      'set search_path = pg_temp',
       'not set',
+    ),
+  ],
+  [
+    'a function that takes temporary types before all others',
+    `alter function credits.settle_due(int) set search_path = ''`,
+    broken(
+      'every_function_sets_search_path',
+      'function credits.settle_due(integer)',
+      'set search_path = pg_temp',
+      'set search_path=""',
     ),
   ],
   [
@@ -101,7 +111,7 @@ const schemaDamage: [string, string, Finding][] = [
   ],
   [
     'a function of somebody’s own, which PUBLIC may not call',
-    `create function credits.gift() returns int language sql set search_path = '' as 'select 1';
+    `create function credits.gift() returns int language sql set search_path = pg_temp as 'select 1';
      revoke all on function credits.gift() from public;
      alter function credits.gift() owner to OWNER`,
     broken('schema', 'function credits.gift()', expect.stringMatching(/^not in pg-/), ANY()),
