@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { withClient } from './support/connection.ts';
 import { raised } from './support/database.ts';
+import { script } from './support/scripts.ts';
 
 // A temp folder of our own shows all that a server leaves; its user may not be ours, hence 0777.
 let temp: string;
@@ -109,9 +109,7 @@ test.each([['--frobnicate'], ['now']])('%s is refused with one line and status 2
 });
 
 test('a server that does not start is one line and status 1', async () => {
-  // Without its cache, tsx does not make that folder.
-  const env = { TMPDIR: join(temp, 'missing'), TSX_DISABLE_CACHE: '1' };
-  const { code, stderr } = await demo([], env).ended;
+  const { code, stderr } = await demo([], { TMPDIR: join(temp, 'missing') }).ended;
   expect(code).toBe(1);
   expect(stderr).toMatch(/^ENOENT: no such file or directory, mkdtemp .*missing.*\n$/);
 });
@@ -119,8 +117,7 @@ test('a server that does not start is one line and status 1', async () => {
 /** A process of its own, to which settings for another server mean nothing. */
 function demo(args: string[], env: Record<string, string> = {}) {
   const elsewhere = { PGHOST: 'nowhere.invalid', PGSSLMODE: 'require', PGOPTIONS: '-c nonsense=1' };
-  const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/demo.ts', ...args], {
-    cwd: fileURLToPath(new URL('../', import.meta.url)),
+  const child = spawn(process.execPath, [script('demo.js'), ...args], {
     env: { ...process.env, ...elsewhere, DATABASE_URL: 'nowhere', TMPDIR: temp, ...env },
     detached: true,
   });
@@ -146,7 +143,6 @@ function row(text: string, name: string): string[] {
   return cells.find(([first]) => first === name)?.slice(1) ?? [];
 }
 
-// tsx keeps a cache in the temp folder too.
 function leftovers(): string[] {
   return readdirSync(temp).filter((path) => path.startsWith('pg-credits-'));
 }

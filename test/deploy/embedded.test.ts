@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { startPostgres } from '../../scripts/lib/embedded.ts';
 import { withClient } from '../support/connection.ts';
+import { script } from '../support/scripts.ts';
 
 // A temp folder of our own shows all that a server leaves; its user may not be ours, hence 0777.
 let temp: string;
@@ -96,16 +97,15 @@ test('a version that is not installed is an error that names what to install', a
 });
 
 function run(code: string) {
-  const launcher = new URL('../../scripts/lib/embedded.ts', import.meta.url).href;
-  const script = `
+  const program = `
     import { once } from 'node:events';
-    import { startPostgres } from ${JSON.stringify(launcher)};
+    import { startPostgres } from ${JSON.stringify(script('lib/embedded.js'))};
     ${code}`;
-  const args = ['--import', 'tsx', '--input-type=module', '--eval', script];
+  const args = ['--input-type=module', '--eval', program];
   return spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'ignore'], detached: true });
 }
 
-// tsx keeps a cache in the temp folder too. Folders vanish while they are read.
+// Folders vanish while they are read.
 function leftovers(deep = false): string[] {
   try {
     const paths = readdirSync(temp, { recursive: deep, encoding: 'utf8' });

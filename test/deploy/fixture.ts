@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
+import { inject } from 'vitest';
+import { script } from '../support/scripts.ts';
 
 export type Files = Record<string, string>;
 
@@ -42,15 +41,9 @@ grant select on credits.balances to credits_auditor;
 `,
 };
 
-const folders: string[] = [];
-afterAll(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
-
 /** A folder with these files, for `root`. An empty text leaves a file out. */
 export function packageWith(changes: Files = {}): string {
-  const root = mkdtempSync(join(tmpdir(), 'pg-credits deploy '));
-  folders.push(root);
+  const root = mkdtempSync(join(inject('folder'), 'deploy '));
   for (const [path, text] of Object.entries({ ...small, ...changes })) {
     if (text === '') continue;
     mkdirSync(dirname(join(root, path)), { recursive: true });
@@ -67,13 +60,10 @@ export interface Outcome {
 
 export type Running = Promise<Outcome> & { child: ChildProcess };
 
-const here = fileURLToPath(new URL('../../', import.meta.url));
-
 /** The real command, as a process of its own; no PG variable of ours reaches it. */
 export function cli(args: string[], env: Record<string, string> = {}): Running {
   const clean = Object.entries(process.env).filter(([name]) => !/^PG|^DATABASE_URL$/.test(name));
-  const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/cli.ts', ...args], {
-    cwd: here,
+  const child = spawn(process.execPath, [script('cli.js'), ...args], {
     env: { ...Object.fromEntries(clean), ...env },
   });
   const outcome: Outcome = { code: null, stdout: '', stderr: '' };

@@ -1,13 +1,19 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { deploy } from '../../scripts/deploy.ts';
 import { databaseUrl, withClient } from './connection.ts';
+import { buildScripts } from './scripts.ts';
 import { type Server, startServer } from './server.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
     serverUrl: string;
+    /** For the files of this run, which go with it. A space in its name, as users have them. */
+    folder: string;
     /** Our package, deployed: createDatabase copies it; the names of all databases begin with it. */
     template: string;
     /** Roles belong to the whole server: the names of all of this run begin with it. */
@@ -17,6 +23,7 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const folder = mkdtempSync(join(tmpdir(), 'pg-credits test '));
   const server = await startServer();
   const run = randomBytes(3).toString('hex');
   const [template, rolePrefix] = [`pg_credits_test_${run}`, `t${run}_`];
@@ -25,14 +32,17 @@ export default async function setup(project: TestProject): Promise<() => Promise
       await withClient(server.url, (client) => dropAll(client, template, rolePrefix));
     } finally {
       await server.stop();
+      rmSync(folder, { recursive: true, force: true });
     }
   };
   try {
+    buildScripts(join(folder, 'package'));
     const major = await withClient(server.url, (client) => announce(client, server));
     await withClient(server.url, (client) => client.query(`create database ${template}`));
     await deploy({ connectionString: databaseUrl(server.url, template) }, { rolePrefix });
     await withClient(server.url, (client) => closeToConnections(client, template));
     project.provide('serverUrl', server.url);
+    project.provide('folder', folder);
     project.provide('template', template);
     project.provide('rolePrefix', rolePrefix);
     project.provide('major', major);
