@@ -1,0 +1,146 @@
+import { describe, expect, test } from 'vitest';
+import { rules } from './rules.ts';
+import { parseSource, read, readSources, sqlFiles } from './sources.ts';
+
+// What the parser of Postgres says of our SQL, without a database.
+const sources = readSources();
+
+test('every function and view of migrations/ and sql/ was read', () => {
+  const statements = sources.flatMap((source) => source.statements);
+  const text = sources.map((source) => source.text).join('\n');
+  const written = (what: RegExp) => text.match(what)?.length;
+  const kinds = (kind: string) => statements.filter((s) => kind in s).length;
+  expect(kinds('CreateFunctionStmt')).toBe(written(/^create or replace function /gm));
+  expect(kinds('ViewStmt')).toBe(written(/^create or replace view /gm));
+  expect(kinds('CreateStmt')).toBe(written(/^create table /gm));
+  const routines = sources.flatMap((source) => source.routines);
+  expect(routines.filter(({ language }) => language === 'plpgsql')).toHaveLength(
+    written(/^language plpgsql\b/gm) ?? 0,
+  );
+  expect(routines.filter((r) => r.statements.length === 0)).toEqual([]);
+});
+
+test.each(sqlFiles('scripts'))('%s is SQL', (path) => {
+  expect(parseSource(path, read(path)).statements.length).toBeGreaterThan(0);
+});
+
+test('the SQL of the README is SQL', () => {
+  const blocks = [...read('README.md').matchAll(/^```sql\n(.*?)^```$/gms)];
+  expect(blocks.length).toBeGreaterThan(0);
+  for (const [, sql = ''] of blocks) parseSource('README.md', sql);
+});
+
+const routine = (body: string, head = "language plpgsql set search_path = ''") =>
+  `create or replace function credits_private.f(p_account_id text) returns void ${head} as $$ ${body} $$;`;
+const inBody = (...statements: string[]) => routine(`begin ${statements.join('; ')}; end`);
+
+const migration = (sql: string) => ({ 'migrations/0009_planted.sql': sql });
+const besidesOurs = (sql: string) => ({
+  ...migration(sql),
+  'sql/ours.sql': `${inBody('null')} create or replace view credits.seen as select 1`,
+});
+
+/** For each rule, what must not pass, as a file or more: each of them is one finding. */
+const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> = {
+  'a function has an empty search_path': [
+    routine('select 1', 'language sql'),
+    routine('select 1', 'language sql set search_path = pg_catalog, pg_temp'),
+    routine('select 1', "language sql set search_path = '', public"),
+    routine('select 1', "language sql set work_mem = '1MB'"),
+  ],
+  'public functions run as their owner, private ones as their caller': [
+    routine('select 1', 'language sql').replace('credits_private', 'credits'),
+    routine('select 1', 'language sql security definer'),
+    `${routine('select 1', 'language sql security definer')}
+     create view credits_private.v as select credits_private.f('a')`,
+  ],
+  'a function is followed by its revoke from public': [
+    routine('select 1', 'language sql'),
+    `${routine('select 1', 'language sql')} revoke all on function credits_private.f(int) from public`,
+    `${routine('select 1', 'language sql')} revoke all on function credits_private.g(text) from public`,
+    `${routine('select 1', 'language sql')} revoke all on function credits_private.f(text) from app`,
+    `${routine('select 1', 'language sql')} grant all on function credits_private.f(text) to public`,
+  ],
+  'names have their schema': [
+    inBody('perform 1 from accounts'),
+    inBody('with c as (select 1) delete from entries using c'),
+    inBody('perform f(p_account_id)'),
+    routine('declare v_a record := f(p_account_id); begin end'),
+    routine('declare v_a int := f(p_account_id); begin end'),
+    `create type credits_private.answer as (a int);
+     ${routine('declare v_a answer; begin end')}`,
+    `create type credits_private.answer as (a int);
+     ${inBody('return (null)::answer')}`.replace('returns void', 'returns credits_private.answer'),
+    'create view credits.v as select * from entries',
+  ],
+  'a lock is a statement of its own': [
+    inBody('perform from a.b as x join a.c as y on true for update of x'),
+    inBody('perform from a.b where exists (select from a.c) for no key update'),
+    inBody('perform from a.b where a = credits_private.g() for share'),
+    routine('select from a.b, a.c for update', 'language sql'),
+  ],
+  'no update has a volatile value': [
+    inBody('update a.b set c = clock_timestamp()'),
+    inBody('insert into a.b values (1) on conflict (c) do update set d = pg_catalog.random()'),
+    inBody('with x as (update a.b set c = 1 where d = gen_random_uuid()) select'),
+    inBody('update a.b set c = credits_private.f(p_account_id)'),
+  ],
+  'parameters begin with p_, variables with v_': [
+    routine('begin end').replace('p_account_id', 'account_id'),
+    routine('declare amount int; begin end'),
+    routine('declare found_row record; begin end'),
+    inBody('for n in 1 .. 2 loop null; end loop'),
+  ],
+  'no text is executed': [
+    inBody(`execute 'select 1'`),
+    routine(`declare v_a int; begin for v_a in execute 'select 1' loop null; end loop; end`),
+    inBody(`return query execute 'select 1'`).replace('returns void', 'returns setof int'),
+  ],
+  'functions read and change rows by account_id': [
+    inBody('perform from credits_private.entries as e where e.entry_id = 1'),
+    inBody('delete from credits_private.entries where account_id <> p_account_id'),
+    inBody(`perform from credits_private.entries as e
+      join credits_private.grants as g on g.grant_id = e.grant_id where e.account_id = p_account_id`),
+  ],
+  'a migration names nothing of sql/': [
+    besidesOurs('update a.b set c = credits_private.f(d)'),
+    besidesOurs('create table a.b as select from credits.seen'),
+    besidesOurs('alter table a.b add constraint c check (credits_private.f(d) > 1)'),
+  ],
+  'state is in migrations/, behaviour in sql/': [
+    migration(inBody('null')),
+    migration('create view credits.v as select 1'),
+    migration(`comment on table a.b is 'c'`),
+    'create table a.b (c int)',
+    'create view credits.v as select 1',
+    'create trigger t after insert on a.b for each row execute function a.f()',
+  ],
+  'no migration has a marker of node-pg-migrate': [
+    migration('-- Down Migration\nselect 1'),
+    migration('select $$\n  --- up migration\n$$'),
+  ],
+  'there is no sequence and no identity': [
+    'create sequence a.b',
+    'create table a.b (c bigserial)',
+    'create table a.b (c bigint generated by default as identity)',
+    `alter table a.b alter column c set default nextval('d')`,
+  ],
+  'every constraint has a name': [
+    'create table a.b (c text primary key)',
+    'create table a.b (c text, check (c > 1))',
+    'alter table a.b add unique (c)',
+    'alter table a.b add column c text references a.d',
+  ],
+};
+
+describe.each(Object.entries(rules))('%s', (name, rule) => {
+  test('holds', () => {
+    expect(rule(sources)).toEqual([]);
+  });
+
+  test.each(planted[name as keyof typeof rules])('finds %j', (files) => {
+    const texts = typeof files === 'string' ? { 'sql/planted.sql': files } : files;
+    const bad = Object.entries(texts).map(([path, text]) => parseSource(path, text));
+    expect(rule(bad)).toHaveLength(1);
+  });
+});

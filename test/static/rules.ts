@@ -1,0 +1,205 @@
+import type { Constraint, Node } from 'libpg-query';
+import { definitions, isMigration, type Routine, type Source, statementsIn } from './sources.ts';
+import { calls, dotted, find, option, relationName, typeName } from './tree.ts';
+
+/** What of the sources breaks the rule. */
+type Rule = (sources: Source[]) => string[];
+type Findings<T> = (of: T, source: Source) => string[];
+
+const ofRoutines =
+  (prepare: (sources: Source[]) => Findings<Routine>): Rule =>
+  (sources) => {
+    const findings = prepare(sources);
+    return sources.flatMap((source) =>
+      source.routines.flatMap((routine) =>
+        findings(routine, source).map((what) => `${source.path}: ${routine.name}: ${what}`),
+      ),
+    );
+  };
+
+/** Each statement for itself: of a file, and of a function's body. */
+const ofStatements =
+  (prepare: (sources: Source[]) => Findings<Node>): Rule =>
+  (sources) => {
+    const findings = prepare(sources);
+    return sources.flatMap((source) =>
+      statementsIn(source).flatMap(({ where, node }) =>
+        findings(node, source).map((what) => `${where}: ${what}`),
+      ),
+    );
+  };
+
+const when = (broken: boolean, finding: string) => (broken ? [finding] : []);
+
+/** The tables and views that a statement reads or writes; a locking clause names them once more. */
+function relations(node: Node) {
+  const locked = new Set(find(node, 'LockingClause').flatMap((c) => find(c, 'RangeVar')));
+  return find(node, 'RangeVar').filter((relation) => !locked.has(relation));
+}
+
+const emptySearchPath = ofRoutines(() => ({ node }) => {
+  const set = find(option(node, 'set'), 'VariableSetStmt').find((s) => s.name === 'search_path');
+  const path = find(set?.args, 'A_Const').map(({ sval }) => sval?.sval);
+  return when(path.length !== 1 || path[0] !== '', "no set search_path = ''");
+});
+
+// Postgres runs a view's functions as its reader, who may not call what these call in turn.
+const securityDefiner = ofRoutines((sources) => {
+  const views = sources.flatMap(({ statements }) => find(statements, 'ViewStmt'));
+  const called = new Set(calls(views.filter(({ view }) => view?.schemaname === 'credits')));
+  return ({ name, node }) => {
+    const isDefiner = find(option(node, 'security'), 'Boolean').some((is) => is.boolval);
+    if (name.startsWith('credits.')) return when(!isDefiner, 'is public, not security definer');
+    return when(isDefiner && !called.has(name), 'is security definer for no public view');
+  };
+});
+
+const revoked = ofRoutines(() => ({ name, node, inputs }, { statements }) => {
+  const at = statements.findIndex((s) => find(s, 'CreateFunctionStmt').includes(node));
+  const [revoke] = find(statements[at + 1], 'GrantStmt');
+  const [target] = find(revoke?.objects, 'ObjectWithArgs');
+  const fromPublic = find(revoke?.grantees, 'RoleSpec').map(({ roletype }) => roletype);
+  const isRevoke =
+    revoke?.is_grant !== true &&
+    revoke?.privileges === undefined &&
+    fromPublic.join() === 'ROLESPEC_PUBLIC' &&
+    dotted(target?.objname) === name &&
+    find(target?.objargs, 'TypeName').map(typeName).join() ===
+      find(inputs, 'TypeName').map(typeName).join();
+  return when(!isRevoke, 'the next statement is no revoke all … from public');
+});
+
+/** A name without a schema is Postgres's own, which catalogue.test.ts looks up, or lacks one. */
+const qualified = ofStatements((sources) => {
+  const { functions, relations: types } = definitions(sources);
+  const ours = new Set([...functions, ...types].map((name) => name.split('.')[1]));
+  return (node) => {
+    const local = new Set(find(node, 'CommonTableExpr').map(({ ctename }) => ctename));
+    const named = [...calls(node), ...find(node, 'TypeName').map(({ names }) => dotted(names))];
+    return [
+      ...relations(node).flatMap(({ schemaname, relname = '' }) =>
+        when(!schemaname && !local.has(relname), relname),
+      ),
+      ...named.filter((name) => ours.has(name)),
+    ];
+  };
+});
+
+const locksAlone = ofStatements(() => (node) => {
+  if (find(node, 'LockingClause').length === 0) return [];
+  const reads = relations(node).map(relationName).slice(1);
+  return [...reads, ...calls(node).filter((name) => name.startsWith('credits'))];
+});
+
+const volatile =
+  /^(pg_catalog\.)?(clock_timestamp|timeofday|random.*|.*uuid.*|nextval|set_config)$/;
+
+const noVolatileValues = ofStatements((sources) => {
+  const isVolatile = ({ node }: Routine) =>
+    !['immutable', 'stable'].includes(dotted(option(node, 'volatility')));
+  const routines = sources.flatMap((source) => source.routines);
+  const ours = new Set(routines.filter(isVolatile).map(({ name }) => name));
+  return (node) => {
+    const upserts = find(node, 'OnConflictClause').filter((c) => c.action === 'ONCONFLICT_UPDATE');
+    const called = calls([find(node, 'UpdateStmt'), upserts]);
+    return called.filter((name) => volatile.test(name) || ours.has(name));
+  };
+});
+
+const prefixed = ofRoutines(() => ({ inputs, variables }) => [
+  ...inputs.map(({ name = 'no name' }) => name).filter((name) => !name.startsWith('p_')),
+  ...variables.filter((name) => !name.startsWith('v_')),
+]);
+
+/** Text that is executed no check can read. */
+const nothingDynamic = ofRoutines(
+  () =>
+    ({ isDynamic }) =>
+      when(isDynamic, 'executes text'),
+);
+
+// It is for many accounts: it finds those that are due, and goes to each of them.
+const exceptions = new Set(['credits_private.settle_due_at']);
+
+/** On a shard, the rows of other accounts are elsewhere. */
+const byAccount = ofRoutines(() => ({ name: routine, statements }) => {
+  if (exceptions.has(routine)) return [];
+  return statements.flatMap((node) => {
+    const compared = find(node, 'A_Expr')
+      .filter(({ name, kind }) => kind === 'AEXPR_OP' && dotted(name) === '=')
+      .flatMap(({ lexpr, rexpr }) => [lexpr, rexpr])
+      .map((side) => (side && 'ColumnRef' in side ? dotted(side.ColumnRef.fields) : ''));
+    const inserted = new Set(find(node, 'InsertStmt').map(({ relation }) => relation));
+    return relations(node)
+      .filter((relation) => relation.schemaname?.startsWith('credits') && !inserted.has(relation))
+      .filter(
+        ({ alias, relname }) => !compared.includes(`${alias?.aliasname ?? relname}.account_id`),
+      )
+      .map(relationName);
+  });
+});
+
+const keptApart = ofStatements((sources) => {
+  const made = definitions(sources.filter((source) => !isMigration(source)));
+  return (node, source) => {
+    if (!isMigration(source)) return [];
+    const read = relations(node).map(relationName);
+    return [
+      ...calls(node).filter((name) => made.functions.has(name)),
+      ...read.filter((name) => made.relations.has(name)),
+    ];
+  };
+});
+
+const behaviour = /^(Create(Function|Trig)|View|Comment|Grant)Stmt$/;
+
+/** What is in sql/ can be applied twice. */
+const inItsFolder: Rule = (sources) =>
+  sources.flatMap((source) =>
+    source.statements.flatMap((node) => {
+      const kind = Object.keys(node).join();
+      const isOnce = /^Create|^View/.test(kind) && !JSON.stringify(node).includes('"replace":true');
+      const isAmiss = isMigration(source) ? behaviour.test(kind) : !behaviour.test(kind) || isOnce;
+      return when(isAmiss, `${source.path}: ${kind}`);
+    }),
+  );
+
+/** node-pg-migrate's own expression: it cuts a file there, in a comment or in a body too. */
+const noMarkers: Rule = (sources) =>
+  sources
+    .filter(isMigration)
+    .flatMap(({ path, text }) => when(/^\s*--[\s-]*(up|down)\s+migration/im.test(text), path));
+
+const noSequences = ofStatements(() => (node) => [
+  ...find(node, 'CreateSeqStmt').map(() => 'a sequence'),
+  ...calls(node).filter((name) => name.endsWith('nextval')),
+  ...find(node, 'TypeName')
+    .map(typeName)
+    .filter((name) => /serial\d?$/.test(name)),
+  ...find(node, 'Constraint').flatMap((c) => when(c.contype === 'CONSTR_IDENTITY', 'an identity')),
+]);
+
+const needsName = ({ contype = 'CONSTR_NULL' }: Constraint) =>
+  /^CONSTR_(CHECK|PRIMARY|UNIQUE|EXCLUSION|FOREIGN)$/.test(contype);
+
+const constraintsNamed = ofStatements(
+  () => (node) =>
+    find(node, 'Constraint').flatMap((c) => when(needsName(c) && !c.conname, `${c.contype}`)),
+);
+
+export const rules = {
+  'a function has an empty search_path': emptySearchPath,
+  'public functions run as their owner, private ones as their caller': securityDefiner,
+  'a function is followed by its revoke from public': revoked,
+  'names have their schema': qualified,
+  'a lock is a statement of its own': locksAlone,
+  'no update has a volatile value': noVolatileValues,
+  'parameters begin with p_, variables with v_': prefixed,
+  'no text is executed': nothingDynamic,
+  'functions read and change rows by account_id': byAccount,
+  'a migration names nothing of sql/': keptApart,
+  'state is in migrations/, behaviour in sql/': inItsFolder,
+  'no migration has a marker of node-pg-migrate': noMarkers,
+  'there is no sequence and no identity': noSequences,
+  'every constraint has a name': constraintsNamed,
+} satisfies Record<string, Rule>;
