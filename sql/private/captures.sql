@@ -72,8 +72,8 @@ declare
   v_parts record := credits_private.held_parts(p_account.account_id, p_hold.hold_id);
   v_overdraft bigint := credits_private.overdraft(p_account);
   v_left bigint := p_amount;
-  v_grant_ids bigint[] := '{}';
-  v_amounts bigint[] := '{}';
+  v_grant_ids bigint[] := '{}'::bigint[];
+  v_amounts bigint[] := '{}'::bigint[];
   v_draw credits_private.draw;
   v_entry credits_private.entries;
 begin

@@ -18,8 +18,8 @@ declare
   v_left bigint := p_amount;
   v_drawable bigint := p_overdraft;
   v_available_after bigint := p_overdraft;
-  v_grant_ids bigint[] := '{}';
-  v_amounts bigint[] := '{}';
+  v_grant_ids bigint[] := '{}'::bigint[];
+  v_amounts bigint[] := '{}'::bigint[];
 begin
   for v_grant in
     select g.grant_id, g.remaining - g.held as free, g.operations

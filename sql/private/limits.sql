@@ -69,7 +69,7 @@ create or replace function credits_private.check_limits(
   p_account credits_private.accounts, p_amount bigint, p_api_key_id text, p_operation text,
   p_run_id text, p_at timestamptz, p_except_hold_id bigint = null
 ) returns credits_private.limit_check
-language plpgsql
+language plpgsql stable
 set search_path = pg_temp
 as $$
 declare

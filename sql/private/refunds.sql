@@ -194,10 +194,10 @@ declare
   v_part record;
   v_target record;
   v_entry credits_private.entries;
-  v_grant_ids bigint[] := '{}';
-  v_amounts bigint[] := '{}';
-  v_refunded_entry_ids bigint[] := '{}';
-  v_repaid_entry_ids bigint[] := '{}';
+  v_grant_ids bigint[] := '{}'::bigint[];
+  v_amounts bigint[] := '{}'::bigint[];
+  v_refunded_entry_ids bigint[] := '{}'::bigint[];
+  v_repaid_entry_ids bigint[] := '{}'::bigint[];
 begin
   for v_part in
     select p.* from credits_private.refund_parts(p_account, p_transaction_id, p_amount) as p

@@ -81,8 +81,8 @@ as $$
 declare
   v_draw credits_private.draw := credits_private.draw(
     p_account.account_id, p_account.debt, null, p_effective_at, 0);
-  v_grant_ids bigint[] := '{}';
-  v_amounts bigint[] := '{}';
+  v_grant_ids bigint[] := '{}'::bigint[];
+  v_amounts bigint[] := '{}'::bigint[];
   v_entry credits_private.entries;
 begin
   for v_n in 1 .. cardinality(v_draw.grant_ids) loop
