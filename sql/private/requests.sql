@@ -106,7 +106,7 @@ revoke all on function credits_private.key_is_known(text, text) from public;
 create or replace function credits_private.read_answer(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea
 ) returns credits_private.answer
-language plpgsql
+language plpgsql stable
 set search_path = pg_temp
 as $$
 declare

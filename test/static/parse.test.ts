@@ -30,7 +30,7 @@ test('the SQL of the README is SQL', () => {
   for (const [, sql = ''] of blocks) parseSource('README.md', sql);
 });
 
-const routine = (body: string, head = "language plpgsql set search_path = ''") =>
+const routine = (body: string, head = 'language plpgsql set search_path = pg_temp') =>
   `create or replace function credits_private.f(p_account_id text) returns void ${head} as $$ ${body} $$;`;
 const inBody = (...statements: string[]) => routine(`begin ${statements.join('; ')}; end`);
 
@@ -42,10 +42,10 @@ const besidesOurs = (sql: string) => ({
 
 /** For each rule, what must not pass, as a file or more: each of them is one finding. */
 const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> = {
-  'a function has an empty search_path': [
+  'a function has the search_path pg_temp': [
     routine('select 1', 'language sql'),
-    routine('select 1', 'language sql set search_path = pg_catalog, pg_temp'),
-    routine('select 1', "language sql set search_path = '', public"),
+    routine('select 1', "language sql set search_path = ''"),
+    routine('select 1', 'language sql set search_path = pg_temp, public'),
     routine('select 1', "language sql set work_mem = '1MB'"),
   ],
   'public functions run as their owner, private ones as their caller': [

@@ -37,10 +37,10 @@ function relations(node: Node) {
   return find(node, 'RangeVar').filter((relation) => !locked.has(relation));
 }
 
-const emptySearchPath = ofRoutines(() => ({ node }) => {
+const searchPath = ofRoutines(() => ({ node }) => {
   const set = find(option(node, 'set'), 'VariableSetStmt').find((s) => s.name === 'search_path');
   const path = find(set?.args, 'A_Const').map(({ sval }) => sval?.sval);
-  return when(path.length !== 1 || path[0] !== '', "no set search_path = ''");
+  return when(path.length !== 1 || path[0] !== 'pg_temp', 'no set search_path = pg_temp');
 });
 
 // Postgres runs a view's functions as its reader, who may not call what these call in turn.
@@ -188,7 +188,7 @@ const constraintsNamed = ofStatements(
 );
 
 export const rules = {
-  'a function has an empty search_path': emptySearchPath,
+  'a function has the search_path pg_temp': searchPath,
   'public functions run as their owner, private ones as their caller': securityDefiner,
   'a function is followed by its revoke from public': revoked,
   'names have their schema': qualified,
