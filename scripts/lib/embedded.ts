@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chownSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,8 @@ export interface PostgresOptions {
   major?: number;
   /** Keep fsync and its like on: slower, for tests of crashes. */
   durable?: boolean;
+  /** A folder with the bin/ of another build of that major, which the server's user can read. */
+  binaries?: string;
   settings?: Record<string, string>;
 }
 
@@ -30,10 +32,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   if (process.platform === 'win32') {
     throw new Error('the embedded Postgres needs /bin/sh: on Windows, use a server of your own');
   }
-  const binaries = findBinaries(options.major ?? 18);
   for (let attempt = 1; ; attempt++) {
     try {
-      return await startOnce(binaries, options);
+      return await startOnce(options);
     } catch (error) {
       // Somebody took the port between our finding it and the server's binding it.
       if (attempt === 5 || !/Address already in use/i.test(String(error))) throw error;
@@ -41,7 +42,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   }
 }
 
-async function startOnce(binaries: string, options: PostgresOptions): Promise<Postgres> {
+async function startOnce(options: PostgresOptions): Promise<Postgres> {
   const { major = 18 } = options;
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), 'pg-credits-'));
@@ -60,7 +61,8 @@ async function startOnce(binaries: string, options: PostgresOptions): Promise<Po
     return stopping;
   };
   try {
-    copyBinaries(binaries, join(folder, 'native'), owner);
+    if (options.binaries) symlinkSync(options.binaries, join(folder, 'native'));
+    else copyBinaries(findBinaries(major), join(folder, 'native'), owner);
     watchdog.go();
     const deadline = Date.now() + 60_000;
     while (!isReady(folder)) {
