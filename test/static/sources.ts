@@ -30,7 +30,13 @@ export const sqlFiles = (folder: string) =>
 
 /** The files of migrations/ and sql/. */
 export const readSources = (): Source[] =>
-  [...sqlFiles('migrations'), ...sqlFiles('sql')].map((path) => parseSource(path, read(path)));
+  [...sqlFiles('migrations'), ...sqlFiles('sql')].map((path) => {
+    try {
+      return parseSource(path, read(path));
+    } catch (error) {
+      throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
+    }
+  });
 
 export const isMigration = ({ path }: Source) => path.startsWith('migrations/');
 
