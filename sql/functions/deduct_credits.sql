@@ -122,58 +122,60 @@ begin
   end if;
   v_at := greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at);
 
-  <<new_key>>
-  begin
-    if v_account.has_keys or v_account.has_limits or v_account.due_at <= v_at
-      or v_account.closed_at is not null
-    then
-      v_entered := credits_private.enter_deduction(p_account_id, p_amount, p_idempotency_key,
-        p_api_key_id, p_operation, p_run_id, v_at);
-      exit new_key when v_entered.is_known;
-      if (v_entered.refusal).code is not null then
-        return credits_private.refuse_deduction(v_entered.refusal, p_raises);
-      end if;
-      v_account := v_entered.account;
+  if v_account.has_keys or v_account.has_limits or v_account.due_at <= v_at
+    or v_account.closed_at is not null
+  then
+    v_entered := credits_private.enter_deduction(p_account_id, p_amount, p_idempotency_key,
+      p_api_key_id, p_operation, p_run_id, v_at);
+    if v_entered.is_known then
+      return credits_private.replay_deduction(p_account_id, p_amount, p_idempotency_key,
+        p_api_key_id, p_operation, p_run_id, p_raises);
+    elsif (v_entered.refusal).code is not null then
+      return credits_private.refuse_deduction(v_entered.refusal, p_raises);
     end if;
+    v_account := v_entered.account;
+  end if;
 
-    v_draw := credits_private.draw(p_account_id, p_amount, p_operation, v_at,
-      greatest(0, v_account.overdraft_limit - v_account.debt - v_account.overdraft_held));
-    if v_draw.drawable < p_amount then
-      exit new_key when credits_private.key_is_known(p_account_id, p_idempotency_key);
-      return credits_private.refuse_deduction(credits_private.refuse_shortage(
-        p_account_id, p_amount, v_draw.drawable, p_operation), p_raises);
+  v_draw := credits_private.draw(p_account_id, p_amount, p_operation, v_at,
+    greatest(0, v_account.overdraft_limit - v_account.debt - v_account.overdraft_held));
+  if v_draw.drawable < p_amount then
+    if credits_private.key_is_known(p_account_id, p_idempotency_key) then
+      return credits_private.replay_deduction(p_account_id, p_amount, p_idempotency_key,
+        p_api_key_id, p_operation, p_run_id, p_raises);
     end if;
+    return credits_private.refuse_deduction(credits_private.refuse_shortage(
+      p_account_id, p_amount, v_draw.drawable, p_operation), p_raises);
+  end if;
 
-    v_balance := v_account.balance;
-    for v_n in 1 .. cardinality(v_draw.grant_ids) loop
-      v_balance := v_balance - v_draw.amounts[v_n];
-      insert into credits_private.entries (
-        account_id, entry_id, transaction_id, entry_count, kind, grant_id, amount, balance_after,
-        period, effective_at, created_at, api_key_id, operation, run_id, idempotency_key,
-        metadata, available
-      ) values (
-        p_account_id, v_account.last_entry_id + v_n, v_account.last_entry_id + 1,
-        cardinality(v_draw.grant_ids), 'deduction', v_draw.grant_ids[v_n], -v_draw.amounts[v_n],
-        v_balance, v_account.period, v_at, v_at, p_api_key_id, p_operation, p_run_id,
-        case when v_n = 1 then p_idempotency_key end,
-        case when v_n = 1 then nullif(p_metadata, '{}') end,
-        case when v_n = 1 then nullif(v_draw.available_after, v_account.balance - p_amount) end
-      )
-      on conflict (account_id, idempotency_key) do nothing;
-      exit new_key when not found;
-    end loop;
-    if v_entered.exceeded_limits is not null then
-      perform credits_private.keep_answer(p_account_id, p_idempotency_key,
-        credits_private.deduction_fingerprint(p_amount, p_api_key_id, p_operation, p_run_id),
-        v_account.last_entry_id + 1, v_draw.available_after,
-        jsonb_build_object('exceeded_limits', v_entered.exceeded_limits));
+  v_balance := v_account.balance;
+  for v_n in 1 .. cardinality(v_draw.grant_ids) loop
+    v_balance := v_balance - v_draw.amounts[v_n];
+    insert into credits_private.entries (
+      account_id, entry_id, transaction_id, entry_count, kind, grant_id, amount, balance_after,
+      period, effective_at, created_at, api_key_id, operation, run_id, idempotency_key, metadata,
+      available
+    ) values (
+      p_account_id, v_account.last_entry_id + v_n, v_account.last_entry_id + 1,
+      cardinality(v_draw.grant_ids), 'deduction', v_draw.grant_ids[v_n], -v_draw.amounts[v_n],
+      v_balance, v_account.period, v_at, v_at, p_api_key_id, p_operation, p_run_id,
+      case when v_n = 1 then p_idempotency_key end,
+      case when v_n = 1 then nullif(p_metadata, '{}') end,
+      case when v_n = 1 then nullif(v_draw.available_after, v_account.balance - p_amount) end
+    )
+    on conflict (account_id, idempotency_key) do nothing;
+    if not found then
+      return credits_private.replay_deduction(p_account_id, p_amount, p_idempotency_key,
+        p_api_key_id, p_operation, p_run_id, p_raises);
     end if;
-    return ((v_account.last_entry_id + 1, p_amount, v_balance, v_draw.available_after, false,
-      v_entered.exceeded_limits)::credits.deduct_credits_result, null)::credits_private.deduction;
-  end new_key;
-
-  return credits_private.replay_deduction(p_account_id, p_amount, p_idempotency_key, p_api_key_id,
-    p_operation, p_run_id, p_raises);
+  end loop;
+  if v_entered.exceeded_limits is not null then
+    perform credits_private.keep_answer(p_account_id, p_idempotency_key,
+      credits_private.deduction_fingerprint(p_amount, p_api_key_id, p_operation, p_run_id),
+      v_account.last_entry_id + 1, v_draw.available_after,
+      jsonb_build_object('exceeded_limits', v_entered.exceeded_limits));
+  end if;
+  return ((v_account.last_entry_id + 1, p_amount, v_balance, v_draw.available_after, false,
+    v_entered.exceeded_limits)::credits.deduct_credits_result, null)::credits_private.deduction;
 end
 $$;
 

@@ -84,7 +84,7 @@ revoke all on function credits_private.deduction_keys(text, text) from public;
 create or replace function credits_private.key_is_known(
   p_account_id text, p_idempotency_key text
 ) returns boolean
-language plpgsql
+language plpgsql stable
 set search_path = pg_temp
 as $$
 begin

@@ -50,8 +50,8 @@ const checks: Record<string, { breaches: string; planted: string[] }> = {
       `create type credits.t as (a int)`,
     ],
   },
-  'every function has an empty search_path': {
-    breaches: `select name from routine where ('search_path=""' = any (proconfig)) is not true`,
+  'every function has the search_path pg_temp': {
+    breaches: `select name from routine where ('search_path=pg_temp' = any (proconfig)) is not true`,
     planted: [
       'alter function credits.settle_due(int) reset search_path',
       'alter function credits_private.settle_due_at(int, timestamptz) set search_path = pg_catalog',
