@@ -1,0 +1,25 @@
+export interface Run {
+  url: string;
+  /** A pgbench script. */
+  script: string;
+  variables: Record<string, number>;
+  clients: number;
+  /** Measured, after `rampUp`. */
+  seconds: number;
+  signal: AbortSignal;
+}
+
+export interface Outcome {
+  /** All that were committed. */
+  transactions: number;
+  /** Without the beginning, in which sessions compile functions and plan statements. */
+  perSecond: number;
+}
+
+export interface Driver {
+  name: string;
+  run(run: Run): Promise<Outcome>;
+}
+
+/** Seconds at the beginning of a run that are not measured: an app's sessions live long. */
+export const rampUp = 1;

@@ -1,0 +1,67 @@
+import { execFile } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { Failure } from '../lib/explain.ts';
+import { type Driver, type Outcome, type Run, rampUp } from './driver.ts';
+
+const execute = promisify(execFile);
+
+export async function findPgbench(path: string): Promise<Driver | undefined> {
+  try {
+    const { stdout } = await execute(path, ['--version']);
+    const version = /\d+(\.\d+)*/.exec(stdout)?.[0] ?? '';
+    return { name: `pgbench ${version}`, run: (run) => runPgbench(path, run) };
+  } catch {
+    return undefined;
+  }
+}
+
+async function runPgbench(path: string, run: Run): Promise<Outcome> {
+  const { url, script, variables, clients, seconds, signal } = run;
+  const threads = Math.min(clients, availableParallelism());
+  const defined = Object.entries(variables).flatMap(([name, value]) => ['-D', `${name}=${value}`]);
+  const args = ['--no-vacuum', '--protocol=prepared', '--progress=1', ...defined];
+  const sizes = [`-c${clients}`, `-j${threads}`, `-T${rampUp + Math.ceil(seconds)}`];
+  const env = { ...process.env, ...libpq(url), LC_ALL: 'C' };
+  try {
+    const ended = await execute(path, [...args, ...sizes, `-f${script}`], { env, signal });
+    return readOutcome(ended.stdout, ended.stderr);
+  } catch (error) {
+    signal.throwIfAborted();
+    const lines = String((error as { stderr?: string }).stderr ?? '').split('\n');
+    const line = lines.find((each) => /error|FATAL|aborted/.test(each));
+    throw new Failure(line ?? `pgbench failed: ${(error as Error).message}`);
+  }
+}
+
+/** What it counted in all, and how fast it was after its first line of progress. */
+export function readOutcome(stdout: string, stderr: string): Outcome {
+  const number = (pattern: RegExp, text: string) => Number(pattern.exec(text)?.[1]);
+  const transactions = number(/transactions actually processed: (\d+)/, stdout);
+  const failed = number(/failed transactions: (\d+)/, stdout);
+  if (failed > 0) throw new Failure(`pgbench: ${failed} transactions failed`);
+  const duration = transactions / number(/^tps = ([\d.]+)/m, stdout);
+  // Unlike its rates, the clock of its progress runs while it connects.
+  const connecting = number(/initial connection time = ([\d.]+) ms/, stdout) / 1000;
+  const rampEnd = number(/^progress: ([\d.]+) s/m, stderr) - connecting;
+  const skipped = rampEnd * number(/^progress: [\d.]+ s, ([\d.]+) tps/m, stderr);
+  const perSecond = (transactions - skipped) / (duration - rampEnd);
+  if (!(perSecond > 0)) throw new Failure(`no rate can be read from pgbench:\n${stderr}${stdout}`);
+  return { transactions, perSecond };
+}
+
+/** The URL as libpq's variables: on a command line, everybody on the machine could read it. */
+function libpq(url: string): Record<string, string> {
+  const client = new pg.Client({ connectionString: url });
+  const { user = '', host, port, database = '', password } = client;
+  const sslmode = new URL(url).searchParams.get('sslmode');
+  return {
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user,
+    PGDATABASE: database,
+    ...(password ? { PGPASSWORD: password } : {}),
+    ...(sslmode ? { PGSSLMODE: sslmode } : {}),
+  };
+}

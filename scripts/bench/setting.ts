@@ -1,0 +1,13 @@
+import type { Driver } from './driver.ts';
+import type { Options } from './options.ts';
+import type { Progress } from './progress.ts';
+import type { Scratch } from './scratch.ts';
+
+/** What every measurement takes. */
+export interface Setting {
+  scratch: Scratch;
+  driver: Driver;
+  options: Options;
+  progress: Progress;
+  signal: AbortSignal;
+}
