@@ -12,8 +12,12 @@ export interface Bytes {
 type Sizes = Map<string, { heap: number; indexes: number }>;
 
 /** What real deductions, one for each account in turn, add to our tables and indexes. */
-export async function bytesPerDeduction(client: pg.Client, accounts: number): Promise<Bytes> {
-  const batches = Math.ceil(100_000 / accounts);
+export async function bytesPerDeduction(
+  client: pg.Client,
+  accounts: number,
+  about: number,
+): Promise<Bytes> {
+  const batches = Math.ceil(about / accounts);
   await vacuum(client);
   const before = await readSizes(client);
   for (let i = 0; i < batches; i += 1) await deductOnce(client, accounts);

@@ -47,7 +47,9 @@ export function goalsOf(cells: Measured[]): Goal[] {
   ];
 }
 
-const withEight = (cells: Measured[]) => cells.find(({ clients }) => clients === 8) ?? cells[0];
+/** The goals are for eight clients. */
+export const withEight = (cells: Measured[]) =>
+  cells.find(({ clients }) => clients === 8) ?? cells[0];
 
 function ratio(cell: Measured | undefined, goal: number, of: string, to: string): Goal[] {
   const [these, those] = [cell?.perSecond[of], cell?.perSecond[to]];

@@ -36,7 +36,7 @@ export async function measureGrowth(setting: Setting): Promise<Growth> {
       if (count <= 1_000_000) await checkDiscrepancies(client);
     progress.say('measuring bytes per deduction');
     const [{ client, accounts }] = databases as [Database];
-    const bytes = await bytesPerDeduction(client, accounts);
+    const bytes = await bytesPerDeduction(client, accounts, Math.min(100_000, options.entries));
     const levels = databases.map(({ url, client, deductions, ...level }) => level);
     return { goals: goalsOfGrowth(levels, bytes), levels, bytes };
   } finally {

@@ -1,9 +1,10 @@
 import type { Facts } from './describe.ts';
+import { withEight } from './goals.ts';
 import type { Measured } from './measure.ts';
 import { figure } from './report.ts';
 import { ratioOf, type Spread } from './statistics.ts';
 
-const size = { width: 800, height: 420 };
+const size = { width: 800, height: 430 };
 const plot = { left: 48, right: 784, top: 96, bottom: 340 };
 const bar = { width: 24, gap: 4 };
 const colours: Record<string, string> = {
@@ -20,10 +21,10 @@ interface Group {
 
 /** Throughput beside the floor's, with whiskers from the slowest round to the fastest. */
 export function drawPlot(cells: Measured[], facts: Facts): string {
-  const groups = cells.filter(({ perSecond }) => perSecond.floor).map(groupOf);
+  const groups = chosen(cells).map(groupOf);
   const top = Math.max(1, ...groups.flatMap(({ bars }) => bars.map(({ ratio }) => ratio.max)));
   const step = top > 4 ? 2 : top > 2 ? 0.5 : 0.25;
-  const y = (value: number) => plot.bottom - (value / top) * (plot.bottom - plot.top);
+  const y = (value: number) => Math.round(plot.bottom - (value / top) * (plot.bottom - plot.top));
   const slot = (plot.right - plot.left) / Math.max(1, groups.length);
   const ticks = Array.from({ length: Math.floor(top / step + 1e-9) + 1 }, (_, i) => i * step);
   return [
@@ -43,6 +44,14 @@ export function drawPlot(cells: Measured[], facts: Facts): string {
   ].join('\n');
 }
 
+/** All numbers of clients in the usual case, one in each of the others: as much as can be read. */
+function chosen(cells: Measured[]): Measured[] {
+  const complete = cells.filter(({ perSecond }) => perSecond.floor);
+  const isUsual = (cell: Measured) => cell.accounts > 1 && cell.latencyMs === 0 && cell.isFlushed;
+  const clients = withEight(complete)?.clients;
+  return complete.filter((cell) => isUsual(cell) || cell.clients === clients);
+}
+
 function groupOf({ title, perSecond }: Measured): Group {
   const floor = perSecond.floor ?? [];
   const bars = Object.entries(perSecond).map(([name, values]) => ({
@@ -53,7 +62,7 @@ function groupOf({ title, perSecond }: Measured): Group {
 }
 
 function drawGroup({ label, bars }: Group, centre: number, y: (value: number) => number) {
-  const left = centre - (bars.length * (bar.width + bar.gap) - bar.gap) / 2;
+  const left = Math.round(centre - (bars.length * (bar.width + bar.gap) - bar.gap) / 2);
   const drawn = bars.flatMap(({ name, ratio: { median, min, max } }, i) => {
     const x = left + i * (bar.width + bar.gap);
     const middle = x + bar.width / 2;
@@ -64,7 +73,10 @@ function drawGroup({ label, bars }: Group, centre: number, y: (value: number) =>
       text(middle, y(max) - 5, name === 'floor' ? '1' : figure(median), 'value'),
     ];
   });
-  return [...drawn, ...label.map((line, i) => text(centre, 360 + i * 15, line, 'label'))];
+  return [
+    ...drawn,
+    ...label.map((line, i) => text(Math.round(centre), 360 + i * 15, line, 'label')),
+  ];
 }
 
 function legend(): string[] {
