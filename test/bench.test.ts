@@ -13,6 +13,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+// Seconds, where nothing else runs; each deploys, and one starts a server too.
+const timeout = 180_000;
 const tiny = [
   '--driver',
   'node',
@@ -26,7 +28,7 @@ const tiny = [
 ];
 const range = { median: expect.any(Number), min: expect.any(Number), max: expect.any(Number) };
 
-test('the alternatives, tiny: every contender, the goals, and a plot', async () => {
+test('the alternatives, tiny: every contender, the goals, and a plot', { timeout }, async () => {
   const { code, stdout, stderr } = await bench(
     [...tiny, '--clients', '2', '--json', '--out', folder],
     {
@@ -67,7 +69,7 @@ test('the alternatives, tiny: every contender, the goals, and a plot', async () 
   expect(svg).not.toMatch(/NaN|undefined|Infinity/);
 });
 
-test('growth, tiny, in databases of a given server, which it drops', async () => {
+test('growth, tiny, in databases of a given server, which it drops', { timeout }, async () => {
   const { code, stdout, stderr } = await bench(['growth', ...tiny, '--entries', '400', '--json'])
     .ended;
   expect({ code, stderr }).toMatchObject({ code: 0 });
@@ -86,7 +88,7 @@ test('growth, tiny, in databases of a given server, which it drops', async () =>
   expect(await leftovers()).toEqual([]);
 });
 
-test('interrupted, it says so and leaves nothing', async () => {
+test('interrupted, it says so and leaves nothing', { timeout }, async () => {
   const running = bench([...tiny, '--seconds', '60']);
   await running.said('warm-up');
   running.kill('SIGINT');

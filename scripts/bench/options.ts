@@ -7,7 +7,7 @@ import { findPgbench } from './pgbench.ts';
 export const help = `npm run bench: what pg-credits costs, beside what one would otherwise do
 
   npm run bench                 the alternatives: the bare floor, by hand, a shared house account (11 minutes)
-  npm run bench -- growth       how cost grows with the ledger, and bytes per deduction
+  npm run bench -- growth       how cost grows with the ledger, and bytes per deduction (20 minutes)
   npm run bench -- --quick      what the goals need, less exactly (2 minutes)
 
 It brings a Postgres with durable settings, and removes it. pgbench drives, where it is installed.
