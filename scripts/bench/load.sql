@@ -12,14 +12,10 @@ set session_replication_role = replica
 as $$
 declare
   v_entry credits_private.entries;
-  v_key credits_private.idempotency_keys;
   v_at timestamptz := clock_timestamp();
 begin
   select e.* into strict v_entry
   from credits_private.entries as e where e.account_id = 'acct-1' and e.kind = 'deduction';
-  select k.* into strict v_key
-  from credits_private.idempotency_keys as k
-  where k.account_id = 'acct-1' and k.transaction_id = v_entry.transaction_id;
 
   insert into credits_private.entries
   select e.*
@@ -30,13 +26,6 @@ begin
       'balance_after', v_entry.balance_after - n / p_accounts + 1,
       'effective_at', v_at, 'created_at', v_at,
       'idempotency_key', md5(n::text))) as e;
-
-  insert into credits_private.idempotency_keys
-  select k.*
-  from credits_private.entries as e, jsonb_populate_record(v_key, jsonb_build_object(
-    'account_id', e.account_id, 'transaction_id', e.transaction_id,
-    'available', e.balance_after, 'idempotency_key', e.idempotency_key)) as k
-  where e.entry_id > v_entry.entry_id;
 
   create temporary table last_entries on commit drop as
   select e.account_id, max(e.entry_id) as entry_id, min(e.balance_after) as balance,
