@@ -12,6 +12,13 @@ revoke all on all tables in schema credits, credits_private from public;
 revoke all on all functions in schema credits, credits_private from public;
 grant usage on schema credits to credits_spender, credits_granter, credits_auditor;
 
+-- The rows of the views are types, too: a column of one, in a table of somebody's own, would be in
+-- the way of the migration that has to drop its view.
+revoke all on type
+  credits.discrepancies, credits.entries, credits.grants, credits.holds, credits.invoice,
+  credits.invoice_lines, credits.limits, credits.remaining, credits.transactions, credits.usage
+from public;
+
 -- An app's workers: what its users spend. No grants, no refunds, no look at other accounts.
 grant execute on function
   credits.available_for(text, text),
