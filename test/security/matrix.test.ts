@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { asRole, type Database, useDatabase } from '../support/database.ts';
 import { discrepancies } from '../support/ledger.ts';
+import { callOf, routinesOf } from './routines.ts';
 import { attempts, login } from './sessions.ts';
 
 // Each role, and a login that has none and so is PUBLIC alone, against each function, table and view
@@ -53,18 +54,7 @@ const mayRead: Record<string, Role[]> = {
   'credits.usage': ['auditor'],
 };
 
-interface Routine {
-  name: string;
-  isTrigger: boolean;
-  types: string[];
-}
-const routines = (target: Database): Promise<Routine[]> =>
-  target.query(`
-    select format('%I.%I', pronamespace::regnamespace, proname) as name,
-      prorettype = 'trigger'::regtype as "isTrigger",
-      array(select format_type(t, null) from unnest(proargtypes) as t) as types
-    from pg_proc where pronamespace::regnamespace::text in ('credits', 'credits_private')
-    order by 1`);
+const routines = (target: Database) => routinesOf(target, 'credits', 'credits_private');
 
 interface Relation {
   name: string;
@@ -77,23 +67,6 @@ const relations = (target: Database): Promise<Relation[]> =>
     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum = 1
     where relnamespace::regnamespace::text in ('credits', 'credits_private')
       and relkind in ('r', 'p', 'v', 'm', 'f') order by 1`);
-
-/** Values that fit by type; of a type of ours, which a caller could not even name, an untyped null. */
-const values: Record<string, string> = {
-  bigint: '1',
-  'bigint[]': `'{1}'`,
-  boolean: 'true',
-  bytea: `'\\x00'`,
-  date: `'2024-01-01'`,
-  integer: '1',
-  interval: `'1 hour'`,
-  jsonb: `'{}'`,
-  text: `'acme'`,
-  'text[]': `'{acme}'`,
-  'timestamp with time zone': `'2024-01-01Z'`,
-};
-const callOf = ({ name, types }: Routine) =>
-  `select ${name}(${types.map((type) => values[type] ?? 'null').join(', ')})`;
 
 const member = (target: Database, role: Role) =>
   login(target, role === 'none' ? undefined : `credits_${role}`);
