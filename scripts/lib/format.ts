@@ -24,7 +24,7 @@ export function displayWidth(text: string): number {
 /** Ids come from the app's users: nothing in them may break a line, colour a terminal or turn its direction. */
 export function printable(text: string): string {
   return text.replace(
-    /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu,
+    /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu,
     (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0')}`,
   );
 }
