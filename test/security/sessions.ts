@@ -20,25 +20,33 @@ export async function login(db: Database, memberOf?: string): Promise<pg.Client>
 }
 
 /**
- * What becomes of each statement, undone at once: 'done', or the error's code. Tried on the server,
- * as the session's user: thousands of them would each be two round trips.
+ * What becomes of each statement, undone at once unless it is to stay: 'done', or the error's code.
+ * Tried on the server, as the session's user: thousands of them would each be two round trips.
  */
-export async function attempts(client: pg.Client, statements: string[]): Promise<string[]> {
+export async function attempts(
+  client: pg.Client,
+  statements: string[],
+  stay = false,
+): Promise<string[]> {
   await client.query(`
-    create or replace function pg_temp.attempt(p_statement text) returns text
+    create or replace function pg_temp.attempt(p_statement text, p_stay boolean)
+    returns text
     language plpgsql as $$
     begin
       execute p_statement;
-      raise exception using errcode = 'DONE0';
+      if not p_stay then
+        raise exception using errcode = 'DONE0';
+      end if;
+      return 'done';
     exception
       when others then
         return case sqlstate when 'DONE0' then 'done' else sqlstate end;
     end
     $$`);
   const { rows } = await client.query(
-    `select pg_temp.attempt(s.statement) as code
+    `select pg_temp.attempt(s.statement, $2) as code
      from unnest($1::text[]) with ordinality as s (statement, n) order by s.n`,
-    [statements],
+    [statements, stay],
   );
   return rows.map(({ code }) => code);
 }
