@@ -3,16 +3,18 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 
 // A shell runs the server, because only another process can clean up after a SIGKILL of ours: its
-// input is a pipe that closes when we end, however we end. SIGINT, a fast shutdown, is sent until
+// input is a pipe that closes when we end, however we end. Each line of it starts the server, on the
+// data that is there; each line of its output tells an end. SIGINT, a fast shutdown, is sent until
 // the server is gone, as one that comes early in the server's start is lost; after 30 s, SIGQUIT.
 // A user without a name (of `docker run --user`, say) borrows nobody's for initdb, where it may.
 const shell = (initdb: string) => `
-trap '' HUP INT TERM
+trap '' HUP INT TERM PIPE
 exec 3<&0 </dev/null
 folder=$1; shift
-if read -r go <&3; then
+while read -r go <&3; do
   id -un >/dev/null 2>"$folder/log" || named='unshare --map-user=65534'
-  if \${named-} "$folder/native/bin/initdb" -D "$folder/data" ${initdb} >>"$folder/log" 2>&1 3<&-; then
+  if [ -d "$folder/data" ] ||
+    \${named-} "$folder/native/bin/initdb" -D "$folder/data" ${initdb} >>"$folder/log" 2>&1 3<&-; then
     "$folder/native/bin/postgres" -D "$folder/data" "$@" >"$folder/log" 2>&1 3<&- &
     server=$!
     {
@@ -27,8 +29,9 @@ if read -r go <&3; then
     wait $server
     kill -KILL $!
   fi
-  tail -n 20 "$folder/log"
-fi
+  tail -n 20 "$folder/log" >&2
+  echo ended
+done
 rm -rf "$folder"
 `;
 
@@ -55,18 +58,24 @@ export function startWatchdog({ folder, owner, initdb, settings }: WatchdogOptio
   const listen = (words: unknown) => {
     said = `${said}${words}`.slice(-8_000);
   };
+  let ended = () => {};
+  void closed.then(() => ended());
   child.on('error', listen);
-  child.stdout.on('data', listen);
+  child.stdout.on('data', () => ended());
   child.stderr.on('data', listen);
   child.stdin.on('error', () => {}); // it ended before us, which `closed` tells
 
   return {
     /** When server and folder are gone. */
     closed,
-    /** What it said: in the end, the last lines of the server's log. */
+    /** What it said: after an end, the last lines of the server's log. */
     words: () => said.trim(),
-    /** Starts the server: the binaries are there. */
-    go: () => child.stdin.write('go\n'),
+    /** Starts the server: the binaries are there, and none is running. Resolves when it has ended. */
+    go: () =>
+      new Promise<void>((resolve) => {
+        ended = resolve;
+        child.stdin.write('go\n');
+      }),
     /** Lets our process end although the server runs. */
     unref: () => {
       for (const part of parts) part.unref();

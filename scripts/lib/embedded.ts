@@ -1,6 +1,7 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { chownSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +13,14 @@ export interface Postgres {
   url: string;
   port: number;
   major: number;
+  /** The data directory: there also after a crash, until stop(). */
+  data: string;
+  /** Of the postmaster, as it wrote it down; it may have ended. */
+  pid(): number;
+  /** Resolves when the postmaster has ended: it was stopped, killed, or gave up. */
+  ended(): Promise<void>;
+  /** Again, on the same data and port, if it has ended; resolves when it takes connections. */
+  restart(): Promise<void>;
   /** Resolves when the process is gone and its folder is removed. */
   stop(): Promise<void>;
 }
@@ -22,11 +31,15 @@ export interface PostgresOptions {
   durable?: boolean;
   /** A folder with the bin/ of another build of that major, which the server's user can read. */
   binaries?: string;
+  /** Where its folder is made: the system's temp folder, unless it says otherwise. */
+  place?: string;
+  /** Puts a data directory there, as a standby's, in place of initdb; its owner is to be `owner`. */
+  fill?: (data: string) => Promise<void>;
   settings?: Record<string, string>;
 }
 
 // The server refuses to run as root, and initdb wants a user whom passwd names: nobody.
-const owner = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined;
+export const owner = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined;
 
 export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
   if (process.platform === 'win32') {
@@ -43,9 +56,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
 }
 
 async function startOnce(options: PostgresOptions): Promise<Postgres> {
-  const { major = 18 } = options;
+  const { major = 18, place = tmpdir(), fill } = options;
   const port = await freePort();
-  const folder = mkdtempSync(join(tmpdir(), 'pg-credits-'));
+  const folder = mkdtempSync(join(place, 'pg-credits-'));
   if (owner) chownSync(folder, owner.uid, owner.gid);
 
   const locale = major >= 17 ? ' --locale-provider=builtin --builtin-locale=C.UTF-8' : '';
@@ -60,23 +73,46 @@ async function startOnce(options: PostgresOptions): Promise<Postgres> {
     stopping ??= watchdog.end().then(() => rmSync(folder, { recursive: true, force: true }));
     return stopping;
   };
+  const data = join(folder, 'data');
+  let runs = false;
+  let ended = Promise.resolve();
+  const start = async () => {
+    const before = readPid(data);
+    runs = true;
+    ended = watchdog.go().then(() => {
+      runs = false;
+    });
+    const deadline = Date.now() + 60_000;
+    while (!isReady(data, before)) {
+      if (Date.now() > deadline) throw new Error('it was not ready after 60 s');
+      await Promise.race([ended, sleep(20)]);
+      if (!runs) throw new Error('it ended');
+    }
+  };
+  const explained = (error: unknown) =>
+    new Error(`Postgres ${major} did not start: ${(error as Error).message}\n${watchdog.words()}`);
   try {
     if (options.binaries) symlinkSync(options.binaries, join(folder, 'native'));
     else copyBinaries(findBinaries(major), join(folder, 'native'), owner);
-    watchdog.go();
-    const deadline = Date.now() + 60_000;
-    while (!isReady(folder)) {
-      if (Date.now() > deadline) throw new Error('it was not ready after 60 s');
-      const ended = await Promise.race([watchdog.closed.then(() => true), sleep(20, false)]);
-      if (ended) throw new Error('it ended');
-    }
+    await fill?.(data);
+    await start();
   } catch (error) {
     await stop();
-    const reason = `${(error as Error).message}\n${watchdog.words()}`;
-    throw new Error(`Postgres ${major} did not start: ${reason}`);
+    throw explained(error);
   }
   watchdog.unref();
-  return { url: `postgresql://postgres@127.0.0.1:${port}/postgres`, port, major, stop };
+  return {
+    url: `postgresql://postgres@127.0.0.1:${port}/postgres`,
+    port,
+    major,
+    data,
+    pid: () => readPid(data),
+    ended: () => ended,
+    async restart() {
+      if (!runs) await start().catch((error) => Promise.reject(explained(error)));
+    },
+    stop,
+  };
 }
 
 function serverSettings(folder: string, port: number, { durable, settings }: PostgresOptions) {
@@ -95,19 +131,36 @@ function serverSettings(folder: string, port: number, { durable, settings }: Pos
   };
 }
 
-/** By its own word: on the port, another server might answer. */
-function isReady(folder: string): boolean {
+const pidFile = (data: string) => join(data, 'postmaster.pid');
+
+/** By its own word: on the port, another server might answer. A killed one leaves its last word. */
+function isReady(data: string, before: number): boolean {
   try {
-    return /\nready\s*$/.test(readFileSync(join(folder, 'data/postmaster.pid'), 'utf8'));
+    return readPid(data) !== before && /\nready\s*$/.test(readFileSync(pidFile(data), 'utf8'));
   } catch {
     return false;
   }
 }
 
+/** 0 while there is none. */
+function readPid(data: string): number {
+  try {
+    return Number.parseInt(readFileSync(pidFile(data), 'utf8'), 10) || 0;
+  } catch {
+    return 0;
+  }
+}
+
+/**
+ * None that the system might give to a connection: while the server is down, one that tries to reach
+ * it could get its very port, and be connected to itself.
+ */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = randomInt(12_000, 32_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    const free = await once(server, 'listening').catch(() => undefined);
+    await new Promise((resolve) => server.close(resolve));
+    if (free) return port;
+  }
 }

@@ -44,6 +44,23 @@ test('two that start at once do not disturb each other', async () => {
   expect(leftovers()).toEqual([]);
 });
 
+test('a server that was killed starts again on its data, once asked to', async () => {
+  const postgres = await startPostgres({ durable: true });
+  await withClient(postgres.url, (client) => client.query('create table kept ()'));
+  const first = postgres.pid();
+  await postgres.restart();
+  expect(postgres.pid()).toBe(first);
+
+  process.kill(first, 'SIGKILL');
+  await postgres.ended();
+  await postgres.restart();
+
+  expect(postgres.pid()).not.toBe(first);
+  await withClient(postgres.url, (client) => client.query('select from kept'));
+  await postgres.stop();
+  expect(leftovers()).toEqual([]);
+});
+
 test.each([
   ['is killed', 'await new Promise(() => setInterval(() => {}, 1e6))', 'SIGKILL'],
   ['is interrupted', 'await new Promise(() => setInterval(() => {}, 1e6))', 'SIGINT'],
