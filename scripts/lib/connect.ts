@@ -21,14 +21,21 @@ export const sharedHelp = `  --database-url URL    which database (else DATABASE
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
-/** parseArgs with the shared options; whatever it does not understand is a UsageError. */
-export function parseCommand<const T extends Options>(
+/** parseArgs with the shared options. */
+export const parseCommand = <const T extends Options>(
+  args: string[],
+  options: T,
+  allowPositionals = false,
+) => parseOptions(args, { ...sharedOptions, ...options }, allowPositionals);
+
+/** parseArgs; whatever it does not understand is a UsageError. */
+export function parseOptions<const T extends Options>(
   args: string[],
   options: T,
   allowPositionals = false,
 ) {
   try {
-    return parseArgs({ args, options: { ...sharedOptions, ...options }, allowPositionals });
+    return parseArgs({ args, options, allowPositionals });
   } catch (error) {
     // parseArgs explains at length how to pass values that begin with a dash: one sentence is enough.
     throw new UsageError((error as Error).message.split(/[.\n]/, 1)[0] ?? 'wrong arguments');

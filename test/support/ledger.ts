@@ -1,7 +1,10 @@
 import type pg from 'pg';
 import { DatabaseError } from 'pg';
 import { expect } from 'vitest';
+import { randomNumbers } from '../../scripts/lib/random.ts';
 import { asRole, createDatabase, type Database } from './database.ts';
+
+export { randomNumbers };
 
 /** Times of these helpers are microseconds since 1970: a Date has no more than milliseconds. */
 export const HOUR = 3_600_000_000;
@@ -211,19 +214,6 @@ async function booked<T>(call: Promise<T>): Promise<T | undefined> {
     if (error instanceof DatabaseError && /^PT4/.test(error.code ?? '')) return undefined;
     throw error;
   }
-}
-
-/** The same numbers for the same seed (mulberry32). */
-export function randomNumbers(seed: number) {
-  let state = seed;
-  const below = (limit: number): number => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * limit);
-  };
-  const pick = <T>(...choices: [T, ...T[]]): T => choices[below(choices.length)] ?? choices[0];
-  return { below, pick };
 }
 
 export interface HistoryOptions {
