@@ -1,0 +1,145 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { connect } from '../lib/connect.ts';
+import { codeOf, isLostConnection } from '../lib/explain.ts';
+import { randomNumbers } from '../lib/random.ts';
+import { type Answer, type Call, type Known, nextCall } from './calls.ts';
+import { type Entry, type Journal, learn } from './journal.ts';
+
+// All figures are well within 2^53.
+const getTypeParser: typeof pg.types.getTypeParser = (oid: number, format) =>
+  oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format);
+
+export const applicationName = 'torture';
+
+export const connectTo = (connectionString: string): Promise<pg.Client> =>
+  connect({
+    connectionString,
+    types: { getTypeParser },
+    application_name: applicationName,
+    query_timeout: 60_000, // a server that hangs is a finding, not a reason to hang too
+  });
+
+/** A caller's connection, as an app has it: made when it is needed, made anew when it broke. */
+export class Session {
+  private client: pg.Client | undefined;
+  private readonly url: () => string;
+  private readonly before: (() => string) | undefined;
+
+  constructor(url: () => string, before?: () => string) {
+    this.url = url;
+    this.before = before;
+  }
+
+  /** Until there is a definite answer, as the README says: the same call, with the same key. */
+  async carryOut(journal: Journal, entry: Entry): Promise<void> {
+    for (;;) {
+      const client = await this.connection();
+      try {
+        return journal.answer(entry, await this.run(client, entry.call));
+      } catch (error) {
+        if (isOutcomeUnknown(error)) {
+          entry.lost += 1;
+          await this.end();
+        } else {
+          await client.query('rollback').catch(() => this.end());
+          const code = codeOf(error) ?? '';
+          if (/^PT4/.test(code)) return journal.refuse(entry, code);
+          if (!passing.test(code)) throw error;
+          entry.failed += 1;
+        }
+      }
+    }
+  }
+
+  async run(client: pg.Client, call: Call): Promise<Answer[]> {
+    const { text, values } = call;
+    if (this.before) await client.query(this.before());
+    if (!call.inTransaction) return (await client.query(text, values)).rows;
+    await client.query('begin');
+    await client.query('insert into app.requests (key) values ($1) on conflict do nothing', [
+      call.parts[0]?.key,
+    ]);
+    const { rows } = await client.query(text, values);
+    await client.query('commit');
+    return rows;
+  }
+
+  /** The server may be down, or on its way up: for so long, that is no fault. */
+  async connection(): Promise<pg.Client> {
+    const deadline = Date.now() + 60_000;
+    while (!this.client) {
+      try {
+        this.client = await connectTo(this.url());
+      } catch (error) {
+        if (Date.now() > deadline) throw error;
+        await sleep(20);
+      }
+    }
+    return this.client;
+  }
+
+  async end(): Promise<void> {
+    const { client } = this;
+    this.client = undefined;
+    await client?.end().catch(() => {});
+  }
+}
+
+// Serialisation, deadlock, lock_timeout, cancelled or timed out, no room on the disk.
+const passing = /^(40001|40P01|55P03|57014|53100)$/;
+
+/** The connection is gone, and with it the answer, if there was to be one. */
+const isOutcomeUnknown = (error: unknown): boolean =>
+  isLostConnection(error) || /FATAL|PANIC/.test((error as pg.DatabaseError).severity ?? '');
+
+export interface LoadOptions {
+  /** Asked at each connect: after a failover, it is another one. */
+  url: () => string;
+  journal: Journal;
+  callers: number;
+  seed: number;
+  /** A statement that goes before each call: time-outs, say. */
+  before?: () => string;
+}
+
+export interface Load {
+  /** Resolves when so many more calls have been acknowledged. */
+  acknowledges(more: number): Promise<void>;
+  /** Each caller ends its call, whatever it takes, and then itself. */
+  stop(): Promise<void>;
+}
+
+export function startLoad({ url, journal, callers, seed, before }: LoadOptions): Load {
+  let going = true;
+  let failure: { error: unknown } | undefined;
+  const caller = async (number: number) => {
+    const random = randomNumbers(seed * 1000 + number);
+    const known: Known = { spent: [], holds: [] };
+    const session = new Session(url, before);
+    while (going) {
+      const entry = journal.ask(nextCall(random, known, journal.newKey));
+      await session.carryOut(journal, entry);
+      learn(known, entry);
+    }
+    await session.end();
+  };
+  const running = Promise.all(Array.from({ length: callers }, (_, i) => caller(i)));
+  running.catch((error) => {
+    failure = { error };
+    going = false;
+  });
+  return {
+    async acknowledges(more) {
+      const goal = journal.acknowledgements + more;
+      while (journal.acknowledgements < goal) {
+        if (failure) throw failure.error;
+        await sleep(2);
+      }
+    },
+    async stop() {
+      going = false;
+      await running;
+    },
+  };
+}
