@@ -20,6 +20,7 @@ export async function connect(db: Database): Promise<Connections> {
   await Promise.all(clients.map((client, i) => client.query(`set time zone '${zones[i]}'`)));
   const [reader, ...callers] = clients;
   if (!reader) throw new Error('no reader');
+  await reader.query('set plan_cache_mode = force_generic_plan');
   return { callers, reader };
 }
 
