@@ -6,10 +6,11 @@ import type { Database } from '../support/database.ts';
 import { discrepancies } from '../support/ledger.ts';
 import type { Answer, Call } from './account.ts';
 import { books, expectedBooks } from './books.ts';
-import { accounts, history, momentOf, type Situation, type Step, toCall } from './commands.ts';
+import { accounts, history, type Step } from './commands.ts';
 import { perform } from './model.ts';
+import { momentOf, type Situation, toCall } from './situation.ts';
 
-/** Who calls, each in a time zone of its own, which must not matter, and who looks. */
+/** Who calls, each in a time zone of its own, which must not matter, and who looks at the books. */
 export interface Connections {
   callers: pg.Client[];
   reader: pg.Client;
@@ -20,6 +21,7 @@ export async function connect(db: Database): Promise<Connections> {
   await Promise.all(clients.map((client, i) => client.query(`set time zone '${zones[i]}'`)));
   const [reader, ...callers] = clients;
   if (!reader) throw new Error('no reader');
+  // Its query is long, and planned once.
   await reader.query('set plan_cache_mode = force_generic_plan');
   return { callers, reader };
 }
@@ -32,37 +34,33 @@ const inSql: Record<string, (value: number) => string> = {
 
 /** What the database answers a call at a moment: rows, or the code that it raises. */
 async function ask(client: pg.Client, { name, args }: Call, at: string): Promise<Answer[]> {
-  const values = Object.entries(args).map(([argument, value]) => [
+  const named = Object.entries(args).map(([argument, value]) => [
     `p_${argument}`,
     typeof value === 'number' ? (inSql[argument]?.(value) ?? value) : value,
   ]);
   try {
     if (name !== 'deduct_credits_batch')
-      return [await callAt(client, name, at, Object.fromEntries(values))];
+      return [await callAt(client, name, at, Object.fromEntries(named))];
     const batch = 'select * from credits_private.deduct_credits_batch_at($1, $2, $3)';
-    const rows = await client.query(batch, [
-      JSON.stringify(args.deductions),
-      args.all_or_nothing,
-      at,
-    ]);
-    return rows.rows.map((row) => (row.error_code ? { code: row.error_code } : row));
+    const values = [JSON.stringify(args.deductions), args.all_or_nothing, at];
+    const { rows } = await client.query(batch, values);
+    return rows.map((row) => (row.error_code ? { code: row.error_code } : row));
   } catch (error) {
     if (error instanceof pg.DatabaseError) return [{ code: error.code }];
     throw error;
   }
 }
 
-const YEAR = 365 * 24 * 3_600_000;
 let histories = 0;
 
 /** Any history of at most so many steps. */
 export const agreement = (db: Database, connections: Connections, maxLength: number) =>
   fc.asyncProperty(history(maxLength), async (steps) => {
     histories += 1;
-    // Before all earlier ones, and after today: settle_due finds no account of another history, and
-    // the views, which look at the clock, nothing that is due.
-    const start = Date.UTC(9000, 0, 1) - histories * YEAR;
-    const now: Situation = { name: `${histories}`, at: start, world: {}, past: [] };
+    // After today, so that to the views, which look at the clock, nothing is due; and before all
+    // earlier ones, so that settle_due finds no account of theirs.
+    const at = Date.UTC(9000 - (histories % 6000), 0, 30);
+    const now: Situation = { name: `${histories}`, at, world: {}, past: [] };
     for (const step of steps) await play(step, now, connections);
     for (const account of Object.keys(now.world))
       expect(await discrepancies(db, account)).toEqual([]);
@@ -86,15 +84,10 @@ async function play(step: Step, now: Situation, { callers, reader }: Connections
   const names = accounts.map((account) => `${now.name} ${account}`);
   const seen = { answers, books: await books(reader, names, moment) };
 
-  const orders =
-    calls.length === 1
-      ? [[0]]
-      : [
-          [0, 1],
-          [1, 0],
-        ];
+  const inTurn = calls.map((_, i) => i);
   const errors: unknown[] = [];
-  for (const { world, answers } of orders.map((order) => outcome(now, calls, order))) {
+  for (const order of [inTurn, inTurn.toReversed()]) {
+    const { world, answers } = outcome(now, calls, order);
     try {
       const what = `${JSON.stringify(calls)} at ${new Date(now.at).toISOString()}`;
       expect(seen, what).toMatchObject({ answers, books: expectedBooks(world, moment) });

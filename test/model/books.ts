@@ -42,7 +42,7 @@ export interface Moment {
 /** The views as they are, and the figures as they are at a moment, of some accounts, in order. */
 export async function books(client: pg.Client, accounts: string[], { at, operation }: Moment) {
   const values = [accounts, new Date(at).toISOString(), operation];
-  const { rows } = await client.query({ name: 'books', text: query, values }); // planned once
+  const { rows } = await client.query({ name: 'books', text: query, values });
   return rows.map(({ books }) => inOrder(books));
 }
 
