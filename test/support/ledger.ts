@@ -341,7 +341,7 @@ function readerOf(db: Database): Promise<pg.Client> {
   const reader =
     readers.get(db) ??
     db.connect().then(async (client) => {
-      await client.query(`set time zone 'UTC'`);
+      await client.query(`set time zone 'UTC'; set plan_cache_mode = force_generic_plan`);
       return client;
     });
   readers.set(db, reader);
@@ -351,12 +351,14 @@ function readerOf(db: Database): Promise<pg.Client> {
 /** What discrepancies says, of one account or of all; times in UTC. */
 export async function discrepancies(db: Database, account?: string) {
   const client = await readerOf(db);
-  const { rows } = await client.query(
-    `select invariant, account_id, expected, actual, subject from credits.discrepancies
-     ${account === undefined ? '' : 'where account_id = $1'}
-     order by invariant collate "C", subject, expected`,
-    account === undefined ? [] : [account],
-  );
+  // Prepared, as to plan the view takes five times as long as to read it.
+  const { rows } = await client.query({
+    name: account === undefined ? 'all' : 'of one account',
+    text: `select invariant, account_id, expected, actual, subject from credits.discrepancies
+      ${account === undefined ? '' : 'where account_id = $1'}
+      order by invariant collate "C", subject, expected`,
+    values: account === undefined ? [] : [account],
+  });
   return rows.map((row) => ({
     account: row.account_id as string | null,
     finding: [row.invariant, row.subject, row.expected, row.actual] as Finding,
