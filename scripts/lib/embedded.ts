@@ -155,7 +155,7 @@ function readPid(data: string): number {
  * None that the system might give to a connection: while the server is down, one that tries to reach
  * it could get its very port, and be connected to itself.
  */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(12_000, 32_000);
     const server = createServer().listen(port, '127.0.0.1');

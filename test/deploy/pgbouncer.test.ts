@@ -1,72 +1,27 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, chownSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deploy } from '../../scripts/deploy.ts';
 import { createDatabase, type Database } from '../support/database.ts';
+import { type Pooler, pgbouncer, startPooler } from '../support/pgbouncer.ts';
 import { packageWith } from './fixture.ts';
 
-const binary = [...(process.env.PATH ?? '').split(':'), '/usr/sbin']
-  .map((folder) => join(folder, 'pgbouncer'))
-  .find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-
 let db: Database;
+let pooler: Pooler;
 let url: string;
-let bouncer: ChildProcess;
-let folder: string;
 
 beforeAll(async () => {
-  if (!binary) return console.log('no pgbouncer here: its tests are left out');
+  if (!pgbouncer) return console.log('no pgbouncer here: its tests are left out');
   db = await createDatabase({ empty: true });
-  const port = await freePort();
-  folder = mkdtempSync(join(tmpdir(), 'pg-credits-pgbouncer-'));
-  const server = new URL(db.url);
-  const to = new pg.Client({ connectionString: db.url });
-  writeFileSync(
-    join(folder, 'users.txt'),
-    `"${to.user}" "${decodeURIComponent(server.password)}"\n`,
-  );
-  writeFileSync(
-    join(folder, 'pgbouncer.ini'),
-    `[databases]
-${db.name} = host=${to.host} port=${to.port} dbname=${db.name} user=${to.user}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = ${port}
-unix_socket_dir =
-auth_type = trust
-auth_file = ${join(folder, 'users.txt')}
-pool_mode = transaction
-default_pool_size = 3
-`,
-  );
-  // pgbouncer refuses to run as root.
-  const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
-  if (nobody.uid) chownSync(folder, nobody.uid, nobody.gid);
-  bouncer = spawn(binary, ['-q', join(folder, 'pgbouncer.ini')], { ...nobody, stdio: 'ignore' });
-  url = `postgres://${to.user}@127.0.0.1:${port}/${db.name}`;
+  pooler = await startPooler(db.url, 3);
+  url = pooler.through(db.url);
 });
 
 afterAll(async () => {
-  if (!binary) return;
-  const ended = new Promise((resolve) => bouncer.once('exit', resolve));
-  bouncer.kill('SIGKILL');
-  await ended;
-  rmSync(folder, { recursive: true });
-  await db.drop();
+  await pooler?.stop();
+  await db?.drop();
 });
 
-test.runIf(binary)(
+test.runIf(pgbouncer)(
   'deploys through a transaction pooler, three at once, and leaves no trace',
   async () => {
     const root = packageWith();
@@ -97,13 +52,3 @@ test.runIf(binary)(
     expect(rows).toEqual([{ self: true, path: '"$user", public', timeout: '0' }]);
   },
 );
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}

@@ -10,11 +10,11 @@ export interface Database {
   name: string;
   /** Of this run. A test that needs roles of its own appends to it: the end of the run drops all. */
   rolePrefix: string;
-  /** The rows. Through a pool: each call may be another connection. */
+  /** The rows. Through a pool, and the pooler if there is one: each call may be another session. */
   query<T = any>(text: string, params?: unknown[]): Promise<T[]>;
   /** The only row. */
   one<T = any>(text: string, params?: unknown[]): Promise<T>;
-  /** A connection of its own, closed by drop() at the latest. */
+  /** A session of its own, never through a pooler; closed by drop() at the latest. */
   connect(): Promise<pg.Client>;
   drop(): Promise<void>;
 }
@@ -47,7 +47,9 @@ export async function createDatabase(options: { empty?: boolean } = {}): Promise
   );
 
   const config = { connectionString: databaseUrl(serverUrl, name), types };
-  const pool = new pg.Pool({ ...config, max: 10, idleTimeoutMillis: 0 });
+  const throughPooler = inject('poolerUrl') && databaseUrl(inject('poolerUrl'), name);
+  const connectionString = throughPooler || config.connectionString;
+  const pool = new pg.Pool({ ...config, connectionString, max: 10, idleTimeoutMillis: 0 });
   pool.on('error', () => {}); // drop() ends the sessions that are left
   pool.on('connect', (client) => client.on('error', () => {})); // its query reports it
   const clients: pg.Client[] = [];

@@ -6,12 +6,15 @@ import type pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { deploy } from '../../scripts/deploy.ts';
 import { databaseUrl, withClient } from './connection.ts';
+import { type Pooler, startPooler } from './pgbouncer.ts';
 import { buildScripts } from './scripts.ts';
 import { type Server, startServer } from './server.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
     serverUrl: string;
+    /** The same server through pgbouncer, where PG_CREDITS_TEST_POOLER asks for it; else empty. */
+    poolerUrl: string;
     /** For the files of this run, which go with it. A space in its name, as users have them. */
     folder: string;
     /** Our package, deployed: createDatabase copies it; the names of all databases begin with it. */
@@ -23,25 +26,31 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const folder = mkdtempSync(join(tmpdir(), 'pg-credits test '));
   const server = await startServer();
+  const folder = mkdtempSync(join(tmpdir(), 'pg-credits test '));
   const run = randomBytes(3).toString('hex');
   const [template, rolePrefix] = [`pg_credits_test_${run}`, `t${run}_`];
+  let pooler: Pooler | undefined;
   const teardown = async () => {
     try {
       await withClient(server.url, (client) => dropAll(client, template, rolePrefix));
     } finally {
+      await pooler?.stop();
       await server.stop();
       rmSync(folder, { recursive: true, force: true });
     }
   };
   try {
     buildScripts(join(folder, 'package'));
-    const major = await withClient(server.url, (client) => announce(client, server));
+    if (process.env.PG_CREDITS_TEST_POOLER) pooler = await startPooler(server.url, 10);
+    const major = await withClient(server.url, (client) =>
+      announce(client, server, pooler !== undefined),
+    );
     await withClient(server.url, (client) => client.query(`create database ${template}`));
     await deploy({ connectionString: databaseUrl(server.url, template) }, { rolePrefix });
     await withClient(server.url, (client) => closeToConnections(client, template));
     project.provide('serverUrl', server.url);
+    project.provide('poolerUrl', pooler?.through(server.url) ?? '');
     project.provide('folder', folder);
     project.provide('template', template);
     project.provide('rolePrefix', rolePrefix);
@@ -54,12 +63,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return teardown;
 }
 
-async function announce(client: pg.Client, { label }: Server): Promise<number> {
+async function announce(client: pg.Client, { label }: Server, pooled: boolean): Promise<number> {
   const { rows } = await client.query(
     `select current_setting('server_version') as version,
             current_setting('server_version_num')::int / 10000 as major`,
   );
-  console.log(`Tests run on Postgres ${rows[0].version} (${label}).`);
+  const way = pooled ? ', queries through pgbouncer in transaction mode' : '';
+  console.log(`Tests run on Postgres ${rows[0].version} (${label})${way}.`);
   return rows[0].major;
 }
 
