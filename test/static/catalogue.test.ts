@@ -150,7 +150,7 @@ const checks: Record<string, { breaches: string; planted: string[] }> = {
       where not (i.indisvalid and i.indisready and i.indislive)`,
     planted: [
       `update pg_catalog.pg_index set indisvalid = false
-       where indexrelid = 'credits_private.grants_live'::regclass`,
+       where indexrelid = 'credits_private.holds_open'::regclass`,
     ],
   },
 };
