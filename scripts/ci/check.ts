@@ -1,0 +1,135 @@
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+
+export interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+export interface Check {
+  name: string;
+  /** After so many minutes it has failed: a hang must not hang CI. */
+  minutes: number;
+  /** Ends soon after the signal. A throw is a failure, a Skip is none. */
+  run(signal: AbortSignal): Promise<Counts>;
+}
+
+/** Why a check can't be made on this machine. */
+export class Skip extends Error {}
+
+const none = { passed: 0, failed: 0, skipped: 0 };
+const interrupted = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(name, () => {
+    process.exitCode = 128 + constants.signals[name];
+    interrupted.abort(new Error(`interrupted by ${name}`));
+  });
+}
+
+/** All of them, whichever fail; the last line counts. */
+export async function runChecks(checks: Check[]): Promise<void> {
+  const total = { ...none };
+  const summary: string[] = [];
+  for (const check of checks) {
+    if (interrupted.signal.aborted) break;
+    console.log(`\n== ${check.name}`);
+    const started = Date.now();
+    const { words, ...counts } = await outcomeOf(check);
+    for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += counts[key];
+    const seconds = `${((Date.now() - started) / 1000).toFixed(1)} s`.padStart(8);
+    summary.push(`${seconds}  ${check.name}: ${words}`);
+    console.log(`${check.name}: ${words} (${seconds.trim()})`);
+  }
+  console.log(`\n${summary.join('\n')}\n\n${tally(total)}`);
+  if (total.failed > 0) process.exitCode ??= 1;
+}
+
+async function outcomeOf({ run, minutes }: Check): Promise<Counts & { words: string }> {
+  const late = new AbortController();
+  const timer = setTimeout(
+    () => late.abort(new Error(`not done after ${minutes} min`)),
+    minutes * 60_000,
+  );
+  try {
+    const counts = await run(AbortSignal.any([late.signal, interrupted.signal]));
+    return { ...counts, words: tally(counts) };
+  } catch (error) {
+    const [message = ''] = (error as Error).message.trim().split('\n', 1);
+    if (error instanceof Skip) return { ...none, skipped: 1, words: `skipped: ${message}` };
+    return { ...none, failed: 1, words: `failed: ${message}` };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function tally({ passed, failed, skipped }: Counts): string {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+}
+
+/** A check that is one command: it exits 0, or 77 to skip, with the reason in its last line. */
+export function command(name: string, line: string, minutes = 3): Check {
+  return {
+    name,
+    minutes,
+    async run(signal) {
+      const [file = '', ...args] = line.split(' ');
+      const { code, lastLine } = await execute(file, args, { signal });
+      if (code === 77) throw new Skip(lastLine);
+      if (code !== 0) throw new Error(`${line} exited with ${code}`);
+      return { ...none, passed: 1 };
+    },
+  };
+}
+
+export interface ExecuteOptions {
+  signal: AbortSignal;
+  env?: Record<string, string>;
+  cwd?: string;
+}
+
+/** A command whose output is shown; it and all that it started end with the signal. */
+export async function execute(
+  file: string,
+  args: string[],
+  { signal, env, cwd }: ExecuteOptions,
+): Promise<{ code: number | null; lastLine: string }> {
+  signal.throwIfAborted();
+  const child = spawn(file, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true, // a process group of its own, which can be ended as a whole
+  });
+  let said = '';
+  child.stdout.on('data', (data) => {
+    process.stdout.write(data);
+    said = `${said}${data}`.slice(-2_000);
+  });
+  const end = endGroup(child.pid);
+  signal.addEventListener('abort', end);
+  try {
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', resolve);
+    });
+    signal.throwIfAborted();
+    return { code, lastLine: said.trimEnd().split('\n').pop() ?? '' };
+  } finally {
+    signal.removeEventListener('abort', end);
+  }
+}
+
+function endGroup(pid: number | undefined): () => void {
+  const send = (signal: NodeJS.Signals) => {
+    try {
+      if (pid !== undefined) process.kill(-pid, signal);
+    } catch {
+      // it is gone
+    }
+  };
+  return () => {
+    send('SIGTERM');
+    setTimeout(send, 10_000, 'SIGKILL').unref();
+  };
+}
