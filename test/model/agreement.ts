@@ -46,8 +46,10 @@ async function ask(client: pg.Client, { name, args }: Call, at: string): Promise
     const { rows } = await client.query(batch, values);
     return rows.map((row) => (row.error_code ? { code: row.error_code } : row));
   } catch (error) {
-    if (error instanceof pg.DatabaseError) return [{ code: error.code }];
-    throw error;
+    if (!(error instanceof pg.DatabaseError)) throw error;
+    // The error comes before the end of its transaction: until then settle_due finds its lock.
+    await client.query('select');
+    return [{ code: error.code }];
   }
 }
 
