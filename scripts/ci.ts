@@ -36,6 +36,8 @@ try {
       'checksums, snapshot and reference are up to date',
       'npm run --silent generate -- --check',
     ),
+    command('plpgsql_check', 'tsx scripts/ci/plpgsql-check.ts'),
+    command('squawk', 'tsx scripts/ci/squawk.ts'),
     packageCheck(folder),
     suite('all tests on Postgres 18', { env: on(18), minutes: 20 }),
     node24.check,
