@@ -97,10 +97,12 @@ function onInterrupt(stop: () => Promise<void>, json: boolean): () => void {
 // The servers are our own: settings for another one must not reach the connections to them.
 for (const name of Object.keys(process.env)) if (/^PG[A-Z]+$/.test(name)) delete process.env[name];
 
-process.exitCode = await main(process.argv.slice(2)).catch((error) => {
+const status = await main(process.argv.slice(2)).catch((error) => {
   if (interrupted) return 1; // for as long as the servers take to stop
   const wrongUsage = error instanceof UsageError;
   console.error(`${explain(error)}${wrongUsage ? '; see npm run torture -- --help' : ''}`);
   if (process.env.PG_CREDITS_DEBUG === '1') console.error(error);
   return wrongUsage ? 2 : 1;
 });
+// The callers of a fault that failed may be trying to connect for a minute yet.
+if (!interrupted) process.exit(status);

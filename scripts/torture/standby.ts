@@ -43,7 +43,8 @@ async function copy(from: string, to: string): Promise<void> {
   // Its status tells of each file that was gone before its turn came; of what matters, the start will.
   await new Promise((resolve) => execFile('cp', ['-a', from, to], resolve));
   rmSync(join(to, 'postmaster.pid'));
-  rmSync(join(to, 'postgresql.auto.conf')); // promoted, it has no standby to wait for
+  // Promoted, it has no standby to wait for. One that was never reconfigured has no such file.
+  rmSync(join(to, 'postgresql.auto.conf'), { force: true });
   // The primary sends the WAL: what was copied while it was written may be neither old nor new.
   const wal = join(to, 'pg_wal');
   for (const entry of readdirSync(wal, { withFileTypes: true }))

@@ -27,7 +27,8 @@ begin
       (v_booked.result).transaction_id, (v_booked.result).amount, (v_booked.result).balance,
       (v_booked.result).available, (v_booked.result).replayed,
       (v_booked.result).exceeded_limits, (v_booked.refusal).code, (v_booked.refusal).message,
-      credits_private.refusal_detail(v_booked.refusal)
+      case when (v_booked.refusal).code is not null then
+        credits_private.refusal_detail(v_booked.refusal) end
       )::credits.deduct_credits_batch_result;
   end loop;
 

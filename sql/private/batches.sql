@@ -21,7 +21,7 @@ $$;
 
 revoke all on function credits_private.check_batch(jsonb, boolean) from public;
 
--- One deduction of a batch, answered.
+-- One deduction of a batch, answered. Nearly all are plain: that is seen in one expression.
 create or replace function credits_private.book_item(p_item jsonb, p_at timestamptz)
 returns credits_private.deduction
 language plpgsql
@@ -30,7 +30,17 @@ as $$
 declare
   v_booked credits_private.deduction;
 begin
-  v_booked.refusal := credits_private.refuse_item(p_item);
+  if (jsonb_typeof(p_item -> 'account_id') = 'string'
+    and jsonb_typeof(p_item -> 'idempotency_key') = 'string'
+    and p_item ->> 'amount' ~ '^[0-9]{1,16}$' and jsonb_typeof(p_item -> 'amount') = 'number'
+    and coalesce(jsonb_typeof(p_item -> 'api_key_id') = 'string', true)
+    and coalesce(jsonb_typeof(p_item -> 'operation') = 'string', true)
+    and coalesce(jsonb_typeof(p_item -> 'run_id') = 'string', true)
+    and p_item - '{account_id,idempotency_key,amount,api_key_id,operation,run_id,metadata}'::text[]
+      = '{}') is not true
+  then
+    v_booked.refusal := credits_private.refuse_item(p_item);
+  end if;
   if (v_booked.refusal).code is null then
     -- By way of numeric: 5.0 is a whole number, too.
     v_booked := credits_private.book_deduction(p_item ->> 'account_id',
