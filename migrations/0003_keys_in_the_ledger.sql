@@ -13,6 +13,9 @@
 --   or refuses, and a grant is never deleted. The foreign key cost a deduction 6 % of its time.
 -- * What an account can draw on is indexed in burn-down order: no sort.
 
+-- Its arguments change; sql/ brings it back.
+drop function if exists credits_private.replay_deduction(text, text, bytea, boolean);
+
 alter table credits_private.idempotency_keys
   rename constraint a_request_takes_effect_once to a_key_has_one_answer;
 

@@ -49,7 +49,10 @@ export async function keysAsAcknowledged(
   all: Acknowledged[],
 ): Promise<Finding[]> {
   const { rows } = await client.query(
-    'select account_id, idempotency_key from credits_private.idempotency_keys',
+    `select account_id, idempotency_key from credits_private.idempotency_keys
+     union
+     select account_id, idempotency_key from credits_private.entries
+     where idempotency_key is not null`,
   );
   const kept = new Set(rows.map((row) => nameOf(row.account_id, row.idempotency_key)));
   const missing = all.filter(({ part }) => !kept.delete(nameOf(part.account, part.key)));

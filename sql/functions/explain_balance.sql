@@ -59,7 +59,6 @@ language plpgsql security definer
 set search_path = pg_temp
 as $$
 begin
-  perform from credits_private.accounts where false for key share; -- waits for deploys
   return query select e.* from credits_private.explain_balance_at(p_account_id, p_at, null) as e;
 end
 $$;

@@ -20,7 +20,9 @@ test('every function and view of migrations/ and sql/ was read', () => {
   expect(routines.filter((r) => r.statements.length === 0)).toEqual([]);
 });
 
-test.each(sqlFiles('scripts'))('%s is SQL', (path) => {
+// Those of pgbench have commands of its own, and are run by the tests of the bench.
+const ofPgbench = (path: string) => /^\\set /m.test(read(path));
+test.each(sqlFiles('scripts').filter((path) => !ofPgbench(path)))('%s is SQL', (path) => {
   expect(parseSource(path, read(path)).statements.length).toBeGreaterThan(0);
 });
 
