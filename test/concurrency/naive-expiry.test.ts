@@ -41,7 +41,9 @@ const deductions = async (clock: 'now' | 'clock_timestamp') => {
     (holder) => holder.query('select from naive.grants for update'),
     async (holder) => {
       const expired = 'select clock_timestamp() >= expires_at as expired from naive.grants';
-      while (!(await holder.query(expired)).rows[0].expired) await new Promise(setImmediate);
+      while (!(await holder.query(expired)).rows[0].expired) {
+        await holder.query('select pg_sleep_until(expires_at) from naive.grants');
+      }
       await holder.query('commit');
     },
   );

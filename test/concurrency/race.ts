@@ -55,7 +55,7 @@ export const raceFor = (
 export const whenItComes = (at: string) => async (holder: pg.Client) => {
   const due = async () =>
     (await holder.query('select clock_timestamp() >= $1 as due', [at])).rows[0].due;
-  while (!(await due())) await new Promise(setImmediate);
+  while (!(await due())) await holder.query('select pg_sleep_until($1)', [at]);
   await holder.query('commit');
 };
 

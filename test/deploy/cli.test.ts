@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { explain } from '../../scripts/lib/explain.ts';
 import { databaseUrl } from '../support/connection.ts';
@@ -189,6 +190,7 @@ async function deployWaiting(name: string): Promise<number> {
        and wait_event_type = 'Lock'`,
     );
     if (row) return row.pid;
+    await sleep(5);
   }
 }
 

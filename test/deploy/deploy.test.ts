@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type DeployOptions, deploy } from '../../scripts/deploy.ts';
 import { createDatabase, type Database, waitUntilBlocked } from '../support/database.ts';
@@ -240,6 +241,7 @@ test('a connection that breaks is one line, and nothing was changed', async () =
         [rows[0].pid],
       );
       if (row) return row.pid;
+      await sleep(5);
     }
   };
   const pid = await waiter();

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { expectNoDiscrepancies, lockRow, times } from '../concurrency/race.ts';
@@ -48,6 +49,7 @@ async function blocked(count = 1): Promise<{ pid: number; xact_start: Date }[]> 
        and application_name = 'pg-credits' and wait_event_type = 'Lock'`,
     );
     if (rows.length === count) return rows;
+    await sleep(5);
   }
 }
 
