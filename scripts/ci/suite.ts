@@ -18,7 +18,7 @@ export interface SuiteOptions {
 export function suite(name: string, options: SuiteOptions): Check {
   return {
     name,
-    minutes: options.minutes ?? 10,
+    minutes: options.minutes ?? 15,
     async run(signal) {
       const pooled = options.env?.PG_CREDITS_TEST_POOLER !== undefined;
       if (pooled && !pgbouncer) throw new Skip('there is no pgbouncer here');
