@@ -16,8 +16,9 @@ const node24 = nodeFromNpm('24.21.0', folder);
 
 // On one Postgres and one Node only: what depends on neither, and what takes longest.
 const once = [
-  'demo.test.ts',
-  '{bench,faults}/**',
+  '{demo,bench*}.test.ts',
+  'faults/**',
+  'model/planted-fault.test.ts',
   'static/parse.test.ts',
   'deploy/{cli,embedded,invoice,killed,lib-package,settle,status,upgrade}*.test.ts',
 ];
