@@ -77,15 +77,16 @@ tps = 866.666667 (without initial connection time)`;
   const progress = `progress: 1.2 s, 600.0 tps, lat 1.0 ms stddev 0.1, 0 failed
 progress: 2.2 s, 990.0 tps, lat 1.0 ms stddev 0.1, 0 failed`;
 
-  test('its first second is left out', () => {
-    const { transactions, perSecond } = readOutcome(said(0), progress);
+  test('its first seconds are left out', () => {
+    const { transactions, perSecond } = readOutcome(said(0), progress, 1);
     expect(transactions).toBe(2600);
     expect(perSecond).toBeCloseTo(1000, 3); // (2600 - 600) / (3 s - 1 s)
+    expect(readOutcome(said(0), progress, 2).perSecond).toBeCloseTo(1010, 3); // … - 990) / 1 s
   });
   test('a failed transaction fails the bench', () =>
-    expect(() => readOutcome(said(3), progress)).toThrow('pgbench: 3 transactions failed'));
+    expect(() => readOutcome(said(3), progress, 1)).toThrow('pgbench: 3 transactions failed'));
   test('no figure without a line of progress', () =>
-    expect(readOutcome(said(0), '').perSecond).toBeNaN());
+    expect(readOutcome(said(0), '', 1).perSecond).toBeNaN());
 });
 
 test.each([

@@ -20,8 +20,13 @@ export async function measureAlternatives(setting: Setting): Promise<Alternative
   const { rounds, seconds } = options;
   const cells = chooseCells(options);
   const planned = (from: number) =>
-    cells.slice(from).reduce((sum, cell) => sum + cell.contenders.length, 0) *
-    secondsFor(rounds, seconds);
+    cells
+      .slice(from)
+      .reduce(
+        (sum, { contenders, clients }) =>
+          sum + contenders.length * secondsFor(rounds, seconds, clients),
+        0,
+      );
   progress.say(`making ${options.accounts} accounts for each contender`);
   const url = await scratch.create();
   const client = await connect({ connectionString: url });

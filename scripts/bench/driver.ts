@@ -21,5 +21,8 @@ export interface Driver {
   run(run: Run): Promise<Outcome>;
 }
 
-/** Seconds at the beginning of a run that are not measured: an app's sessions live long. */
-export const rampUp = 1;
+/**
+ * Seconds at the beginning of a run that are not measured: an app's sessions live long. Each takes
+ * a while to compile its functions, and they share the cores.
+ */
+export const rampUp = (clients: number) => 1 + Math.ceil(clients / 8);

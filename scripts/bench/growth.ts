@@ -50,7 +50,7 @@ async function measureInTurns(databases: Database[], setting: Setting): Promise<
   const before = await Promise.all(databases.map(countDeductions));
   for (let round = 0; round <= rounds; round += 1) {
     const left = (rounds + 1 - round) / (rounds + 1);
-    progress.expect(secondsFor(rounds, usual) * databases.length * calls.length * left);
+    progress.expect(secondsFor(rounds, usual, 1) * databases.length * calls.length * left);
     const seconds = round === 0 ? Math.min(1, usual) : usual;
     for (const call of calls)
       for (const database of rotated(databases, round)) {

@@ -78,5 +78,5 @@ async function work(client: pg.Client): Promise<Counts> {
 }
 
 /** About how long a contender takes in all rounds: sessions take a while to open and to close. */
-export const secondsFor = (rounds: number, seconds: number) =>
-  (rounds + 1) * (rampUp + 0.25) + rounds * seconds + Math.min(1, seconds);
+export const secondsFor = (rounds: number, seconds: number, clients: number) =>
+  (rounds + 1) * (rampUp(clients) + 0.25) + rounds * seconds + Math.min(1, seconds);

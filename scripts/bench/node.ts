@@ -25,7 +25,7 @@ async function drive(
   signal: AbortSignal,
   once: (client: pg.Client) => Promise<void>,
 ): Promise<Outcome> {
-  const from = performance.now() + Math.min(rampUp, seconds) * 1000;
+  const from = performance.now() + Math.min(rampUp(clients.length), seconds) * 1000;
   const until = from + seconds * 1000;
   let [transactions, measured] = [0, 0];
   await Promise.all(

@@ -14,7 +14,7 @@ It brings a Postgres with durable settings, and removes it. pgbench drives, wher
 
   --database-url URL    take that server (or DATABASE_URL's), in scratch databases that are dropped
   --rounds N            how often each contender is measured (5)
-  --seconds N           how long each time, after a second that is not counted (2)
+  --seconds N           how long each time, after some that are not counted (2)
   --clients LIST        for example 1,8,32
   --only LIST           some of: ${contenderIds.join(', ')}
   --accounts N          accounts (10000)

@@ -21,7 +21,7 @@ export async function findPgbench(path: string): Promise<Driver | undefined> {
 async function runPgbench(path: string, run: Run): Promise<Outcome> {
   let transactions = 0;
   for (const longer of [0, 2, 6]) {
-    const outcome = await runFor(rampUp + Math.ceil(run.seconds) + longer, path, run);
+    const outcome = await runFor(rampUp(run.clients) + Math.ceil(run.seconds) + longer, path, run);
     transactions += outcome.transactions;
     if (outcome.perSecond > 0) return { ...outcome, transactions };
   }
@@ -37,7 +37,7 @@ async function runFor(seconds: number, path: string, run: Run): Promise<Outcome>
   const env = { ...process.env, ...libpq(url), LC_ALL: 'C' };
   try {
     const ended = await execute(path, [...args, ...sizes, `-f${script}`], { env, signal });
-    return readOutcome(ended.stdout, ended.stderr);
+    return readOutcome(ended.stdout, ended.stderr, rampUp(clients));
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof Failure) throw error;
@@ -47,8 +47,8 @@ async function runFor(seconds: number, path: string, run: Run): Promise<Outcome>
   }
 }
 
-/** What it counted in all, and how fast it was after its first line of progress, if that can be told. */
-export function readOutcome(stdout: string, stderr: string): Outcome {
+/** What it counted in all, and how fast it was after the ramp, if its lines of progress tell. */
+export function readOutcome(stdout: string, stderr: string, ramp: number): Outcome {
   const number = (pattern: RegExp, text: string) => Number(pattern.exec(text)?.[1]);
   const transactions = number(/transactions actually processed: (\d+)/, stdout);
   const failed = number(/failed transactions: (\d+)/, stdout);
@@ -56,10 +56,14 @@ export function readOutcome(stdout: string, stderr: string): Outcome {
   const duration = transactions / number(/^tps = ([\d.]+)/m, stdout);
   // Unlike its rates, the clock of its progress runs while it connects.
   const connecting = number(/initial connection time = ([\d.]+) ms/, stdout) / 1000;
-  const rampEnd = number(/^progress: ([\d.]+) s/m, stderr) - connecting;
-  const skipped = rampEnd * number(/^progress: [\d.]+ s, ([\d.]+) tps/m, stderr);
-  const perSecond = (transactions - skipped) / (duration - rampEnd);
-  return { transactions, perSecond };
+  let [from, skipped] = [0, 0];
+  for (const [, at, tps] of stderr.matchAll(/^progress: ([\d.]+) s, ([\d.]+) tps/gm)) {
+    if (from >= ramp - 0.5) break;
+    skipped += (Number(at) - Math.max(from, connecting)) * Number(tps);
+    from = Number(at);
+  }
+  const perSecond = (transactions - skipped) / (duration + connecting - from);
+  return { transactions, perSecond: from === 0 ? Number.NaN : perSecond };
 }
 
 /** The URL as libpq's variables: on a command line, everybody on the machine could read it. */
