@@ -23,7 +23,7 @@ export async function race(
   hold: (holder: pg.Client) => Promise<unknown>,
   end: 'commit' | 'rollback' | ((holder: pg.Client) => Promise<unknown>) = 'commit',
 ): Promise<Outcome> {
-  const [holder, ...clients] = await Promise.all([db.connect(), ...racers.map(() => db.connect())]);
+  const [holder, ...clients] = await Promise.all([session(db), ...racers.map(() => session(db))]);
   const runs: Promise<Answer>[] = [];
   try {
     const pids = await Promise.all(clients.map(pid));
@@ -38,9 +38,26 @@ export async function race(
     await (typeof end === 'string' ? holder.query(end) : end(holder));
     await Promise.allSettled(runs);
   } finally {
-    await Promise.all([holder, ...clients].map((client) => client.end()));
+    await Promise.all([holder, ...clients].map((client) => giveBack(db, client)));
   }
   return outcome(runs);
+}
+
+// A session serves the next race on its database too: a new one reads the catalogue and plans all
+// that it calls anew, which takes longer than most races.
+const free = new WeakMap<Database, pg.Client[]>();
+
+async function session(db: Database): Promise<pg.Client> {
+  return free.get(db)?.pop() ?? db.connect();
+}
+
+async function giveBack(db: Database, client: pg.Client): Promise<void> {
+  try {
+    await client.query('rollback; reset all; reset role');
+    free.set(db, [...(free.get(db) ?? []), client]);
+  } catch {
+    await client.end();
+  }
 }
 
 /** The most usual race: the racers wait for the row of one account. */
