@@ -108,7 +108,9 @@ async function copyDatabase(client: pg.Client, name: string, template: string): 
   const deadline = Date.now() + 20_000;
   for (;;) {
     try {
-      await client.query(`create database ${name} template ${template}`);
+      await client.query(
+        `create database ${name} template ${template} strategy ${inject('strategy')}`,
+      );
       return;
     } catch (error) {
       const inUse = (error as pg.DatabaseError).code === '55006';

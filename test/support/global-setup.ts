@@ -21,6 +21,8 @@ declare module 'vitest' {
     template: string;
     /** Roles belong to the whole server: the names of all of this run begin with it. */
     rolePrefix: string;
+    /** Of create database. */
+    strategy: Server['strategy'];
     major: number;
   }
 }
@@ -54,6 +56,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     project.provide('folder', folder);
     project.provide('template', template);
     project.provide('rolePrefix', rolePrefix);
+    project.provide('strategy', server.strategy);
     project.provide('major', major);
   } catch (error) {
     // vitest does not call the teardown of a setup that failed.

@@ -322,14 +322,13 @@ export async function writeSample(db: Database, account: string): Promise<void> 
 
 /** A statement that no guard sees, committed. */
 export async function tamper(db: Database, table: string, statement: string): Promise<void> {
-  await db.query(
-    `begin;
-     alter table credits_private.${table} disable trigger user;
-     ${statement};
-     alter table credits_private.${table} enable trigger user;
-     commit`,
-  );
+  await db.query(`begin; ${unguarded(table, statement)}; commit`);
 }
+
+const unguarded = (table: string, statement: string): string =>
+  `alter table credits_private.${table} disable trigger user;
+   ${statement};
+   alter table credits_private.${table} enable trigger user`;
 
 /** [invariant, subject, expected, actual] */
 export type Finding = [string, string, string | null, string | null];
@@ -365,29 +364,50 @@ export async function discrepancies(db: Database, account?: string) {
   }));
 }
 
-/**
- * What is found after `breakIt`, in a database of its own with two accounts, `broken` and `healthy`,
- * of the sample's history: of the broken one only, and also when asked for that one only.
- */
-export async function findings(breakIt: (db: Database) => Promise<unknown>): Promise<Finding[]> {
+/** Two accounts, `broken` and `healthy`, of the sample's history. */
+async function createSample(): Promise<Database> {
   const db = await createDatabase();
+  await Promise.all([writeSample(db, 'broken'), writeSample(db, 'healthy')]);
+  return db;
+}
+
+/** What is found in a sample that was broken: of that account only, and also when asked for it. */
+async function foundIn(db: Database): Promise<Finding[]> {
+  const found = await discrepancies(db);
+  expect(found.filter(({ account }) => account !== 'broken')).toEqual([]);
+  expect(await discrepancies(db, 'broken')).toEqual(found);
+  expect(await discrepancies(db, 'healthy')).toEqual([]);
+  return found.map(({ finding }) => finding);
+}
+
+/** What is found after `breakIt`, in a sample of its own. */
+export async function findings(breakIt: (db: Database) => Promise<unknown>): Promise<Finding[]> {
+  const db = await createSample();
   try {
-    await Promise.all([writeSample(db, 'broken'), writeSample(db, 'healthy')]);
     expect(await discrepancies(db)).toEqual([]);
     await breakIt(db);
-    const found = await discrepancies(db);
-    expect(found.filter(({ account }) => account !== 'broken')).toEqual([]);
-    expect(await discrepancies(db, 'broken')).toEqual(found);
-    expect(await discrepancies(db, 'healthy')).toEqual([]);
-    return found.map(({ finding }) => finding);
+    return await foundIn(db);
   } finally {
     await db.drop();
   }
 }
 
-/** The same for one statement on one table, in which no guard interferes. */
-export const findingsOf = (table: string, statement: string): Promise<Finding[]> =>
-  findings((db) => tamper(db, table, statement));
+// Of all files that one process runs; it goes with the run.
+let sample: Promise<Database> | undefined;
+
+/** The same for one statement on one table, in which no guard interferes, and which is undone. */
+export async function findingsOf(table: string, statement: string): Promise<Finding[]> {
+  sample ??= createSample();
+  const db = await sample;
+  expect(await discrepancies(db)).toEqual([]);
+  const client = await readerOf(db);
+  try {
+    await client.query(`begin; ${unguarded(table, statement)}`);
+    return await foundIn(db);
+  } finally {
+    await client.query('rollback');
+  }
+}
 
 /** One statement as the owner of everything. */
 export async function asOwner(db: Database, statement: string, params?: unknown[]) {

@@ -7,6 +7,8 @@ export interface Server {
   url: string;
   /** For people: which server this is. */
   label: string;
+  /** How it copies a database at the least cost. */
+  strategy: 'wal_log' | 'file_copy';
   stop(): Promise<void>;
 }
 
@@ -36,7 +38,7 @@ export async function startServer(): Promise<Server> {
 async function givenServer(): Promise<Server> {
   const url = process.env.DATABASE_URL;
   if (!url) throw new Error('PG_CREDITS_TEST_SERVER=url needs DATABASE_URL');
-  return { url, label: 'DATABASE_URL', stop: async () => {} };
+  return { url, label: 'DATABASE_URL', strategy: 'wal_log', stop: async () => {} };
 }
 
 async function dockerServer(): Promise<Server> {
@@ -50,7 +52,8 @@ async function dockerServer(): Promise<Server> {
     const stop = async () => {
       await container.stop();
     };
-    return { url: container.getConnectionUri(), label: `Docker, ${image}`, stop };
+    const url = container.getConnectionUri();
+    return { url, label: `Docker, ${image}`, strategy: 'wal_log', stop };
   } catch (error) {
     const [reason] = String((error as Error).message).split('\n');
     throw new Error(`Docker did not give us ${image} (${reason})`);
@@ -59,8 +62,10 @@ async function dockerServer(): Promise<Server> {
 
 async function embeddedServer(): Promise<Server> {
   const major = Number(process.env.PG_CREDITS_TEST_MAJOR ?? 18);
-  const { url, stop } = await startPostgres({ major });
-  return { url, label: 'embedded', stop };
+  const settings = { wal_level: 'minimal', max_wal_senders: '0', autovacuum: 'off' };
+  const { url, stop } = await startPostgres({ major, settings });
+  // Nothing is flushed: files are copied in a third of the time that their pages take.
+  return { url, label: 'embedded', strategy: 'file_copy', stop };
 }
 
 /** Spares us loading testcontainers where there is nothing that could answer. */
