@@ -78,7 +78,7 @@ export async function startCallers(url: string, options: CallersOptions): Promis
       });
       made.push(...keys);
       answered[caller] = n + 1;
-      await sleep(5); // callers, not a benchmark: what runs beside them needs the machine too
+      await sleep(20); // callers, not a benchmark: what runs beside them needs the machine too
     }
   };
 

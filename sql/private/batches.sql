@@ -30,14 +30,16 @@ as $$
 declare
   v_booked credits_private.deduction;
 begin
-  if (jsonb_typeof(p_item -> 'account_id') = 'string'
-    and jsonb_typeof(p_item -> 'idempotency_key') = 'string'
-    and p_item ->> 'amount' ~ '^[0-9]{1,16}$' and jsonb_typeof(p_item -> 'amount') = 'number'
-    and coalesce(jsonb_typeof(p_item -> 'api_key_id') = 'string', true)
-    and coalesce(jsonb_typeof(p_item -> 'operation') = 'string', true)
-    and coalesce(jsonb_typeof(p_item -> 'run_id') = 'string', true)
-    and p_item - '{account_id,idempotency_key,amount,api_key_id,operation,run_id,metadata}'::text[]
-      = '{}') is not true
+  if (case when jsonb_typeof(p_item) = 'object' then
+      jsonb_typeof(p_item -> 'account_id') = 'string'
+      and jsonb_typeof(p_item -> 'idempotency_key') = 'string'
+      and jsonb_typeof(p_item -> 'amount') = 'number' and p_item ->> 'amount' ~ '^[0-9]{1,16}$'
+      and coalesce(jsonb_typeof(p_item -> 'api_key_id') = 'string', true)
+      and coalesce(jsonb_typeof(p_item -> 'operation') = 'string', true)
+      and coalesce(jsonb_typeof(p_item -> 'run_id') = 'string', true)
+      and p_item - '{account_id,idempotency_key,amount,api_key_id,operation,run_id,metadata}'::text[]
+        = '{}'
+    end) is not true
   then
     v_booked.refusal := credits_private.refuse_item(p_item);
   end if;
