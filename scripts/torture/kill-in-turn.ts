@@ -30,7 +30,7 @@ export async function killInTurn(ground: Ground, steps: Step[], figures: Figures
   const { scenario, seed, log } = ground;
   const scratch = await createScratch(ground, scenario.template);
   const rolePrefix = scenario.rolePrefix ?? `${scratch.name}_`;
-  const options = { count: 3, rolePrefix };
+  const options = { count: 2, rolePrefix };
   const callers = scenario.isInUse ? await startCallers(scratch.url, options) : undefined;
   let doing = scenario.name;
   try {
