@@ -8,9 +8,25 @@ create or replace function credits_private.free_credit(p_account_id text, p_at t
 returns table (
   grant_id bigint, operations text[], expires_at timestamptz, free bigint, repaid bigint
 )
-language sql stable
+language plpgsql stable
 set search_path = pg_temp
 as $$
+begin
+  return query
+  select g.grant_id, g.operations, g.expires_at, g.remaining - g.held, 0::bigint
+  from credits_private.grants as g
+  where g.account_id = p_account_id and g.is_open and g.remaining > g.held
+    and (g.expires_at is null or g.expires_at > p_at);
+
+  -- After every call, nothing is due for a while.
+  if not exists (
+    select from credits_private.accounts as a
+    where a.account_id = p_account_id and a.due_at <= p_at)
+  then
+    return;
+  end if;
+
+  return query
   with due as (
     select h.expires_at as due_at, 1 as step, h.hold_id as step_id, p.grant_id,
       min(p.part_id) as part, sum(p.amount) as amount
@@ -45,15 +61,11 @@ as $$
     join credits_private.accounts as a on a.account_id = p_account_id
     where k.expires_at is null or k.expires_at > k.due_at
   )
-  select g.grant_id, g.operations, g.expires_at, g.remaining - g.held, 0
-  from credits_private.grants as g
-  where g.account_id = p_account_id and g.is_open and g.remaining > g.held
-    and (g.expires_at is null or g.expires_at > p_at)
-  union all
   select o.grant_id, o.operations, o.expires_at,
     case when o.expires_at <= p_at then 0 else (o.amount - o.repaid)::bigint end,
     o.repaid::bigint
-  from owing as o
+  from owing as o;
+end
 $$;
 
 revoke all on function credits_private.free_credit(text, timestamptz) from public;
