@@ -3,7 +3,8 @@
 -- What an account's grants have free at p_at: what is booked and not held, and what comes due by
 -- then, which is what expired holds return and what scheduled grants bring. Of the latter, what was
 -- revoked is taken first, then debt is repaid, in the order in which settle books it; repaid is how
--- much. What expires by p_at is free of nothing, and may have repaid before.
+-- much. What expires by p_at is free of nothing, and may have repaid before. (limit 1: Postgres takes
+-- an account's grants for few, and would join them all with each other.)
 create or replace function credits_private.free_credit(p_account_id text, p_at timestamptz)
 returns table (
   grant_id bigint, operations text[], expires_at timestamptz, free bigint, repaid bigint
@@ -47,9 +48,18 @@ begin
         sum(d.amount) over (partition by o.grant_id order by d.due_at, d.step, d.step_id, d.part)
         - d.amount))) as amount
     from due as d
-    join credits_private.grants as g on g.account_id = p_account_id and g.grant_id = d.grant_id
-    join credits_private.grants as o
-      on o.account_id = p_account_id and o.grant_id = coalesce(g.origin_grant_id, g.grant_id)
+    cross join lateral (
+      select g.*
+      from credits_private.grants as g
+      where g.account_id = p_account_id and g.grant_id = d.grant_id
+      limit 1
+    ) as g
+    cross join lateral (
+      select o.revoked, o.taken, o.grant_id
+      from credits_private.grants as o
+      where o.account_id = p_account_id and o.grant_id = coalesce(g.origin_grant_id, g.grant_id)
+      limit 1
+    ) as o
   ), owing as (
     select k.grant_id, k.operations, k.expires_at, k.amount,
       case when k.operations is null then least(k.amount, greatest(0, a.debt - (
