@@ -4,7 +4,10 @@ import { explain, UsageError } from './lib/explain.ts';
 import { toJson } from './lib/format.ts';
 import { type Report, runFault } from './torture/fault.ts';
 import { faults } from './torture/faults.ts';
+import { killDeploys } from './torture/kill-deploys.ts';
 import { conclusion, describe } from './torture/report.ts';
+
+const all = [...faults, killDeploys];
 
 const help = `npm run torture: break a Postgres under load in every way that we can, and see that nothing is lost
 
@@ -13,7 +16,7 @@ hold, capture and refund all the while, and repeat with the same key what they g
 ledger is held against what they were told, and verify must pass.
 Exit status: 0 nothing was lost, 1 something was or it failed, 2 wrong usage, 130 or 143 interrupted.
 
-${faults.map(({ name, title }) => `  ${name.padEnd(11)}  ${title}`).join('\n')}
+${all.map(({ name, title }) => `  ${name.padEnd(11)}  ${title}`).join('\n')}
 
   --only NAME,NAME   these only
   --small            a few seconds each, as the tests do it
@@ -57,11 +60,11 @@ async function main(args: string[]): Promise<number> {
 }
 
 function chosen(only: string | undefined) {
-  const names = only?.split(',') ?? faults.map(({ name }) => name);
+  const names = only?.split(',') ?? all.map(({ name }) => name);
   return names.map((name) => {
-    const fault = faults.find((each) => each.name === name);
+    const fault = all.find((each) => each.name === name);
     if (fault) return fault;
-    throw new UsageError(`no fault '${name}': ${faults.map((each) => each.name).join(', ')}`);
+    throw new UsageError(`no fault '${name}': ${all.map((each) => each.name).join(', ')}`);
   });
 }
 

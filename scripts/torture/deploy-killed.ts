@@ -17,6 +17,8 @@ export interface DeployKilledOptions {
   seed: number;
   log: Log;
   major?: number;
+  /** Told what removes all that it has made, for whoever interrupts it. */
+  defer?: (cleanup: () => Promise<unknown>) => void;
 }
 
 /**
@@ -26,6 +28,11 @@ export interface DeployKilledOptions {
 export async function deployKilled(options: DeployKilledOptions): Promise<Figures> {
   const folder = mkdtempSync(join(tmpdir(), 'pg-credits-killed-'));
   const postgres = await startPostgres(options.major ? { major: options.major } : {});
+  const leave = async () => {
+    await postgres.stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  options.defer?.(leave);
   const server = await connect({ connectionString: postgres.url });
   const place = { server, serverUrl: postgres.url };
   const figures: Figures = { killed: 0, calls: 0, longestMs: 0, overtaken: 0 };
@@ -45,9 +52,8 @@ export async function deployKilled(options: DeployKilledOptions): Promise<Figure
     }
     return figures;
   } finally {
-    await server.end();
-    await postgres.stop();
-    rmSync(folder, { recursive: true });
+    await server.end().catch(() => {});
+    await leave();
   }
 }
 
