@@ -1,10 +1,10 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pgbouncer } from '../../test/support/pgbouncer.ts';
 import { type Check, type Counts, execute, Skip } from './check.ts';
 import { withDocker } from './docker.ts';
 import type { Node } from './node.ts';
+import { pgbouncer } from './pgbouncer.ts';
 
 export interface SuiteOptions {
   /** Paths and settings of vitest; all tests without them. */

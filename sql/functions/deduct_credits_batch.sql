@@ -9,27 +9,29 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_item record;
-  v_booked credits_private.deduction;
+  v_of_account record;
+  v_result credits.deduct_credits_batch_result;
   v_results credits.deduct_credits_batch_result[];
   v_refusal credits_private.refusal;
 begin
   perform credits_private.check_batch(p_deductions, p_all_or_nothing);
 
-  for v_item in
-    select d.value, d.ordinality::int as n, d.value ->> 'account_id' as account_id
-    from jsonb_array_elements(p_deductions) with ordinality as d
-    order by d.value ->> 'account_id' collate "C", d.ordinality
+  for v_of_account in
+    select d.account_id, jsonb_agg(d.value order by d.n) as items, array_agg(d.n order by d.n) as ns
+    from (
+      select d.value, d.ordinality::int as n, d.value ->> 'account_id' collate "C" as account_id
+      from jsonb_array_elements(p_deductions) with ordinality as d
+    ) as d
+    group by d.account_id
+    order by d.account_id
   loop
-    v_booked := credits_private.book_item(v_item.value, p_at);
-    v_results[v_item.n] := (
-      v_item.n, v_item.account_id, v_item.value ->> 'idempotency_key',
-      (v_booked.result).transaction_id, (v_booked.result).amount, (v_booked.result).balance,
-      (v_booked.result).available, (v_booked.result).replayed,
-      (v_booked.result).exceeded_limits, (v_booked.refusal).code, (v_booked.refusal).message,
-      case when (v_booked.refusal).code is not null then
-        credits_private.refusal_detail(v_booked.refusal) end
-      )::credits.deduct_credits_batch_result;
+    for v_result in
+      select r.*
+      from credits_private.book_account(v_of_account.account_id, v_of_account.items, p_at) as r
+    loop
+      v_result.deduction := v_of_account.ns[v_result.deduction];
+      v_results[v_result.deduction] := v_result;
+    end loop;
   end loop;
 
   if p_all_or_nothing then

@@ -21,7 +21,7 @@ $$;
 
 revoke all on function credits_private.check_batch(jsonb, boolean) from public;
 
--- One deduction of a batch, answered. Nearly all are plain: that is seen in one expression.
+-- One deduction of a batch, answered.
 create or replace function credits_private.book_item(p_item jsonb, p_at timestamptz)
 returns credits_private.deduction
 language plpgsql
@@ -30,19 +30,7 @@ as $$
 declare
   v_booked credits_private.deduction;
 begin
-  if (case when jsonb_typeof(p_item) = 'object' then
-      jsonb_typeof(p_item -> 'account_id') = 'string'
-      and jsonb_typeof(p_item -> 'idempotency_key') = 'string'
-      and jsonb_typeof(p_item -> 'amount') = 'number' and p_item ->> 'amount' ~ '^[0-9]{1,16}$'
-      and coalesce(jsonb_typeof(p_item -> 'api_key_id') = 'string', true)
-      and coalesce(jsonb_typeof(p_item -> 'operation') = 'string', true)
-      and coalesce(jsonb_typeof(p_item -> 'run_id') = 'string', true)
-      and p_item - '{account_id,idempotency_key,amount,api_key_id,operation,run_id,metadata}'::text[]
-        = '{}'
-    end) is not true
-  then
-    v_booked.refusal := credits_private.refuse_item(p_item);
-  end if;
+  v_booked.refusal := credits_private.refuse_item(p_item);
   if (v_booked.refusal).code is null then
     -- By way of numeric: 5.0 is a whole number, too.
     v_booked := credits_private.book_deduction(p_item ->> 'account_id',
@@ -143,3 +131,178 @@ as $$
 $$;
 
 revoke all on function credits_private.refusal_detail(credits_private.refusal) from public;
+
+-- Whether one of an account's deductions of a batch can come out otherwise than by taking its amount
+-- from p_free: it is malformed, its key is known or comes twice, or it is not covered.
+create or replace function credits_private.is_in_the_way(
+  p_account_id text, p_items jsonb, p_free bigint
+) returns boolean
+language plpgsql stable
+set search_path = pg_temp
+as $$
+declare
+  v_items record;
+begin
+  if exists (
+    select from jsonb_array_elements(p_items) as i (value)
+    where (jsonb_typeof(i.value -> 'idempotency_key') = 'string'
+      and jsonb_typeof(i.value -> 'amount') = 'number' and i.value ->> 'amount' ~ '^[0-9]{1,16}$'
+      and coalesce(jsonb_typeof(i.value -> 'api_key_id') in ('string', 'null'), true)
+      and coalesce(jsonb_typeof(i.value -> 'operation') in ('string', 'null'), true)
+      and coalesce(jsonb_typeof(i.value -> 'run_id') in ('string', 'null'), true)
+      and coalesce(jsonb_typeof(i.value -> 'metadata') = 'object', true)
+      and i.value - '{account_id,idempotency_key,amount,api_key_id,operation,run_id,metadata}'::text[]
+        = '{}') is not true)
+  then
+    return true;
+  end if;
+
+  select sum(i.amount) as amount, array_agg(i.idempotency_key) as keys,
+    count(*) = count(distinct i.idempotency_key) and bool_and(
+      i.amount between 1 and 9007199254740991
+      and octet_length(i.idempotency_key) between 1 and 255
+      and octet_length(coalesce(i.api_key_id, '-')) between 1 and 255
+      and octet_length(coalesce(i.operation, '-')) between 1 and 255
+      and octet_length(coalesce(i.run_id, '-')) between 1 and 255
+      and octet_length(coalesce(i.metadata::text, '')) <= 8192) as are_distinct
+  into v_items
+  from jsonb_to_recordset(p_items) as i (amount bigint, idempotency_key text, api_key_id text,
+    operation text, run_id text, metadata jsonb);
+  return v_items.amount > p_free or not v_items.are_distinct
+    or exists (
+      select from credits_private.entries as e
+      where e.account_id = p_account_id and e.idempotency_key = any (v_items.keys))
+    or exists (
+      select from credits_private.idempotency_keys as k
+      where k.account_id = p_account_id and k.idempotency_key = any (v_items.keys));
+end
+$$;
+
+revoke all on function credits_private.is_in_the_way(text, jsonb, bigint) from public;
+
+-- An account's deductions of a batch in one statement, each as it would be by itself, as long as
+-- nothing can come between: where something can (see is_in_the_way; or limits, anything due, a
+-- scope), it books nothing and returns no row, and they are booked one by one. The amounts and the
+-- grants, in burn-down order, are laid side by side on one line: where two overlap is an entry.
+create or replace function credits_private.book_items(
+  p_account_id text, p_items jsonb, p_at timestamptz
+) returns setof credits_private.booked_item
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_account credits_private.accounts;
+  v_at timestamptz;
+  v_free record;
+  v_overdraft bigint;
+begin
+  select a.* into v_account
+  from credits_private.accounts as a
+  where a.account_id = p_account_id
+  for no key update;
+  v_at := greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at);
+  v_overdraft := credits_private.overdraft(v_account);
+  if (v_account.has_limits or v_account.due_at <= v_at or v_account.closed_at is not null)
+    is not false
+  then
+    return;
+  end if;
+
+  select sum(g.remaining - g.held)::bigint as amount, bool_or(g.operations is not null) as is_scoped
+  into v_free
+  from credits_private.grants as g
+  where g.account_id = p_account_id and g.is_open
+    and (g.expires_at is null or g.expires_at > v_at);
+  if v_free.is_scoped is not false
+    or credits_private.is_in_the_way(p_account_id, p_items, v_free.amount)
+  then
+    return;
+  end if;
+
+  return query
+  with item as (
+    select i.*, sum(i.amount) over (order by i.n) as upto
+    from rows from (jsonb_to_recordset(p_items) as (amount bigint, idempotency_key text,
+      api_key_id text, operation text, run_id text, metadata jsonb)) with ordinality
+      as i (amount, idempotency_key, api_key_id, operation, run_id, metadata, n)
+  ), free as (
+    select g.grant_id, g.remaining - g.held as amount,
+      sum(g.remaining - g.held) over (order by g.priority, g.expires_at nulls last,
+        g.source = 'purchase', g.effective_at, g.grant_id) as upto
+    from credits_private.grants as g
+    where g.account_id = p_account_id and g.is_open and g.remaining > g.held
+      and (g.expires_at is null or g.expires_at > v_at)
+  ), part as (
+    select i.*, f.grant_id, least(i.upto, f.upto) as drawn,
+      greatest(i.upto - i.amount, f.upto - f.amount) - least(i.upto, f.upto) as part,
+      row_number() over (order by i.n, f.upto) as entry,
+      row_number() over (partition by i.n order by f.upto) as nth,
+      count(*) over (partition by i.n)::int as entry_count,
+      count(*) over () as entries,
+      least(v_free.amount + v_overdraft - i.upto, 9007199254740991)::bigint as available
+    from item as i
+    join free as f on f.upto > i.upto - i.amount and f.upto - f.amount < i.upto
+  ), written as (
+    insert into credits_private.entries (
+      account_id, entry_id, transaction_id, entry_count, kind, grant_id, amount, balance_after,
+      period, effective_at, created_at, api_key_id, operation, run_id, idempotency_key, metadata,
+      available, statement_entries
+    )
+    select p_account_id, v_account.last_entry_id + p.entry,
+      v_account.last_entry_id + p.entry - p.nth + 1, p.entry_count, 'deduction', p.grant_id, p.part,
+      v_account.balance - p.drawn, v_account.period, v_at, v_at, p.api_key_id, p.operation,
+      p.run_id, case when p.nth = 1 then p.idempotency_key end,
+      case when p.nth = 1 then nullif(p.metadata, '{}') end,
+      case when p.nth = 1 then nullif(p.available, v_account.balance - p.upto) end,
+      case when p.entry = 1 then p.entries else 0 end
+    from part as p
+    order by p.entry
+  )
+  select p.n::int, p.idempotency_key, v_account.last_entry_id + p.entry, p.amount,
+    (v_account.balance - p.upto)::bigint, p.available
+  from part as p
+  where p.nth = 1;
+end
+$$;
+
+revoke all on function credits_private.book_items(text, jsonb, timestamptz) from public;
+
+-- An account's deductions of a batch, answered, numbered as they are in p_items.
+create or replace function credits_private.book_account(
+  p_account_id text, p_items jsonb, p_at timestamptz
+) returns setof credits.deduct_credits_batch_result
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_item record;
+  v_booked credits_private.deduction;
+begin
+  if jsonb_array_length(p_items) > 1 then
+    return query
+    select b.deduction, p_account_id, b.idempotency_key, b.transaction_id, b.amount, b.balance,
+      b.available, false, null::text[], null::text, null::text, null::jsonb
+    from credits_private.book_items(p_account_id, p_items, p_at) as b;
+    if found then
+      return;
+    end if;
+  end if;
+
+  for v_item in
+    select i.value, i.ordinality::int as n
+    from jsonb_array_elements(p_items) with ordinality as i
+    order by i.ordinality
+  loop
+    v_booked := credits_private.book_item(v_item.value, p_at);
+    return next (v_item.n, p_account_id, v_item.value ->> 'idempotency_key',
+      (v_booked.result).transaction_id, (v_booked.result).amount, (v_booked.result).balance,
+      (v_booked.result).available, (v_booked.result).replayed, (v_booked.result).exceeded_limits,
+      (v_booked.refusal).code, (v_booked.refusal).message,
+      case when (v_booked.refusal).code is not null then
+        credits_private.refusal_detail(v_booked.refusal) end
+      )::credits.deduct_credits_batch_result;
+  end loop;
+end
+$$;
+
+revoke all on function credits_private.book_account(text, jsonb, timestamptz) from public;

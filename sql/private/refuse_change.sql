@@ -21,6 +21,29 @@ $$;
 
 revoke all on function credits_private.refuse_change() from public;
 
+-- The guard of an account's last_entry_id: it goes on by one, or by as many entries as one statement
+-- wrote.
+create or replace function credits_private.refuse_unless_written() returns trigger
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  perform from credits_private.entries as e
+  where e.account_id = new.account_id and e.entry_id = old.last_entry_id + 1
+    and e.statement_entries = new.last_entry_id - old.last_entry_id;
+  if not found then
+    perform credits_private.raise_error('23514', 'a change by hand is refused',
+      jsonb_build_object('table', tg_argv[1], 'change', lower(tg_op)),
+      'The ledger is written by the functions of the schema credits. To correct a mistake, book '
+        'the opposite: grant, deduct or refund.',
+      tg_argv[0]);
+  end if;
+  return null;
+end
+$$;
+
+revoke all on function credits_private.refuse_unless_written() from public;
+
 -- The guard of the columns that can name a person. A pseudonym may replace an id (null and '' are
 -- none), and nothing may replace metadata: what forget_account does, and no more.
 create or replace function credits_private.refuse_unless_forgotten() returns trigger

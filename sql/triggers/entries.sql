@@ -13,6 +13,19 @@ declare
     and (new.kind = 'deduction' or new.is_final) then 1 else 0 end;
   v_has_limits boolean;
 begin
+  if new.statement_entries = 0 then
+    -- The first entry of its statement has applied it.
+    perform from credits_private.accounts as a
+    where a.account_id = new.account_id and a.last_entry_id >= new.entry_id;
+    if not found then
+      perform credits_private.refuse_entry(new);
+    end if;
+    return null;
+  elsif new.statement_entries is not null then
+    perform credits_private.apply_statement(new);
+    return null;
+  end if;
+
   -- Nearly every entry is a plain deduction: that is seen without a call.
   if (new.kind = 'deduction' and new.amount < 0 and new.refunded_entry_id is null
     and new.effective_at = new.created_at
@@ -91,6 +104,110 @@ end
 $$;
 
 revoke all on function credits_private.apply_entry() from public;
+
+-- The same for entries that one statement wrote: what a batch deducts from an account without limits.
+-- The first entry applies them all, each figure once.
+create or replace function credits_private.apply_statement(p_entry credits_private.entries)
+returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_last_id bigint := p_entry.entry_id + p_entry.statement_entries - 1;
+  v_sum record;
+begin
+  select sum(e.amount) as amount,
+    count(*) filter (where e.kind = 'deduction' and e.amount < 0 and e.refunded_entry_id is null
+      and e.entry_id - e.transaction_id between 0 and e.entry_count - 1
+      and (e.entry_id = p_entry.entry_id) = (e.statement_entries > 0)
+      and e.balance_after - e.upto = p_entry.balance_after - p_entry.amount
+      and e.period = p_entry.period and e.effective_at = p_entry.effective_at
+      and e.created_at = p_entry.effective_at) as entries
+  into v_sum
+  from (
+    select e.*, sum(e.amount) over (order by e.entry_id) as upto
+    from credits_private.entries as e
+    where e.account_id = p_entry.account_id and e.entry_id between p_entry.entry_id and v_last_id
+  ) as e;
+
+  update credits_private.accounts as a
+  set
+    balance = a.balance + v_sum.amount,
+    last_entry_id = v_last_id,
+    last_effective_at = p_entry.effective_at,
+    last_created_at = p_entry.created_at
+  where a.account_id = p_entry.account_id
+    and v_sum.entries = p_entry.statement_entries
+    and a.last_entry_id = p_entry.entry_id - 1
+    and a.balance + p_entry.amount = p_entry.balance_after
+    and a.last_effective_at <= p_entry.effective_at
+    and a.last_created_at <= p_entry.created_at
+    and a.period <= p_entry.period
+    and not a.has_limits;
+  if not found then
+    perform credits_private.refuse_entry(p_entry);
+  end if;
+
+  update credits_private.grants as g
+  set
+    remaining = g.remaining + s.amount,
+    is_open = g.remaining + s.amount > 0,
+    last_entry_id = s.last_entry_id
+  from (
+    select e.grant_id, sum(e.amount)::bigint as amount, max(e.entry_id) as last_entry_id
+    from credits_private.entries as e
+    where e.account_id = p_entry.account_id and e.entry_id between p_entry.entry_id and v_last_id
+    group by e.grant_id
+  ) as s
+  where g.account_id = p_entry.account_id and g.grant_id = s.grant_id
+    and coalesce(g.expires_at > p_entry.effective_at, true);
+  perform credits_private.refuse_entry(e)
+  from credits_private.entries as e
+  where e.account_id = p_entry.account_id and e.entry_id between p_entry.entry_id and v_last_id
+    and not exists (
+      select from credits_private.grants as g
+      where g.account_id = p_entry.account_id and g.grant_id = e.grant_id
+        and g.last_entry_id >= e.entry_id);
+  perform credits_private.count_statement(p_entry.account_id, p_entry.entry_id, v_last_id);
+end
+$$;
+
+revoke all on function credits_private.apply_statement(credits_private.entries) from public;
+
+-- A counter that is not there yet starts at zero, and then moves as any other.
+create or replace function credits_private.count_statement(
+  p_account_id text, p_first_id bigint, p_last_id bigint
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  insert into credits_private.usage_counters (account_id, period, api_key_id, operation)
+  select distinct e.account_id, e.period, coalesce(e.api_key_id, ''), coalesce(e.operation, '')
+  from credits_private.entries as e
+  where e.account_id = p_account_id and e.entry_id between p_first_id and p_last_id
+  on conflict (account_id, period, api_key_id, operation) do nothing;
+
+  update credits_private.usage_counters as u
+  set
+    credits_used = u.credits_used - s.amount,
+    calls = u.calls + s.calls,
+    last_entry_id = s.last_entry_id
+  from (
+    select e.period, coalesce(e.api_key_id, '') as api_key_id,
+      coalesce(e.operation, '') as operation, sum(e.amount)::bigint as amount,
+      count(*) filter (where e.entry_id = e.transaction_id) as calls,
+      max(e.entry_id) as last_entry_id
+    from credits_private.entries as e
+    where e.account_id = p_account_id and e.entry_id between p_first_id and p_last_id
+    group by 1, 2, 3
+  ) as s
+  where u.account_id = p_account_id and u.period = s.period and u.api_key_id = s.api_key_id
+    and u.operation = s.operation;
+end
+$$;
+
+revoke all on function credits_private.count_statement(text, bigint, bigint) from public;
 
 -- What an entry must be, by itself.
 create or replace function credits_private.is_entry(p_entry credits_private.entries)
@@ -197,7 +314,7 @@ begin
   where a.account_id = p_entry.account_id;
 
   v_invariant := case
-    when v_account.last_entry_id = p_entry.entry_id then case
+    when v_account.last_entry_id >= p_entry.entry_id then case
       when p_entry.grant_id is null
         and v_account.debt + v_account.overdraft_held > v_account.overdraft_limit
         then 'available_is_never_negative'
@@ -229,7 +346,7 @@ create or replace trigger _100_entries_are_immutable
   before delete or update of account_id, entry_id, transaction_id, grant_id, amount, balance_after,
     effective_at, created_at, period, entry_count, refunded_transaction_id, refunded_entry_id,
     kind, operation, idempotency_key, hold_id, is_final, revoked_grant_id, repaid_entry_id,
-    available
+    available, statement_entries
   on credits_private.entries
   for each row
   execute function credits_private.refuse_change('entries_are_immutable', 'entries');

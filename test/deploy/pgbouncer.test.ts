@@ -1,8 +1,9 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { pgbouncer } from '../../scripts/ci/pgbouncer.ts';
 import { deploy } from '../../scripts/deploy.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { type Pooler, pgbouncer, startPooler } from '../support/pgbouncer.ts';
+import { type Pooler, startPooler } from '../support/pgbouncer.ts';
 import { packageWith } from './fixture.ts';
 
 let db: Database;

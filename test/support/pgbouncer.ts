@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chownSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { pgbouncer } from '../../scripts/ci/pgbouncer.ts';
 import { freePort } from '../../scripts/lib/embedded.ts';
 
 export interface Pooler {
@@ -12,11 +13,6 @@ export interface Pooler {
   through(url: string): string;
   stop(): Promise<void>;
 }
-
-/** Where pgbouncer is on this machine, if it is. */
-export const pgbouncer = [...(process.env.PATH ?? '').split(':'), '/usr/sbin']
-  .map((folder) => join(folder, 'pgbouncer'))
-  .find(isExecutable);
 
 /** pgbouncer in transaction mode, before every database of a server. */
 export async function startPooler(serverUrl: string, poolSize: number): Promise<Pooler> {
@@ -88,13 +84,4 @@ async function answers(url: string): Promise<void> {
 
 function fail(message: string): never {
   throw new Error(message);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,0 +1,17 @@
+-- The deductions that a batch makes from one account are one insert, and change each figure once.
+-- This file calls nothing of sql/ and is never edited once it has been released.
+
+-- The entries that a statement wrote together, counted on the first of them, 0 on the others: the
+-- first one's trigger applies them all. Null, which costs no byte, where each is applied by itself.
+alter table credits_private.entries
+  add column statement_entries bigint;
+
+-- A deduction of a batch as it was booked.
+create type credits_private.booked_item as (
+  deduction int,
+  idempotency_key text,
+  transaction_id bigint,
+  amount bigint,
+  balance bigint,
+  available bigint
+);
