@@ -180,10 +180,50 @@ $$;
 
 revoke all on function credits_private.is_in_the_way(text, jsonb, bigint) from public;
 
+-- What each of an account's deductions of a batch draws on. Their amounts and its grants, in burn-down
+-- order, are laid side by side on one line: where two overlap is an entry. upto is how far along it
+-- the deduction reaches, drawn how far the entry does.
+create or replace function credits_private.parts_of_items(
+  p_account_id text, p_items jsonb, p_at timestamptz
+) returns table (
+  deduction int, idempotency_key text, amount bigint, api_key_id text, operation text,
+  run_id text, metadata jsonb, upto bigint, grant_id bigint, part bigint, drawn bigint, nth int,
+  entry_count int
+)
+language plpgsql stable
+set search_path = pg_temp
+as $$
+begin
+  return query
+  with item as (
+    select i.*, sum(i.amount) over (order by i.n) as upto
+    from rows from (jsonb_to_recordset(p_items) as (amount bigint, idempotency_key text,
+      api_key_id text, operation text, run_id text, metadata jsonb)) with ordinality
+      as i (amount, idempotency_key, api_key_id, operation, run_id, metadata, n)
+  ), free as (
+    select g.grant_id, g.remaining - g.held as amount,
+      sum(g.remaining - g.held) over (order by g.priority, g.expires_at nulls last,
+        g.source = 'purchase', g.effective_at, g.grant_id) as upto
+    from credits_private.grants as g
+    where g.account_id = p_account_id and g.is_open and g.remaining > g.held
+      and (g.expires_at is null or g.expires_at > p_at)
+  )
+  select i.n::int, i.idempotency_key, i.amount, i.api_key_id, i.operation, i.run_id, i.metadata,
+    i.upto::bigint, f.grant_id,
+    (least(i.upto, f.upto) - greatest(i.upto - i.amount, f.upto - f.amount))::bigint,
+    least(i.upto, f.upto)::bigint, (row_number() over (partition by i.n order by f.upto))::int,
+    (count(*) over (partition by i.n))::int
+  from item as i
+  join free as f on f.upto > i.upto - i.amount and f.upto - f.amount < i.upto
+  order by i.n, f.upto;
+end
+$$;
+
+revoke all on function credits_private.parts_of_items(text, jsonb, timestamptz) from public;
+
 -- An account's deductions of a batch in one statement, each as it would be by itself, as long as
 -- nothing can come between: where something can (see is_in_the_way; or limits, anything due, a
--- scope), it books nothing and returns no row, and they are booked one by one. The amounts and the
--- grants, in burn-down order, are laid side by side on one line: where two overlap is an entry.
+-- scope), it books nothing and returns no row, and they are booked one by one.
 create or replace function credits_private.book_items(
   p_account_id text, p_items jsonb, p_at timestamptz
 ) returns setof credits_private.booked_item
@@ -194,14 +234,13 @@ declare
   v_account credits_private.accounts;
   v_at timestamptz;
   v_free record;
-  v_overdraft bigint;
+  v_available bigint;
 begin
   select a.* into v_account
   from credits_private.accounts as a
   where a.account_id = p_account_id
   for no key update;
   v_at := greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at);
-  v_overdraft := credits_private.overdraft(v_account);
   if (v_account.has_limits or v_account.due_at <= v_at or v_account.closed_at is not null)
     is not false
   then
@@ -218,48 +257,31 @@ begin
   then
     return;
   end if;
+  v_available := v_free.amount + credits_private.overdraft(v_account);
 
   return query
-  with item as (
-    select i.*, sum(i.amount) over (order by i.n) as upto
-    from rows from (jsonb_to_recordset(p_items) as (amount bigint, idempotency_key text,
-      api_key_id text, operation text, run_id text, metadata jsonb)) with ordinality
-      as i (amount, idempotency_key, api_key_id, operation, run_id, metadata, n)
-  ), free as (
-    select g.grant_id, g.remaining - g.held as amount,
-      sum(g.remaining - g.held) over (order by g.priority, g.expires_at nulls last,
-        g.source = 'purchase', g.effective_at, g.grant_id) as upto
-    from credits_private.grants as g
-    where g.account_id = p_account_id and g.is_open and g.remaining > g.held
-      and (g.expires_at is null or g.expires_at > v_at)
-  ), part as (
-    select i.*, f.grant_id, least(i.upto, f.upto) as drawn,
-      greatest(i.upto - i.amount, f.upto - f.amount) - least(i.upto, f.upto) as part,
-      row_number() over (order by i.n, f.upto) as entry,
-      row_number() over (partition by i.n order by f.upto) as nth,
-      count(*) over (partition by i.n)::int as entry_count,
-      count(*) over () as entries,
-      least(v_free.amount + v_overdraft - i.upto, 9007199254740991)::bigint as available
-    from item as i
-    join free as f on f.upto > i.upto - i.amount and f.upto - f.amount < i.upto
+  with part as (
+    select p.*, v_account.last_entry_id + row_number() over (
+      order by p.deduction, p.nth) as entry_id,
+      v_account.balance - p.upto as balance, count(*) over () as entries,
+      least(v_available - p.upto, 9007199254740991) as available
+    from credits_private.parts_of_items(p_account_id, p_items, v_at) as p
   ), written as (
     insert into credits_private.entries (
       account_id, entry_id, transaction_id, entry_count, kind, grant_id, amount, balance_after,
       period, effective_at, created_at, api_key_id, operation, run_id, idempotency_key, metadata,
       available, statement_entries
     )
-    select p_account_id, v_account.last_entry_id + p.entry,
-      v_account.last_entry_id + p.entry - p.nth + 1, p.entry_count, 'deduction', p.grant_id, p.part,
-      v_account.balance - p.drawn, v_account.period, v_at, v_at, p.api_key_id, p.operation,
+    select p_account_id, p.entry_id, p.entry_id - p.nth + 1, p.entry_count, 'deduction', p.grant_id,
+      -p.part, v_account.balance - p.drawn, v_account.period, v_at, v_at, p.api_key_id, p.operation,
       p.run_id, case when p.nth = 1 then p.idempotency_key end,
       case when p.nth = 1 then nullif(p.metadata, '{}') end,
-      case when p.nth = 1 then nullif(p.available, v_account.balance - p.upto) end,
-      case when p.entry = 1 then p.entries else 0 end
+      case when p.nth = 1 then nullif(p.available, p.balance) end,
+      case when p.entry_id = v_account.last_entry_id + 1 then p.entries else 0 end
     from part as p
-    order by p.entry
+    order by p.entry_id
   )
-  select p.n::int, p.idempotency_key, v_account.last_entry_id + p.entry, p.amount,
-    (v_account.balance - p.upto)::bigint, p.available
+  select p.deduction, p.idempotency_key, p.entry_id, p.amount, p.balance, p.available
   from part as p
   where p.nth = 1;
 end
