@@ -31,22 +31,32 @@ export class Session {
     this.before = before;
   }
 
-  /** Until there is a definite answer, as the README says: the same call, with the same key. */
+  /**
+   * Until there is a definite answer, as the README says: the same call, with the same key. A refusal
+   * is definite only when the attempts whose answer was lost are over: one that still waits for the
+   * account's lock can take effect after it.
+   */
   async carryOut(journal: Journal, entry: Entry): Promise<void> {
-    for (;;) {
+    for (let areOver = entry.lost === 0; ; ) {
       const client = await this.connection();
       try {
-        return journal.answer(entry, await this.run(client, entry.call));
+        const answers = await this.run(client, entry.call);
+        if (areOver || answers.every(({ error_code }) => !error_code))
+          return journal.answer(entry, answers);
+        areOver = await attemptsAreOver(client);
       } catch (error) {
         if (isOutcomeUnknown(error)) {
           entry.lost += 1;
+          areOver = false;
           await this.end();
         } else {
           await client.query('rollback').catch(() => this.end());
           const code = codeOf(error) ?? '';
-          if (/^PT4/.test(code)) return journal.refuse(entry, code);
-          if (!passing.test(code)) throw error;
-          entry.failed += 1;
+          const isRefusal = /^PT4/.test(code);
+          if (isRefusal && areOver) return journal.refuse(entry, code);
+          if (isRefusal) areOver = await attemptsAreOver(client).catch(() => false);
+          else if (passing.test(code)) entry.failed += 1;
+          else throw error;
         }
       }
     }
@@ -84,6 +94,16 @@ export class Session {
     this.client = undefined;
     await client?.end().catch(() => {});
   }
+}
+
+/** Waits until whatever was running when it was called has ended. */
+async function attemptsAreOver(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query('select clock_timestamp()::text as at');
+  const running = `select from pg_stat_activity
+    where datname = current_database() and backend_type = 'client backend'
+      and pid <> pg_backend_pid() and xact_start < $1`;
+  while ((await client.query(running, [rows[0].at])).rowCount !== 0) await sleep(5);
+  return true;
 }
 
 // Serialisation, deadlock, lock_timeout, cancelled or timed out, no room on the disk.
