@@ -14,6 +14,7 @@ const commands: Record<string, () => Promise<Command>> = {
   status: () => import('./status.ts'),
   invoice: () => import('./invoice.ts'),
   settle: () => import('./settle.ts'),
+  diagnose: () => import('./diagnose.ts'),
 };
 
 const usage = `pg-credits: prepaid credits that always add up, inside your Postgres
@@ -23,6 +24,7 @@ const usage = `pg-credits: prepaid credits that always add up, inside your Postg
   pg-credits status     what is deployed, and how the accounts stand
   pg-credits invoice    one account's invoice
   pg-credits settle     book what is due, for cron
+  pg-credits diagnose   where an app's own credits disagree, and why
 
   pg-credits COMMAND --help    the options of a command
   pg-credits --version`;

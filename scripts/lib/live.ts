@@ -17,7 +17,7 @@ export interface Live {
   readable: Set<string>;
 }
 
-const settings = `
+export const settings = `
   begin isolation level repeatable read, read only;
   set local search_path = ''; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD';
   set local intervalstyle = 'postgres'; set local quote_all_identifiers = off`;

@@ -203,7 +203,7 @@ begin
     case
       when legacy.random(p_seed, a * 8 + k, 24) < 0.12 then 'counted_as_one'
       when legacy.random(p_seed, a * 8 + k, 24) < 0.24 then 'refunds_left_out'
-      when legacy.random(p_seed, a * 8 + k, 24) < 0.34 then 'duplicates'
+      when legacy.random(p_seed, a * 8 + k, 24) < 0.5 then 'duplicates'
     end as fault
   from (select distinct a from legacy.slots) as accounts
   cross join lateral generate_series(1, 1 + a % 3) as k;

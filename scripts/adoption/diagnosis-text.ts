@@ -1,0 +1,120 @@
+import { type Align, formatTable, plural } from '../lib/format.ts';
+import { causeNames } from './causes.ts';
+import { type AccountDiagnosis, differenceOf } from './diagnosis.ts';
+import type { Moment } from './moment.ts';
+import type { CauseTotal, SurfaceTotal, Totals } from './totals.ts';
+
+export function describe(moment: Moment, totals: Totals, top: AccountDiagnosis[]): string[] {
+  const { accounts, disagreeing, surfaces, causes } = totals;
+  const blocks = [heading(moment, totals), surfaceTable(surfaces)];
+  if (causes.length > 0) blocks.push(causeTable(causes));
+  if (disagreeing === 0n) blocks.push([`all surfaces agree, on ${plural(accounts, 'account')}`]);
+  else blocks.push(accountTable(top, disagreeing));
+  return blocks.flatMap((block, i) => (i === 0 ? block : ['', ...block]));
+}
+
+function heading({ database, as_of }: Moment, totals: Totals): string[] {
+  const { accounts, disagreeing, transactions, debits, debited, refunded } = totals;
+  const delta =
+    refunded === 0n
+      ? `${plural(debits, 'debit')} of ${debited} in all`
+      : `${plural(debits, 'debit')} of ${debited} in all, of which ${refunded} refunded`;
+  return [
+    `database ${database}: reads only: one read-only transaction as of ${as_of.toISOString()}`,
+    `${plural(accounts, 'account')}, of which ${plural(disagreeing, 'disagrees', 'disagree')}; ${plural(transactions, 'transaction')}${period(totals)}: ${delta}`,
+  ];
+}
+
+export function period({ first_at, last_at }: Totals): string {
+  if (!first_at || !last_at) return '';
+  const [from, to] = [first_at, last_at].map((at) => at.toISOString().slice(0, 10));
+  return ` from ${from} to ${to}`;
+}
+
+export const surfaceLabel = (surface: string): string =>
+  ({
+    balance: 'balance',
+    balance_after: 'last balance_after',
+    api_key_calls: 'calls with an API key',
+  })[surface] ?? surface;
+
+export const quotaLabel = (surface: string): string =>
+  surface.replace('counter', 'remaining quota by');
+
+/** A quota is what a counter leaves: too little counted is too much left. */
+export const quotas = (surfaces: SurfaceTotal[]): SurfaceTotal[] =>
+  surfaces
+    .filter(({ surface, accounts }) => surface.startsWith('counter ') && accounts > 0n)
+    .map((total) => ({ ...total, over: total.under, under: total.over }));
+
+function surfaceTable(surfaces: SurfaceTotal[]): string[] {
+  const rows = surfaces.map((total) => [
+    surfaceLabel(total.surface),
+    String(total.says),
+    String(total.should),
+    ...misses(total),
+  ]);
+  for (const quota of quotas(surfaces))
+    rows.push([quotaLabel(quota.surface), '', '', ...misses(quota)]);
+  const head = ['surface', 'says', 'transactions', 'over', 'under', 'accounts'];
+  const notes = surfaces
+    .filter(({ without }) => without > 0n)
+    .map(
+      (total) =>
+        `${plural(total.without, 'account')} without ${surfaceLabel(total.surface)}: not compared`,
+    );
+  return [...formatTable(head, rows, numbers(1)), ...notes];
+}
+
+const misses = ({ over, under, accounts }: SurfaceTotal) => [over, under, accounts].map(String);
+const numbers = (texts: number): Align[] =>
+  Array.from({ length: 8 }, (_, i) => (i < texts ? 'left' : 'right'));
+
+function causeTable(causes: CauseTotal[]): string[] {
+  const rows = causes.map((total) => [
+    causeNames[total.cause],
+    surfaceLabel(total.surface),
+    total.rows === null ? '' : String(total.rows),
+    signed(total.effect),
+    String(total.accounts),
+  ]);
+  const head = ['likely cause', 'of', 'transactions', 'makes it differ by', 'accounts'];
+  return [...formatTable(head, rows, numbers(2)), ...causes.flatMap(duplicateNote)];
+}
+
+export const signed = (value: bigint) => (value > 0n ? `+${value}` : String(value));
+
+export function duplicateNote({ once, rows }: CauseTotal): string[] {
+  if (rows === null || once === undefined) return [];
+  if (once === null)
+    return ['booked twice: whether the balance has them once or twice, nothing tells'];
+  return [`booked twice: the balance has ${once} of them once, ${rows - once} twice`];
+}
+
+function accountTable(top: AccountDiagnosis[], disagreeing: bigint): string[] {
+  const surfaces = top[0]?.surfaces ?? [];
+  const head = [
+    'account',
+    'drift',
+    ...surfaces.map(({ surface }) => surfaceLabel(surface)),
+    'causes',
+  ];
+  const rows = top.map((account) => [
+    account.account_id,
+    String(account.drift),
+    ...account.surfaces.map((each) =>
+      each.says === null
+        ? '-'
+        : differenceOf(each) === 0n
+          ? String(each.says)
+          : `${each.says} for ${each.should}`,
+    ),
+    [...new Set(account.causes.map(({ cause }) => causeNames[cause]))].join(', '),
+  ]);
+  const more = disagreeing - BigInt(top.length);
+  const align: Align[] = head.map((_, i) => (i === 0 || i === head.length - 1 ? 'left' : 'right'));
+  const lines = formatTable(head, rows, align);
+  return more > 0n
+    ? [...lines, `and ${plural(more, 'more account')}: --top N, or --json for all`]
+    : lines;
+}

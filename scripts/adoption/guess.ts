@@ -1,0 +1,141 @@
+import type { CounterMapping, Mapping } from './mapping.ts';
+import type { Column, Table } from './tables.ts';
+
+// By names that apps give to such columns, and by types and keys. The order of a pattern's words is
+// no preference: of a table's columns, the first that fits is taken.
+const names = {
+  account:
+    /^(user|account|customer|org|organi[sz]ation|team|tenant|workspace|company|member|client|owner|profile|wallet)_?id$/i,
+  amount: /^(amount|credits?|delta|change|credits?_?(amount|delta|change)|points|quantity)$/i,
+  created_at:
+    /^(created|inserted|occurred|booked|happened)_?(at|on)$|^(timestamp|time|at|date|created)$/i,
+  balance_after:
+    /^(balance_?after|after_?balance|new_?balance|running_?balance|resulting_?balance|balance)$/i,
+  kind: /^(kind|type|(transaction|entry|tx)_?type|reason)$/i,
+  refunded:
+    /^(refund(ed|s)?(_of)?|original|revers(ed|es)|parent)_?(credit_?)?(transaction|entry)?_?id$/i,
+  reference: /^(reference|reference_?id|ref|idempotency_?key|external_?id|request_?id|event_?id)$/i,
+  api_key: /^(api_?key_?id|api_?key|key_?id|token_?id)$/i,
+  operation: /^(operation|endpoint|path|route|action|feature|model|service|method)$/i,
+  run: /^(run|session|job|trace|task)_?id$/i,
+  transactions: /credit|transaction|ledger|entries|movement|billing|history|usage/i,
+  balance:
+    /^(balance|credits?|credits?_?balance|current_?balance|credits?_?(remaining|left|available)|remaining_?credits)$/i,
+  balances: /credit|balance|wallet|account|user|org|team/i,
+  counter: /(calls?|requests?|usage|used|consumed|spent)(_?(count|total|counter))?$/i,
+  noCounter: /limit|quota|allowance|max|price|cost|_id$|_at$/i,
+  since: /reset|period_?start|window_?start|cycle_?start|since|started/i,
+  apiKeys: /key|token/i,
+} as const;
+
+type Fit = (column: Column) => boolean;
+const isWhole: Fit = ({ kind }) => kind === 'whole';
+const isMoment: Fit = ({ kind }) => kind === 'moment' || kind === 'local';
+const isAny: Fit = () => true;
+
+const find = (table: Table, pattern: RegExp, fits: Fit = isAny, not: (Column | undefined)[] = []) =>
+  table.columns.find((each) => pattern.test(each.name) && fits(each) && !not.includes(each));
+
+const idOf = (table: Table) =>
+  table.columns.find(({ isUnique, name }) => isUnique && /^(id|.*_?id|key)$/i.test(name)) ??
+  table.columns.find(({ isUnique }) => isUnique);
+
+const moment = ({ quoted, kind }: Column) =>
+  kind === 'local' ? `${quoted} at time zone 'UTC'` : quoted;
+
+/** Whose credits a row is about: where it points to, or else how it is called. */
+function accountOf(table: Table, like?: Column): Column | undefined {
+  const pointing = table.columns.filter(
+    ({ references, name }) => references && names.account.test(name),
+  );
+  return (
+    table.columns.find(({ references }) => like?.references && references === like.references) ??
+    table.columns.find(({ name }) => name === like?.name) ??
+    pointing[0] ??
+    find(table, names.account)
+  );
+}
+
+/** What may be the mapping; undefined when no table looks like one of transactions. */
+export function guessMapping(tables: Table[]): Mapping | undefined {
+  const candidates = tables.flatMap((table) => {
+    const guess = guessTransactions(table);
+    return guess ? [{ table, ...guess }] : [];
+  });
+  const best = candidates.sort((a, b) => b.score - a.score)[0];
+  if (!best) return undefined;
+  const others = tables.filter((table) => table !== best.table);
+  const owners = tables.find(({ name }) => name === best.account.references);
+  const id = owners && idOf(owners);
+  const balances = guessBalances(others, best.account, owners);
+  return {
+    ...(owners && id && { accounts: { table: owners.name, account_id: id.quoted } }),
+    ...(balances && { balances }),
+    transactions: best.transactions,
+    counters: others.flatMap((table) => guessCounters(table, best.account, owners)),
+  };
+}
+
+function guessTransactions(table: Table) {
+  const [id, account] = [idOf(table), accountOf(table)];
+  const amount = find(table, names.amount, isWhole);
+  const at = find(table, names.created_at, isMoment);
+  // A table with one row for each account holds balances.
+  if (!id || !account || !amount || !at || account.isUnique) return undefined;
+  const optional = {
+    balance_after: find(table, names.balance_after, isWhole, [amount]),
+    kind: find(table, names.kind, ({ kind }) => kind === 'text'),
+    refunded_transaction_id:
+      table.columns.find(({ references }) => references === table.name) ??
+      find(table, names.refunded, isAny, [id]),
+    reference: find(table, names.reference, isAny, [id]),
+    api_key_id: find(table, names.api_key, isAny, [id]),
+    operation: find(table, names.operation, ({ kind }) => kind === 'text'),
+    run_id: find(table, names.run, isAny, [id]),
+  };
+  const found = Object.entries(optional).flatMap(([name, column]) =>
+    column ? [[name, column.quoted]] : [],
+  );
+  const score = (names.transactions.test(table.plain) ? 3 : 0) + found.length;
+  const transactions: Mapping['transactions'] = {
+    table: table.name,
+    account_id: account.quoted,
+    transaction_id: id.quoted,
+    amount: amount.quoted,
+    created_at: moment(at),
+    ...Object.fromEntries(found),
+  };
+  return { account, score, transactions };
+}
+
+/** One row for each account, with a balance: a table of its own, or the accounts'. */
+function guessBalances(tables: Table[], like: Column, owners: Table | undefined) {
+  for (const table of tables) {
+    const account = table === owners ? idOf(table) : accountOf(table, like);
+    const balance = find(table, names.balance, isWhole, [account]);
+    if (account?.isUnique && balance && names.balances.test(table.plain))
+      return { table: table.name, account_id: account.quoted, balance: balance.quoted };
+  }
+  return undefined;
+}
+
+function guessCounters(table: Table, like: Column, owners: Table | undefined): CounterMapping[] {
+  const account = table === owners ? idOf(table) : accountOf(table, like);
+  const key = names.apiKeys.test(table.plain) ? idOf(table) : undefined;
+  // Otherwise a row is an event, and not what was counted of them.
+  if (!account || (key ?? account).isUnique === false) return [];
+  const since = find(table, names.since, isMoment);
+  return table.columns
+    .filter(
+      (each) => isWhole(each) && names.counter.test(each.name) && !names.noCounter.test(each.name),
+    )
+    .map((column) => ({
+      name: column.name,
+      table: table.name,
+      account_id: account.quoted,
+      ...(key && key !== account && { api_key_id: key.quoted }),
+      value: column.quoted,
+      counts: 'credits',
+      ...(since && { since: moment(since) }),
+    }));
+}

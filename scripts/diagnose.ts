@@ -1,0 +1,91 @@
+import { checkMapping } from './adoption/check.ts';
+import { type AccountDiagnosis, diagnose, disagrees } from './adoption/diagnosis.ts';
+import { JsonReport } from './adoption/diagnosis-json.ts';
+import { describe } from './adoption/diagnosis-text.ts';
+import { drawPage, writePage } from './adoption/html.ts';
+import { writeFirstMapping } from './adoption/init.ts';
+import { readMapping } from './adoption/mapping.ts';
+import { type Moment, readOneMoment } from './adoption/moment.ts';
+import { readTimeline } from './adoption/timeline.ts';
+import { addAccount, newTotals, Top, type Totals } from './adoption/totals.ts';
+import { parseCommand, sharedHelp, UsageError, wholeNumber, withClient } from './lib/connect.ts';
+import { toJson } from './lib/format.ts';
+
+export const help = `pg-credits diagnose: what an app's balances, transactions and counters say, and where they disagree
+
+Reads only: one read-only transaction, as of one moment; pg-credits need not be deployed in the database. The mapping
+says in which of the app's tables to look. For each account it holds the balance, the chain of balance_after, each
+counter and the calls with an API key against the sum of the transactions, and names likely causes.
+Exit status: 0 it was made, 1 it failed, 2 wrong usage; with --check 3 when anything disagrees.
+
+  --mapping FILE        YAML or JSON (pg-credits.yaml)
+  --init                write a first mapping, by what the catalogue says; never over a file that is there
+  --top N               how many accounts to show, those with the most drift first (10)
+  --html FILE           write the picture too: one page that needs nothing else
+  --check               exit 3 when anything disagrees, for CI
+${sharedHelp}: every account that disagrees, one line each, then the totals`;
+
+export async function run(args: string[]): Promise<number> {
+  const { values } = parseCommand(args, {
+    mapping: { type: 'string' },
+    init: { type: 'boolean' },
+    top: { type: 'string' },
+    html: { type: 'string' },
+    check: { type: 'boolean' },
+  });
+  const { mapping: file = 'pg-credits.yaml', json = false, html, init } = values;
+  if (init) {
+    if (html !== undefined || values.check || values.top !== undefined)
+      throw new UsageError('--init only writes a mapping: look at it, then run without --init');
+    const report = await withClient(values, (client) => writeFirstMapping(client, file));
+    console.log(json ? toJson(report) : report.lines.join('\n'));
+    return 0;
+  }
+  const most = wholeNumber('top', values.top) ?? 10;
+  const mapping = readMapping(file);
+  const totals = await withClient(values, (client) =>
+    readOneMoment(client, async (moment) => {
+      await checkMapping(client, mapping);
+      const { totals, top } = await read(diagnose(client, mapping), moment, { json, most });
+      if (html !== undefined)
+        writePage(html, drawPage(moment, totals, top, await readTimeline(client, mapping)));
+      return totals;
+    }),
+  );
+  return values.check && totals.disagreeing > 0n ? 3 : 0;
+}
+
+/** What stays of all accounts is the totals and the worst few. */
+async function read(
+  accounts: AsyncIterable<AccountDiagnosis>,
+  moment: Moment,
+  { json, most }: { json: boolean; most: number },
+): Promise<{ totals: Totals; top: AccountDiagnosis[] }> {
+  const [totals, top] = [newTotals(), new Top(most)];
+  const report = json ? new JsonReport(process.stdout) : undefined;
+  const progress = progressLine(json);
+  await report?.begin(moment);
+  for await (const account of accounts) {
+    addAccount(totals, account);
+    top.add(account);
+    if (disagrees(account)) await report?.add(account);
+    progress(`${totals.accounts} accounts so far`);
+  }
+  progress('', true);
+  if (report) await report.end(totals);
+  else console.log(describe(moment, totals, top.accounts).join('\n'));
+  return { totals, top: top.accounts };
+}
+
+/** On a terminal, a line that is rewritten now and then. */
+function progressLine(json: boolean): (line: string, atOnce?: boolean) => void {
+  const shown = process.stderr.isTTY && !json;
+  let at = 0;
+  const write = (line: string, atOnce = false) => {
+    if (!shown || (!atOnce && Date.now() - at < 200)) return;
+    at = Date.now();
+    process.stderr.write(`\r\u001b[K${line}`);
+  };
+  write('reading the transactions: the first account comes when all are sorted');
+  return write;
+}
