@@ -37,9 +37,10 @@ export async function* diagnose(
   client: pg.ClientBase,
   mapping: Mapping,
 ): AsyncGenerator<AccountDiagnosis> {
-  // The whole answer is wanted, not its first rows soon.
+  // The whole answer is wanted, not its first rows soon; and grouped as it comes, by account.
   await client.query(
-    `set local cursor_tuple_fraction = 1; declare diagnosis no scroll cursor for ${diagnosisQuery(mapping)}`,
+    `set local cursor_tuple_fraction = 1; set local enable_hashagg = off;
+    declare diagnosis no scroll cursor for ${diagnosisQuery(mapping)}`,
   );
   let figures: Figures | undefined;
   for (;;) {
