@@ -14,11 +14,13 @@ export function drawDrift(points: Point[]): string {
     return '<p class="note">Nothing of it has a date: only the counters are off.</p>';
   const values = series.flatMap(({ of }) => points.map(of));
   const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
-  const x = (i: number) => ((points.length === 1 ? 1 : i / (points.length - 1)) * width).toFixed(1);
+  const [from, to] = [Date.parse(first.at), Date.parse(last.at)];
+  const x = ({ at }: Point) => (((Date.parse(at) - from) * width) / (to - from || 1)).toFixed(1);
   const y = (value: number) => (height - ((value - low) * height) / (high - low)).toFixed(1);
   const lines = series.map(({ name, of }) => {
-    const path = points.map((point, i) => `${x(i)},${y(of(point))}`).join(' ');
-    return `<polyline class="${name}" points="0,${y(points.length === 1 ? 0 : of(first))} ${path}"/>`;
+    const path = points.map((point) => `${x(point)},${y(of(point))}`).join(' ');
+    // A single point would be no line.
+    return `<polyline class="${name}" points="${path} ${width},${y(of(last))}"/>`;
   });
   const key = series.map(
     ({ name, says, of }) =>

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { Failure } from '../lib/explain.ts';
+import { codeOf, Failure } from '../lib/explain.ts';
 
 /** Where an app keeps its credits. All but `table` and `name` are SQL expressions over the table's columns. */
 export interface Mapping {
@@ -82,7 +82,11 @@ export function readMapping(file: string): Mapping {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new Failure(`the mapping can not be read: ${(error as Error).message}`);
+    throw new Failure(
+      codeOf(error) === 'ENOENT'
+        ? `there is no mapping ${file}: pg-credits diagnose --init writes a first one`
+        : `the mapping can not be read: ${(error as Error).message}`,
+    );
   }
   return parseMapping(text, file);
 }

@@ -1,0 +1,183 @@
+import { join } from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { cli } from '../deploy/fixture.ts';
+import { useDatabase } from '../support/database.ts';
+import { legacyMapping, makeIncident } from './legacy.ts';
+import { folder, mappingFile } from './mappings.ts';
+
+const db = useDatabase({ empty: true });
+beforeAll(async () => {
+  await makeIncident(await db.connect());
+  await db.query(`
+    create view public.nobody as select * from public.user_credits where false;
+    create table public.fractions as select user_id, balance / 3::numeric as balance from public.user_credits;
+    create table public.gaps (user_id text, balance bigint);
+    insert into public.gaps values ('acme', null), (null, 1), ('acme', 9007199254740992);
+  `);
+});
+
+const diagnose = (mapping: string) =>
+  cli(['diagnose', '--database-url', db.url, '--mapping', mapping]);
+const balances = (table: string, balance = 'balance', more = '') =>
+  `balances: { table: ${table}, account_id: user_id, balance: ${JSON.stringify(balance)}${more} }\n`;
+const withBalances = (...of: Parameters<typeof balances>) =>
+  legacyMapping.replace(/balances:[\s\S]*?(?=transactions:)/, balances(...of));
+const replaced = (line: string, by: string) => {
+  expect(legacyMapping).toContain(line);
+  return legacyMapping.replace(line, by);
+};
+
+test.each<[string, () => string, string]>([
+  [
+    'a missing table',
+    () => withBalances('public.wallets'),
+    'balances.table: there is no public.wallets',
+  ],
+  [
+    'a table without its schema',
+    () => withBalances('user_credits'),
+    'balances.table: there is no user_credits: there is public.user_credits',
+  ],
+  [
+    'a name that is none',
+    () => withBalances('public..x'),
+    'balances.table: public..x is not the name of a table',
+  ],
+  [
+    'an unknown column',
+    () => withBalances('public.user_credits', 'credits'),
+    'balances.balance: column "credits" does not exist',
+  ],
+  [
+    'a wrong type',
+    () => replaced('amount: amount', 'amount: kind'),
+    'transactions.amount: kind is text: map it to a whole number, like (amount)::bigint',
+  ],
+  [
+    'a moment without its time zone',
+    () => replaced('created_at: created_at', `created_at: "created_at at time zone 'UTC'"`),
+    `transactions.created_at: created_at at time zone 'UTC' is timestamp without time zone: map it to a moment, like created_at at time zone 'UTC'`,
+  ],
+  [
+    'a condition that is none',
+    () => withBalances('public.user_credits', 'balance', ', where: balance'),
+    "balances.where: balance is bigint: map it to a condition, like kind = 'refund'",
+  ],
+  [
+    'an expression that is none',
+    () => withBalances('public.user_credits', 'balance +'),
+    'balances.balance: syntax error at or near ")"',
+  ],
+  [
+    'an expression that fails on a row',
+    () => withBalances('public.user_credits', '1 / (balance - balance)'),
+    'balances: division by zero',
+  ],
+  [
+    'a view without rows',
+    () => withBalances('public.nobody'),
+    'balances: public.nobody has no rows',
+  ],
+  [
+    'no rows for the condition',
+    () => withBalances('public.user_credits', 'balance', ', where: "false"'),
+    'balances: public.user_credits has no rows, or none for its where',
+  ],
+  [
+    'a fraction',
+    () => withBalances('public.fractions'),
+    'balances: balance has a fraction in 1 row of public.fractions: mend or leave them out, with where',
+  ],
+  [
+    'a column that is null, and a figure beyond all bounds',
+    () => withBalances('public.gaps'),
+    [
+      'balances: account_id is null in 1 row of public.gaps: mend or leave them out, with where',
+      'mapping: balances: balance is null in 1 row of public.gaps: mend or leave them out, with where',
+      'mapping: balances: balance is beyond 2^53 - 1 in 1 row of public.gaps: mend or leave them out, with where',
+    ].join('\n'),
+  ],
+  [
+    'two balances of one account',
+    () => withBalances('public.gaps', '1', ", where: user_id = 'acme'"),
+    'balances: account_id is there before in 1 row of public.gaps: mend or leave them out, with where',
+  ],
+  [
+    'a transaction that is there twice',
+    () => replaced('transaction_id: id', 'transaction_id: "1"'),
+    'transactions: transaction_id is there before in 72 rows of public.credit_transactions: mend or leave them out, with where',
+  ],
+])('%s: a line that says so', async (_, mapping, line) => {
+  expect(await diagnose(mappingFile(mapping()))).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: `mapping: ${line}\n`,
+  });
+});
+
+test.each<[string, string, RegExp]>([
+  [
+    'bad YAML',
+    'transactions: [',
+    /^\S.*pg-credits\.yaml: Flow sequence .* at line 1, column 16\n$/,
+  ],
+  ['a text', 'hello', /pg-credits\.yaml: it has no transactions\n$/],
+  ['an empty file', '', /pg-credits\.yaml: it has no transactions\n$/],
+  [
+    'no transactions',
+    balances('public.user_credits'),
+    /pg-credits\.yaml: it has no transactions\n$/,
+  ],
+  [
+    'an unknown part',
+    `${legacyMapping}\ninvoices: {}`,
+    /: unknown part invoices: there are accounts, balances, transactions, counters\n$/,
+  ],
+  [
+    'an unknown name',
+    legacyMapping.replace('reference: reference', 'refrence: reference'),
+    /: transactions: unknown refrence: there are table, account_id, /,
+  ],
+  ['a number', legacyMapping.replace('amount: amount', 'amount: 1'), /: amount is not a text/],
+  [
+    'what is needed and missing',
+    legacyMapping.replace('  amount: amount\n', ''),
+    /: transactions: amount is missing\n$/,
+  ],
+  [
+    'a counter of neither',
+    legacyMapping.replace('counts: credits', 'counts: tokens'),
+    /: counter monthly_calls_count: counts is credits or calls, not tokens\n$/,
+  ],
+])('%s: a line that says so, before anything is read', async (_, text, line) => {
+  const outcome = await diagnose(mappingFile(text));
+  expect(outcome).toMatchObject({ code: 1, stdout: '' });
+  expect(outcome.stderr).toMatch(line);
+  expect(outcome.stderr.trimEnd().split('\n')).toHaveLength(1);
+});
+
+test('a file that is not there: a line that names the command which makes one', async () => {
+  const outcome = await diagnose(join(folder(), 'none.yaml'));
+  expect(outcome).toMatchObject({ code: 1, stdout: '' });
+  expect(outcome.stderr).toMatch(
+    /^there is no mapping .*none\.yaml: pg-credits diagnose --init writes a first one\n$/,
+  );
+});
+
+test('JSON is a mapping too', async () => {
+  const outcome = await diagnose(
+    mappingFile(
+      JSON.stringify({
+        transactions: {
+          table: 'public.credit_transactions',
+          account_id: 'user_id',
+          transaction_id: 'id',
+          amount: 'amount',
+          created_at: 'created_at',
+        },
+      }),
+    ),
+  );
+  expect(outcome).toMatchObject({ code: 0, stderr: '' });
+  expect(outcome.stdout).toMatch(/\nall surfaces agree/);
+});
