@@ -2,7 +2,7 @@ import { checkMapping } from './adoption/check.ts';
 import { type AccountDiagnosis, diagnose, disagrees } from './adoption/diagnosis.ts';
 import { JsonReport } from './adoption/diagnosis-json.ts';
 import { describe } from './adoption/diagnosis-text.ts';
-import { drawPage, writePage } from './adoption/html.ts';
+import { checkWritable, drawPage, writePage } from './adoption/html.ts';
 import { writeFirstMapping } from './adoption/init.ts';
 import { readMapping } from './adoption/mapping.ts';
 import { type Moment, readOneMoment } from './adoption/moment.ts';
@@ -43,6 +43,7 @@ export async function run(args: string[]): Promise<number> {
   }
   const most = wholeNumber('top', values.top) ?? 10;
   const mapping = readMapping(file);
+  if (html !== undefined) checkWritable(html);
   const totals = await withClient(values, (client) =>
     readOneMoment(client, async (moment) => {
       await checkMapping(client, mapping);

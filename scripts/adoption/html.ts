@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Failure } from '../lib/explain.ts';
 import { causeNames } from './causes.ts';
 import { type AccountDiagnosis, differenceOf, type Surface } from './diagnosis.ts';
@@ -61,9 +62,21 @@ export function writePage(file: string, page: string): void {
     renameSync(beside, file);
   } catch (error) {
     rmSync(beside, { force: true });
-    throw new Failure(`${file} can not be written: ${(error as Error).message}`);
+    throw unwritable(file, error);
   }
 }
+
+/** Before minutes of reading, which would be for nothing. */
+export function checkWritable(file: string): void {
+  try {
+    accessSync(dirname(file), constants.W_OK);
+  } catch (error) {
+    throw unwritable(file, error);
+  }
+}
+
+const unwritable = (file: string, error: unknown) =>
+  new Failure(`${file} can not be written: ${(error as Error).message}`);
 
 const section = (title: string, body: string) => `<section><h2>${title}</h2>\n${body}\n</section>`;
 

@@ -1,0 +1,97 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { readMapping } from '../../scripts/adoption/mapping.ts';
+import { cli } from '../deploy/fixture.ts';
+import { createDatabase, type Database } from '../support/database.ts';
+import { legacyMapping, makeIncident } from './legacy.ts';
+import { folder, mappingFile } from './mappings.ts';
+
+let db: Database;
+let file: string;
+beforeEach(async () => {
+  db = await createDatabase({ empty: true });
+  file = join(folder(), 'pg-credits.yaml');
+});
+afterEach(() => db.drop());
+
+const run = (...args: string[]) =>
+  cli(['diagnose', '--database-url', db.url, '--mapping', file, ...args]);
+
+test('the incident’s tables: the mapping that one would write by hand', async () => {
+  await makeIncident(await db.connect());
+  expect(await run('--init')).toMatchObject({ code: 0, stderr: '' });
+  expect(readMapping(file)).toEqual(readMapping(mappingFile(legacyMapping)));
+});
+
+test('never over a file that is there', async () => {
+  await makeIncident(await db.connect());
+  writeFileSync(file, 'mine');
+  const outcome = await run('--init');
+  expect(outcome).toMatchObject({ code: 1, stdout: '' });
+  expect(outcome.stderr).toMatch(
+    /pg-credits\.yaml is there already: --init never writes over a file/,
+  );
+  expect(readFileSync(file, 'utf8')).toBe('mine');
+});
+
+test('no table of transactions: it says so, and the template is all comments', async () => {
+  await db.query('create table public.users (id int primary key, credits int not null)');
+  const outcome = await run('--init');
+  expect(outcome).toMatchObject({ code: 0, stderr: '' });
+  expect(outcome.stdout).toMatch(/^no table of database \S+ looks like one of credit transactions/);
+  expect(readFileSync(file, 'utf8')).toMatch(/^(#.*\n|\n)+$/);
+  const next = await run();
+  expect(next).toMatchObject({ code: 1, stdout: '' });
+  expect(next.stderr).toMatch(/: it has no transactions\n$/);
+  const text = readFileSync(file, 'utf8');
+  writeFileSync(file, text.slice(text.indexOf('# transactions:')).replace(/^# ?/gm, ''));
+  expect(Object.keys(readMapping(file)).sort()).toEqual([
+    'accounts',
+    'balances',
+    'counters',
+    'transactions',
+  ]);
+});
+
+test('names that need quotes, moments without a zone, debits without a sign, balances with the users', async () => {
+  await db.query(`
+    create schema app;
+    create table app."User" (id uuid primary key, email text, credits int not null, "callsUsed" int not null,
+      "callsLimit" int, "periodStart" timestamp);
+    create table app."CreditLedger" (id uuid primary key, "userId" uuid not null references app."User",
+      delta int not null, type text, "newBalance" int, "createdAt" timestamp not null);
+    create table app.usage_history (id int primary key, user_id int, amount int, created_at timestamptz);
+    insert into app."User" values ('00000000-0000-0000-0000-000000000001', null, 5, 5, 10, '2026-01-01');
+    insert into app."CreditLedger" values ('00000000-0000-0000-0000-000000000002',
+      '00000000-0000-0000-0000-000000000001', 5, 'usage', 5, '2026-01-02')`);
+  const outcome = await run('--init');
+  expect(outcome).toMatchObject({ code: 0, stderr: '' });
+  expect(outcome.stdout).toContain('no delta of app."CreditLedger" is negative');
+  expect(readFileSync(file, 'utf8')).toContain('case when kind =');
+  expect(readMapping(file)).toEqual({
+    accounts: { table: 'app."User"', account_id: 'id' },
+    balances: { table: 'app."User"', account_id: 'id', balance: 'credits' },
+    transactions: {
+      table: 'app."CreditLedger"',
+      account_id: '"userId"',
+      transaction_id: 'id',
+      amount: 'delta',
+      created_at: `"createdAt" at time zone 'UTC'`,
+      kind: 'type',
+      balance_after: '"newBalance"',
+    },
+    counters: [
+      {
+        name: 'callsUsed',
+        table: 'app."User"',
+        account_id: 'id',
+        value: '"callsUsed"',
+        counts: 'credits',
+        since: `"periodStart" at time zone 'UTC'`,
+      },
+    ],
+  });
+  const next = await run();
+  expect(next).toMatchObject({ code: 0, stderr: '' });
+});
