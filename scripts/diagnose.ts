@@ -2,7 +2,8 @@ import { checkMapping } from './adoption/check.ts';
 import { type AccountDiagnosis, diagnose, disagrees } from './adoption/diagnosis.ts';
 import { JsonReport } from './adoption/diagnosis-json.ts';
 import { describe } from './adoption/diagnosis-text.ts';
-import { checkWritable, drawPage, writePage } from './adoption/html.ts';
+import { drawPage } from './adoption/html.ts';
+import { checkWritable, writePage } from './adoption/html-file.ts';
 import { writeFirstMapping } from './adoption/init.ts';
 import { readMapping } from './adoption/mapping.ts';
 import { type Moment, readOneMoment } from './adoption/moment.ts';
@@ -15,7 +16,8 @@ export const help = `pg-credits diagnose: what an app's balances, transactions a
 
 Reads only: one read-only transaction, as of one moment; pg-credits need not be deployed in the database. The mapping
 says in which of the app's tables to look. For each account it holds the balance, the chain of balance_after, each
-counter and the calls with an API key against the sum of the transactions, and names likely causes.
+counter and the calls with an API key against the sum of the transactions, and names likely causes; with --json of
+every account that disagrees, a line each, then the totals.
 Exit status: 0 it was made, 1 it failed, 2 wrong usage; with --check 3 when anything disagrees.
 
   --mapping FILE        YAML or JSON (pg-credits.yaml)
@@ -23,7 +25,7 @@ Exit status: 0 it was made, 1 it failed, 2 wrong usage; with --check 3 when anyt
   --top N               how many accounts to show, those with the most drift first (10)
   --html FILE           write the picture too: one page that needs nothing else
   --check               exit 3 when anything disagrees, for CI
-${sharedHelp}: every account that disagrees, one line each, then the totals`;
+${sharedHelp}`;
 
 export async function run(args: string[]): Promise<number> {
   const { values } = parseCommand(args, {

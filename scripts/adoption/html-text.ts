@@ -5,3 +5,5 @@ export const escapeHtml = (text: string): string =>
   printable(text).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
 export const grouped = (value: bigint | number): string => value.toLocaleString('en-US');
+export const counted = (count: bigint, one: string, many: string) =>
+  `${grouped(count)} ${count === 1n ? one : many}`;

@@ -1,0 +1,50 @@
+import { causeNames } from './causes.ts';
+import { duplicateNote, quotaLabel, quotas, surfaceLabel } from './diagnosis-text.ts';
+import { escapeHtml, grouped } from './html-text.ts';
+import type { CauseTotal, SurfaceTotal } from './totals.ts';
+
+const signedGroups = (value: bigint) => `${value > 0n ? '+' : ''}${grouped(value)}`;
+
+const table = (head: string[], rows: string[][], texts: number) => {
+  const cells = (row: string[], tag: string) =>
+    row.map((cell, i) => `<${tag}${i < texts ? '' : ' class="n"'}>${cell}</${tag}>`).join('');
+  return `<div class="wide"><table>
+<thead><tr>${cells(head, 'th')}</tr></thead>
+<tbody>
+${rows.map((row) => `<tr>${cells(row, 'td')}</tr>`).join('\n')}
+</tbody>
+</table></div>`;
+};
+
+export function surfaceTable(surfaces: SurfaceTotal[]): string {
+  const misses = ({ over, under, accounts }: SurfaceTotal) => [
+    over === 0n ? '0' : `<b class="off">${grouped(over)}</b>`,
+    under === 0n ? '0' : `<b class="off">${grouped(under)}</b>`,
+    grouped(accounts),
+  ];
+  const rows = surfaces.map((total) => [
+    escapeHtml(surfaceLabel(total.surface)),
+    grouped(total.says),
+    grouped(total.should),
+    ...misses(total),
+  ]);
+  for (const quota of quotas(surfaces))
+    rows.push([escapeHtml(quotaLabel(quota.surface)), '', '', ...misses(quota)]);
+  return table(['', 'says', 'transactions', 'over', 'under', 'accounts'], rows, 1);
+}
+
+export function causeTable(causes: CauseTotal[]): string {
+  const rows = causes.map((total) => [
+    causeNames[total.cause],
+    escapeHtml(surfaceLabel(total.surface)),
+    total.rows === null ? '' : grouped(total.rows),
+    signedGroups(total.effect),
+    grouped(total.accounts),
+  ]);
+  const notes = causes
+    .flatMap(duplicateNote)
+    .map((note) => `<p class="note">${escapeHtml(note)}</p>`);
+  return [table(['', 'of', 'transactions', 'differs by', 'accounts'], rows, 2), ...notes].join(
+    '\n',
+  );
+}
