@@ -8,7 +8,7 @@ import { writeFirstMapping } from './adoption/init.ts';
 import { readMapping } from './adoption/mapping.ts';
 import { type Moment, readOneMoment } from './adoption/moment.ts';
 import { readTimeline } from './adoption/timeline.ts';
-import { addAccount, newTotals, Top, type Totals } from './adoption/totals.ts';
+import { addAccount, newTotals, sortCauses, Top, type Totals } from './adoption/totals.ts';
 import { parseCommand, sharedHelp, UsageError, wholeNumber, withClient } from './lib/connect.ts';
 import { toJson } from './lib/format.ts';
 
@@ -75,6 +75,7 @@ async function read(
     progress(`${totals.accounts} accounts so far`);
   }
   progress('', true);
+  sortCauses(totals);
   if (report) await report.end(totals);
   else console.log(describe(moment, totals, top.accounts).join('\n'));
   return { totals, top: top.accounts };

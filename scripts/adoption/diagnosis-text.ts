@@ -57,14 +57,14 @@ function surfaceTable(surfaces: SurfaceTotal[]): string[] {
   for (const quota of quotas(surfaces))
     rows.push([quotaLabel(quota.surface), '', '', ...misses(quota)]);
   const head = ['surface', 'says', 'transactions', 'over', 'under', 'accounts'];
-  const notes = surfaces
-    .filter(({ without }) => without > 0n)
-    .map(
-      (total) =>
-        `${plural(total.without, 'account')} without ${surfaceLabel(total.surface)}: not compared`,
-    );
-  return [...formatTable(head, rows, numbers(1)), ...notes];
+  return [...formatTable(head, rows, numbers(1)), ...surfaces.flatMap(withoutNote)];
 }
+
+/** Nothing says what they should have been compared with. */
+export const withoutNote = ({ surface, without }: SurfaceTotal): string[] =>
+  without > 0n
+    ? [`${plural(without, 'account')} without ${surfaceLabel(surface)}: not compared`]
+    : [];
 
 const misses = ({ over, under, accounts }: SurfaceTotal) => [over, under, accounts].map(String);
 const numbers = (texts: number): Align[] =>

@@ -8,8 +8,8 @@ import type { Totals } from './totals.ts';
 export function accountList(top: AccountDiagnosis[], { disagreeing }: Totals): string {
   const more = disagreeing - BigInt(top.length);
   const rest = more > 0n ? `\n<p class="note">and ${counted(more, 'more', 'more')}</p>` : '';
-  return `<p class="note"><span class="key says"></span> what it says
-<span class="key should"></span> what the transactions come to</p>
+  return `<p class="note"><span class="legend"><span class="key says"></span> what it says</span>
+<span class="legend"><span class="key should"></span> what the transactions come to</span></p>
 <ul class="accounts">
 ${top.map(drawAccount).join('\n')}
 </ul>${rest}`;

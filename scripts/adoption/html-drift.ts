@@ -24,7 +24,7 @@ export function drawDrift(points: Point[]): string {
   });
   const key = series.map(
     ({ name, says, of }) =>
-      `<span class="key ${name}"></span> ${says}: ${of(last) > 0 ? '+' : ''}${grouped(of(last))} in all`,
+      `<span class="legend"><span class="key ${name}"></span> ${says}: ${of(last) > 0 ? '+' : ''}${grouped(of(last))} in all</span>`,
   );
   const title = `Sums up to each ${first.at.length === 7 ? 'month' : 'day'}, from ${first.at} to ${last.at}`;
   return `<p class="note">${key.join('\n')}</p>

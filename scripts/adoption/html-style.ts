@@ -32,11 +32,11 @@ th:last-child, td:last-child { padding-right: 0; }
 .n { text-align: right; white-space: nowrap; }
 .off { color: var(--off); font-weight: 600; }
 .key { display: inline-block; width: 1.4rem; height: .45rem; border-radius: 2px; vertical-align: middle; }
-.key + .key, .key.should { margin-left: .8rem; }
 .key.says { background: var(--says); }
 .key.should { background: var(--should); }
-.key.second { background: var(--second); margin-left: .8rem; }
+.key.second { background: var(--second); }
 .key.gap { background: var(--off); }
+.legend { display: inline-block; margin-right: 1.2rem; }
 ul { list-style: none; margin: 0; padding: 0; }
 .accounts > li { padding: 1.2rem 0; border-top: 1px solid var(--line); }
 dl { display: grid; grid-template-columns: minmax(8rem, 14rem) 1fr; gap: .35rem 1rem; margin: 0 0 .7rem; }
@@ -60,6 +60,8 @@ svg .gap { stroke: var(--off); } svg .second { stroke: var(--second); }
 svg line { stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-stroke; }
 @media (max-width: 40rem) {
   main { padding-top: 1.75rem; }
+  table { font-size: .85rem; }
+  th, td { padding-right: .6rem; }
   dl { grid-template-columns: 1fr; gap: .1rem; }
   dd { grid-template-columns: 1fr; gap: .15rem; margin-bottom: .5rem; }
   .figure { text-align: left; }

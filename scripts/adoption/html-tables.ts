@@ -1,5 +1,5 @@
 import { causeNames } from './causes.ts';
-import { duplicateNote, quotaLabel, quotas, surfaceLabel } from './diagnosis-text.ts';
+import { duplicateNote, quotaLabel, quotas, surfaceLabel, withoutNote } from './diagnosis-text.ts';
 import { escapeHtml, grouped } from './html-text.ts';
 import type { CauseTotal, SurfaceTotal } from './totals.ts';
 
@@ -30,7 +30,8 @@ export function surfaceTable(surfaces: SurfaceTotal[]): string {
   ]);
   for (const quota of quotas(surfaces))
     rows.push([escapeHtml(quotaLabel(quota.surface)), '', '', ...misses(quota)]);
-  return table(['', 'says', 'transactions', 'over', 'under', 'accounts'], rows, 1);
+  const head = ['', 'says', 'transactions', 'over', 'under', 'accounts'];
+  return [table(head, rows, 1), ...notes(surfaces.flatMap(withoutNote))].join('\n');
 }
 
 export function causeTable(causes: CauseTotal[]): string {
@@ -41,10 +42,8 @@ export function causeTable(causes: CauseTotal[]): string {
     signedGroups(total.effect),
     grouped(total.accounts),
   ]);
-  const notes = causes
-    .flatMap(duplicateNote)
-    .map((note) => `<p class="note">${escapeHtml(note)}</p>`);
-  return [table(['', 'of', 'transactions', 'differs by', 'accounts'], rows, 2), ...notes].join(
-    '\n',
-  );
+  const head = ['', 'of', 'transactions', 'differs by', 'accounts'];
+  return [table(head, rows, 2), ...notes(causes.flatMap(duplicateNote))].join('\n');
 }
+
+const notes = (lines: string[]) => lines.map((line) => `<p class="note">${escapeHtml(line)}</p>`);

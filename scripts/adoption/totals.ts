@@ -86,6 +86,17 @@ function addCause(totals: CauseTotal[], cause: Cause): void {
 
 const sumOf = (a: bigint | null, b: bigint | null) => (a === null || b === null ? null : a + b);
 
+/** By surface, in the order of the surfaces; the greatest effect first. */
+export function sortCauses({ surfaces, causes }: Totals): void {
+  const place = (cause: Cause) => {
+    const at = surfaces.findIndex(({ surface }) => surface === cause.surface);
+    return at < 0 ? surfaces.length : at;
+  };
+  causes.sort((a, b) => place(a) - place(b) || Number(size(b) - size(a)));
+}
+
+const size = ({ effect }: Cause) => (effect < 0n ? -effect : effect);
+
 /** Those with the most drift; of as much, the first. */
 export class Top {
   readonly accounts: AccountDiagnosis[] = [];
