@@ -10,7 +10,7 @@ import { type Moment, readOneMoment } from './adoption/moment.ts';
 import { readTimeline } from './adoption/timeline.ts';
 import { addAccount, newTotals, sortCauses, Top, type Totals } from './adoption/totals.ts';
 import { parseCommand, sharedHelp, UsageError, wholeNumber, withClient } from './lib/connect.ts';
-import { toJson } from './lib/format.ts';
+import { plural, toJson } from './lib/format.ts';
 
 export const help = `pg-credits diagnose: what an app's balances, transactions and counters say, and where they disagree
 
@@ -72,7 +72,7 @@ async function read(
     addAccount(totals, account);
     top.add(account);
     if (disagrees(account)) await report?.add(account);
-    progress(`${totals.accounts} accounts so far`);
+    progress(`${plural(totals.accounts, 'account')} so far`);
   }
   progress('', true);
   sortCauses(totals);
