@@ -123,6 +123,8 @@ function checkParts(mapping: Record<string, unknown>, counters: unknown): string
     problems.push(...checkPart('counters', at, counter));
     if (isObject(counter) && !['credits', 'calls', undefined].includes(counter.counts as string))
       problems.push(`${at}: counts is credits or calls, not ${counter.counts}`);
+    if (isObject(counter) && counters.findIndex((each) => each?.name === counter.name) < i)
+      problems.push(`${at}: there is another of this name`);
   });
   return problems;
 }

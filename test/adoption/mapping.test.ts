@@ -139,6 +139,11 @@ test.each<[string, string, RegExp]>([
     /: transactions: amount is missing$/,
   ],
   [
+    'two counters of one name',
+    legacyMapping + (legacyMapping.match(/ {2}- name[\s\S]*/)?.[0] ?? ''),
+    /: counter monthly_calls_count: there is another of this name$/,
+  ],
+  [
     'a counter of neither',
     legacyMapping.replace('counts: credits', 'counts: tokens'),
     /: counter monthly_calls_count: counts is credits or calls, not tokens$/,
