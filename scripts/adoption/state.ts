@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type pg from 'pg';
+import { Failure } from '../lib/explain.ts';
+import { become, ident } from '../lib/roles.ts';
+import { readSchemas } from '../lib/schemas.ts';
+import { runFile } from '../lib/script.ts';
+
+// Any number does that no other lock of ours has.
+const adoptionLock = '7238316498215404';
+
+/**
+ * Makes the schema credits_adoption unless it is there, in the caller's transaction, as a user that may act as the
+ * owner of credits. Of two at once, one waits for the other's commit.
+ */
+export async function ensureAdoption(client: pg.ClientBase): Promise<void> {
+  const owner = await ownerOfCredits(client);
+  if (await isThere(client, owner)) return;
+  await client.query(`select pg_catalog.pg_advisory_xact_lock(${adoptionLock})`);
+  if (await isThere(client, owner)) return;
+  // The owner may have been given no right to create schemas: whoever deploys has it.
+  await client.query(`create schema credits_adoption authorization ${ident(owner)}`);
+  const path = fileURLToPath(new URL('adoption.sql', import.meta.url));
+  const { rows } = await client.query('select current_user as user');
+  await become(client, owner);
+  await runFile(client, {
+    path: 'adoption.sql',
+    text: readFileSync(path, 'utf8'),
+    checksum: '',
+  });
+  await become(client, rows[0].user);
+}
+
+async function ownerOfCredits(client: pg.ClientBase): Promise<string> {
+  const owner = (await readSchemas(client)).owners.get('credits');
+  if (owner === undefined)
+    throw new Failure('no pg-credits in this database: run pg-credits deploy first');
+  return owner;
+}
+
+async function isThere(client: pg.ClientBase, owner: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `select pg_catalog.pg_get_userbyid(nspowner) as owner
+     from pg_catalog.pg_namespace where nspname = 'credits_adoption'`,
+  );
+  if (rows.length > 0 && rows[0].owner !== owner)
+    throw new Failure(
+      `schema credits_adoption exists and belongs to ${rows[0].owner}, not to ${owner}: rename or drop it`,
+    );
+  return rows.length > 0;
+}

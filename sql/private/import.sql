@@ -1,0 +1,314 @@
+-- The credits that an app kept by itself, booked as if it had called us from the beginning: with the
+-- functions that callers have, at the old moments. For `pg-credits adopt` and the shadow of an app's
+-- own table, which act as the owner: nobody else can call these. What the app has booked has
+-- happened: a debit that the balance did not cover goes into debt, whatever the overdraft is.
+
+-- Whether nothing was done with an account: it may be opened, and have settings, but for limits.
+create or replace function credits_private.is_unused(p_account credits_private.accounts)
+returns boolean
+language sql immutable
+set search_path = pg_temp
+as $$
+  select p_account.last_entry_id = 0 and p_account.last_grant_id = 0
+    and p_account.last_hold_id = 0 and not p_account.has_limits and p_account.closed_at is null
+$$;
+
+revoke all on function credits_private.is_unused(credits_private.accounts) from public;
+
+-- Opens an account unless it is there, and locks it: whatever the app writes under that lock is
+-- seen by the statements that come after. Whether an import may begin: nothing was done with it.
+create or replace function credits_private.begin_import(p_account_id text)
+returns boolean
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
+  perform credits_private.insert_account(
+    p_account_id, 'credit', 0, 'UTC', 1, '{}', clock_timestamp());
+  return credits_private.is_unused(credits_private.lock_account(p_account_id));
+end
+$$;
+
+revoke all on function credits_private.begin_import(text) from public;
+
+-- Gives an account that nothing was done with its settings, null changes nothing, and lets it begin
+-- at p_at, if that is earlier: before it was opened, by begin_import, a shadow or by hand.
+create or replace function credits_private.set_beginning(
+  p_account_id text, p_unit text, p_scale int, p_time_zone text, p_anchor_day int, p_at timestamptz
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_account credits_private.accounts := credits_private.lock_account(p_account_id);
+  v_at timestamptz := least(p_at, v_account.last_created_at);
+begin
+  if not credits_private.is_unused(v_account) then
+    perform credits_private.raise_error('PT409', 'only an unused account can begin earlier',
+      jsonb_build_object('account_id', p_account_id, 'entries', v_account.last_entry_id),
+      'Import before anything else is done with the account.');
+  end if;
+  if num_nonnulls(p_unit, p_scale, p_time_zone, p_anchor_day) > 0 then
+    perform credits_private.open_account_at(p_account_id, p_unit, p_scale, null, p_time_zone,
+      p_anchor_day, null, v_account.last_created_at);
+  end if;
+
+  -- Nothing has been booked into its period: it starts anew, in the zone that is the account's now.
+  update credits_private.accounts as a
+  set
+    opened_at = least(a.opened_at, v_at),
+    last_created_at = v_at,
+    period = '-infinity',
+    next_period = '-infinity',
+    period_ends_at = '-infinity'
+  where a.account_id = p_account_id
+  returning a.* into v_account;
+  perform credits_private.advance_account(v_account, v_at);
+end
+$$;
+
+revoke all on function
+  credits_private.set_beginning(text, text, int, text, int, timestamptz) from public;
+
+-- Books what an account begins with and what its figures differ by, 0 is nothing, and notes in its
+-- metadata what was found. Returns how many entries it has.
+create or replace function credits_private.end_import(
+  p_account_id text, p_opening bigint, p_difference bigint, p_found jsonb
+) returns bigint
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_account credits_private.accounts;
+  v_metadata jsonb;
+begin
+  perform credits_private.import_balance(
+    p_account_id, p_opening, 'opening', 'adoption opening', p_found, null);
+  perform credits_private.import_balance(p_account_id, p_difference, 'adoption difference',
+    'adoption difference', p_found, null);
+
+  v_account := credits_private.lock_account(p_account_id);
+  v_metadata := v_account.metadata || jsonb_build_object('adoption', p_found);
+  perform credits_private.check_metadata(p_account_id, v_metadata);
+  update credits_private.accounts as a
+  set metadata = v_metadata
+  where a.account_id = p_account_id;
+  return v_account.last_entry_id;
+end
+$$;
+
+revoke all on function credits_private.end_import(text, bigint, bigint, jsonb) from public;
+
+-- One transaction of the app, under the account's lock, and ours that it became; null for an amount
+-- of 0. It takes effect once. Neither in the future nor before what is booked already: where the
+-- app's moment is, the metadata has it, too.
+create or replace function credits_private.import_transaction(
+  p_account_id text, p_transaction_id text, p_amount bigint, p_at timestamptz, p_is_refund boolean,
+  p_refunded_transaction_id text, p_kind text, p_api_key_id text, p_operation text, p_run_id text,
+  p_metadata jsonb
+) returns bigint
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_account credits_private.accounts := credits_private.lock_account(p_account_id);
+  v_at timestamptz := greatest(least(p_at, clock_timestamp()), v_account.last_created_at);
+  v_key text := 'legacy ' || p_transaction_id;
+  v_metadata jsonb := coalesce(p_metadata, '{}');
+begin
+  if p_amount = 0 then
+    return null;
+  end if;
+  if v_at <> p_at then
+    v_metadata := v_metadata || jsonb_build_object(
+      'legacy_created_at', to_jsonb(p_at at time zone 'UTC') #>> '{}' || 'Z');
+  end if;
+
+  if p_amount < 0 then
+    -- Far enough to be refused, and not as far as a bigint can't be negated.
+    return credits_private.import_deduction(p_account_id, -greatest(p_amount, -9007199254740992),
+      v_key, nullif(p_api_key_id, ''), nullif(p_operation, ''), nullif(p_run_id, ''), v_metadata,
+      v_at);
+  elsif p_is_refund then
+    return credits_private.import_refund(p_account_id, p_amount, v_key, p_refunded_transaction_id,
+      coalesce(nullif(p_kind, ''), 'refund'), v_metadata, v_at);
+  end if;
+  return credits_private.import_grant(
+    p_account_id, p_amount, v_key, coalesce(nullif(p_kind, ''), 'legacy'), v_metadata, v_at);
+end
+$$;
+
+revoke all on function credits_private.import_transaction(text, text, bigint, timestamptz, boolean,
+  text, text, text, text, text, jsonb) from public;
+
+-- An array of them, in order, as objects with what import_transaction takes: transaction_id, amount,
+-- created_at, … Returns how many they were.
+create or replace function credits_private.import_transactions(
+  p_account_id text, p_transactions jsonb
+) returns int
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_transaction record;
+  v_count int := 0;
+begin
+  for v_transaction in
+    select t.*
+    from jsonb_to_recordset(p_transactions) as t (
+      transaction_id text, amount bigint, created_at timestamptz, is_refund boolean,
+      refunded_transaction_id text, kind text, api_key_id text, operation text, run_id text,
+      metadata jsonb)
+  loop
+    perform credits_private.import_transaction(p_account_id, v_transaction.transaction_id,
+      v_transaction.amount, v_transaction.created_at, v_transaction.is_refund,
+      v_transaction.refunded_transaction_id, v_transaction.kind, v_transaction.api_key_id,
+      v_transaction.operation, v_transaction.run_id, v_transaction.metadata);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end
+$$;
+
+revoke all on function credits_private.import_transactions(text, jsonb) from public;
+
+-- An opening balance, a difference, a correction: positive is a grant of that source, negative a
+-- deduction for that operation, zero is nothing.
+create or replace function credits_private.import_balance(
+  p_account_id text, p_amount bigint, p_source text, p_idempotency_key text, p_metadata jsonb,
+  p_at timestamptz
+) returns bigint
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  if p_amount = 0 then
+    return null;
+  elsif p_amount < 0 then
+    return credits_private.import_deduction(p_account_id, -greatest(p_amount, -9007199254740992),
+      p_idempotency_key, null, p_source, null, coalesce(p_metadata, '{}'), p_at);
+  end if;
+  return credits_private.import_grant(
+    p_account_id, p_amount, p_idempotency_key, p_source, coalesce(p_metadata, '{}'), p_at);
+end
+$$;
+
+revoke all on function
+  credits_private.import_balance(text, bigint, text, text, jsonb, timestamptz) from public;
+
+create or replace function credits_private.import_grant(
+  p_account_id text, p_amount bigint, p_idempotency_key text, p_source text, p_metadata jsonb,
+  p_at timestamptz
+) returns bigint
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  return (credits_private.grant_credits_at(p_account_id, p_amount, p_idempotency_key, p_source, 100,
+    null, null, null, null, null, p_metadata, p_at)).transaction_id;
+end
+$$;
+
+revoke all on function
+  credits_private.import_grant(text, bigint, text, text, jsonb, timestamptz) from public;
+
+-- A deduction. For what is not available, the overdraft goes just as far as this one needs it, and
+-- is then what it was.
+create or replace function credits_private.import_deduction(
+  p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text, p_operation text,
+  p_run_id text, p_metadata jsonb, p_at timestamptz
+) returns bigint
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_deduction credits_private.deduction := credits_private.book_deduction(p_account_id, p_amount,
+    p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_metadata, p_at, false);
+  v_account credits_private.accounts;
+  v_overdraft_limit bigint;
+begin
+  if (v_deduction.refusal).code = 'PT402' then
+    v_account := credits_private.lock_account(p_account_id);
+    v_overdraft_limit := greatest(v_account.overdraft_limit,
+      v_account.debt + v_account.overdraft_held)
+      + p_amount - ((v_deduction.refusal).detail ->> 'available')::bigint;
+    if v_overdraft_limit > 9007199254740991 then
+      perform credits_private.refuse_argument(p_account_id, 'p_amount',
+        'a debt must not exceed 9007199254740991',
+        'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
+    end if;
+    update credits_private.accounts as a
+    set overdraft_limit = v_overdraft_limit
+    where a.account_id = p_account_id;
+    v_deduction := credits_private.book_deduction(p_account_id, p_amount, p_idempotency_key,
+      p_api_key_id, p_operation, p_run_id, p_metadata, p_at, false);
+    update credits_private.accounts as a
+    set overdraft_limit = v_account.overdraft_limit
+    where a.account_id = p_account_id;
+  end if;
+  perform credits_private.raise_refusal(v_deduction.refusal);
+  return (v_deduction.result).transaction_id;
+end
+$$;
+
+revoke all on function credits_private.import_deduction(
+  text, bigint, text, text, text, text, jsonb, timestamptz) from public;
+
+-- A refund of a deduction that was imported before and has so much left; of anything else, a grant,
+-- which notes what it was a refund of.
+create or replace function credits_private.import_refund(
+  p_account_id text, p_amount bigint, p_idempotency_key text, p_refunded_transaction_id text,
+  p_source text, p_metadata jsonb, p_at timestamptz
+) returns bigint
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_original_id bigint := credits_private.imported_original(
+    p_account_id, p_idempotency_key, p_refunded_transaction_id, p_amount);
+begin
+  if v_original_id is not null then
+    return (credits_private.refund_credits_at(p_account_id, v_original_id, p_idempotency_key,
+      p_amount, p_metadata, p_at)).transaction_id;
+  end if;
+  return credits_private.import_grant(p_account_id, p_amount, p_idempotency_key, p_source,
+    p_metadata || jsonb_strip_nulls(
+      jsonb_build_object('legacy_refund_of', p_refunded_transaction_id)), p_at);
+end
+$$;
+
+revoke all on function credits_private.import_refund(
+  text, bigint, text, text, text, jsonb, timestamptz) from public;
+
+-- What a refund that is booked gave back, for a repeat to be one; or what a new one can give back.
+create or replace function credits_private.imported_original(
+  p_account_id text, p_idempotency_key text, p_refunded_transaction_id text, p_amount bigint
+) returns bigint
+language plpgsql stable
+set search_path = pg_temp
+as $$
+declare
+  v_original_id bigint;
+begin
+  select e.refunded_transaction_id into v_original_id
+  from credits_private.entries as e
+  where e.account_id = p_account_id and e.idempotency_key = p_idempotency_key;
+  if found then
+    return v_original_id;
+  end if;
+
+  select e.transaction_id into v_original_id
+  from credits_private.entries as e
+  where e.account_id = p_account_id
+    and e.idempotency_key = 'legacy ' || p_refunded_transaction_id
+    and e.kind = 'deduction'
+    and p_amount <= (
+      select sum(r.refundable)
+      from credits_private.refundable_entries(p_account_id, e.transaction_id) as r);
+  return v_original_id;
+end
+$$;
+
+revoke all on function
+  credits_private.imported_original(text, text, text, bigint) from public;
