@@ -4,9 +4,8 @@ import { codeOf, explain, Failure } from './explain.ts';
 import { plural } from './format.ts';
 import { type Live, readOnly } from './live.ts';
 import { ident } from './roles.ts';
+import type { Signal } from './running.ts';
 import { isPassing } from './script.ts';
-
-export type Signal = 'SIGINT' | 'SIGTERM';
 
 export interface SettleReport {
   settled: number;
