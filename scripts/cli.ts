@@ -15,6 +15,7 @@ const commands: Record<string, () => Promise<Command>> = {
   invoice: () => import('./invoice.ts'),
   settle: () => import('./settle.ts'),
   diagnose: () => import('./diagnose.ts'),
+  adopt: () => import('./adopt.ts'),
 };
 
 const usage = `pg-credits: prepaid credits that always add up, inside your Postgres
@@ -25,6 +26,7 @@ const usage = `pg-credits: prepaid credits that always add up, inside your Postg
   pg-credits invoice    one account's invoice
   pg-credits settle     book what is due, for cron
   pg-credits diagnose   where an app's own credits disagree, and why
+  pg-credits adopt      take an app's own credits over into the ledger
 
   pg-credits COMMAND --help    the options of a command
   pg-credits --version`;

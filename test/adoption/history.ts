@@ -36,16 +36,19 @@ export function randomHistory(
   let at = start;
   return Array.from({ length: count }, (_, i) => {
     if (i > 0) at += pick(0, 1, 900, HOUR, DAY, 9 * DAY);
-    const id = `t${i + 1}`;
+    const id = idOf(i);
     const use = { apiKey: pick('', 'key a', 'key b'), operation: pick('', '/search', '/execute') };
     return pick<() => Legacy>(
       () => ({ id, at, amount: -below(90), ...use, run: pick('', 'run 1') }),
       () => ({ id, at, amount: -1 - below(30), ...use }),
       () => ({ id, at, amount: 1 + below(120), kind: pick('', 'purchase', 'bonus') }),
-      () => ({ id, at, amount: 1 + below(30), isRefund: true, refunded: `t${1 + below(i + 3)}` }),
+      () => ({ id, at, amount: 1 + below(30), isRefund: true, refunded: idOf(below(i + 3)) }),
     )();
   });
 }
+
+// In the order of their moments, as texts too: two of a moment come in the order of their ids.
+const idOf = (i: number) => `t${String(i + 1).padStart(4, '0')}`;
 
 /** What the import takes, as JSON. */
 export const rowsOf = (history: Legacy[]) =>

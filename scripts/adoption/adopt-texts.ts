@@ -1,0 +1,141 @@
+import { alignRows, formatTable, plural, printable } from '../lib/format.ts';
+import type { AdoptReport } from './adopting.ts';
+import type { Choice } from './booking.ts';
+import type { Mapping } from './mapping.ts';
+import { type Differences, differenceOf, type Plan } from './plan.ts';
+import { hasLastBalance } from './reading.ts';
+
+const accounts = (count: bigint) => plural(count, 'account');
+const transactions = (count: bigint) => plural(count, 'transaction');
+
+/** What a person reads before an adoption. */
+export function describePlan(
+  plan: Plan,
+  mapping: Mapping,
+  book: Choice['book'],
+  trust?: Choice['trust'],
+) {
+  const lines = [
+    `nothing is written: ${accounts(plan.accounts)} to adopt, with ${transactions(plan.transactions)}` +
+      ` of ${mapping.transactions.table}`,
+  ];
+  if (plan.adopted > 0n) lines.push(`${accounts(plan.adopted)} more are adopted already`);
+  lines.push(...describeFigures(plan, mapping, book, trust), ...describeDifferences(plan, trust));
+  if (plan.conflicts.accounts > 0n) lines.push(...describeConflicts(plan));
+  return [...lines, ...warnings(plan, mapping)];
+}
+
+function describeFigures(
+  plan: Plan,
+  mapping: Mapping,
+  book: Choice['book'],
+  trust?: Choice['trust'],
+) {
+  const what =
+    book === 'opening'
+      ? 'an opening balance for each account'
+      : 'every transaction, at its old moment';
+  const beside = 'and what the figures differ by, as an entry of its own';
+  const lines = [`--book ${book}: ${what}, ${beside}`];
+  const some = trust ? [trust] : (['transactions', 'balance'] as const);
+  const figures = differs(plan.differences) === 0n ? some.slice(0, 1) : some;
+  for (const each of figures) {
+    const { sum, debt } = plan.by[each];
+    const owed =
+      debt.accounts === 0n ? '' : `; ${accounts(debt.accounts)} in debt, by ${debt.amount}`;
+    lines.push(`by the ${each === 'balance' ? balanceOf(mapping) : each}: ${sum} in all${owed}`);
+  }
+  if (plan.without_balance > 0n && (mapping.balances || hasLastBalance(mapping)))
+    lines.push(
+      `${accounts(plan.without_balance)} without a balance: the transactions say what they have`,
+    );
+  return lines;
+}
+
+const balanceOf = (mapping: Mapping) =>
+  hasLastBalance(mapping) ? 'last balance_after' : 'balance';
+
+const differs = ({ higher, lower }: Differences) => higher.accounts + lower.accounts;
+
+function describeDifferences(plan: Plan, trust?: Choice['trust']): string[] {
+  if (differs(plan.differences) === 0n) return ['no account differs'];
+  const rows = plan.largest.map((each) => [
+    each.account_id,
+    String(each.balance),
+    String(each.total),
+    signed(differenceOf(each)),
+  ]);
+  const heading = ['account', 'balance', 'transactions', 'balance has more'];
+  return [
+    `${differing(plan)}${trust ? `; ${trust === 'balance' ? 'the balance is' : 'the transactions are'} believed` : ''}`,
+    ...(trust ? [] : alignRows(choices, [], '  ')),
+    'the largest differences:',
+    ...formatTable(heading, rows, ['left', 'right', 'right', 'right']),
+  ];
+}
+
+const signed = (amount: bigint) => (amount > 0n ? `+${amount}` : String(amount));
+
+function differing({ differences }: Plan): string {
+  const { higher, lower } = differences;
+  return (
+    `${plural(differs(differences), 'account differs', 'accounts differ')}: ${higher.accounts} with a balance of ` +
+    `${higher.amount} more than their transactions say, ${lower.accounts} of ${lower.amount} less`
+  );
+}
+
+const choices = [
+  ['--trust transactions', 'every account gets what its transactions add up to'],
+  ['--trust balance', 'every account gets what its balance shows'],
+];
+
+/** Why there must be a choice, and what it is between. */
+export const trustWanted = (plan: Plan): string =>
+  [
+    `${differing(plan)}: nothing was written; say which is believed`,
+    ...alignRows(choices, [], '  '),
+  ].join('\n');
+
+export function describeConflicts({ conflicts }: Plan): string[] {
+  const more = conflicts.accounts - BigInt(conflicts.first.length);
+  return [
+    `${accounts(conflicts.accounts)} with entries, grants, holds or limits that are not from an adoption:` +
+      ' leave them out, with where, in every part of the mapping',
+    ...conflicts.first.map((id) => `  ${printable(id)}`),
+    ...(more > 0n ? [`  and ${more} more`] : []),
+  ];
+}
+
+/** What is as well to know before it begins. */
+export function warnings(plan: Plan, mapping: Mapping): string[] {
+  const { table } = mapping.transactions;
+  const lines: string[] = [];
+  if (!plan.shadow)
+    lines.push(
+      `warning: the shadow is not on: what the app writes to ${table} after an account is adopted is not mirrored`,
+    );
+  if (!plan.indexed)
+    lines.push(
+      `warning: ${table} has no index by account: each batch reads all of it; create one, or take a larger --batch`,
+    );
+  return lines;
+}
+
+/** What a person reads after it. */
+export function describeReport(report: AdoptReport): string[] {
+  const { stopped_by: by, differences, adopted_before: before } = report;
+  if (report.accounts === 0n && !by)
+    return [`nothing to do: ${accounts(before)} were adopted before`];
+  const { higher, lower } = differences;
+  const booked =
+    report.book === 'opening'
+      ? plural(report.openings, 'opening balance')
+      : transactions(report.transactions);
+  const lines = [
+    `adopted ${accounts(report.accounts)} in ${report.seconds.toFixed(1)} s: ${booked}, ` +
+      plural(report.entries, 'entry', 'entries'),
+    `differences booked: ${higher.accounts} up by ${higher.amount}, ${lower.accounts} down by ${lower.amount}`,
+  ];
+  if (by) return [...lines, 'interrupted: run it again for the rest'];
+  return [...lines, 'now check it: pg-credits verify'];
+}
