@@ -46,8 +46,8 @@ export async function run(args: string[]): Promise<number> {
   }
   const choose = (found: Plan) => {
     const choice = decide(found, mapping, book, trust);
-    for (const line of warnings(found, mapping))
-      console.error(json ? JSON.stringify({ warning: line }) : line);
+    for (const warning of warnings(found, mapping))
+      console.error(json ? JSON.stringify({ warning }) : `warning: ${warning}`);
     return choice;
   };
   return report(json, await adoptAll(values, mapping, { batch, choose, json }));

@@ -19,10 +19,10 @@ export function describePlan(
     `nothing is written: ${accounts(plan.accounts)} to adopt, with ${transactions(plan.transactions)}` +
       ` of ${mapping.transactions.table}`,
   ];
-  if (plan.adopted > 0n) lines.push(`${accounts(plan.adopted)} more are adopted already`);
+  if (plan.adopted > 0n) lines.push(`${accounts(plan.adopted)} adopted already`);
   lines.push(...describeFigures(plan, mapping, book, trust), ...describeDifferences(plan, trust));
   if (plan.conflicts.accounts > 0n) lines.push(...describeConflicts(plan));
-  return [...lines, ...warnings(plan, mapping)];
+  return [...lines, ...warnings(plan, mapping).map((line) => `warning: ${line}`)];
 }
 
 function describeFigures(
@@ -112,11 +112,11 @@ export function warnings(plan: Plan, mapping: Mapping): string[] {
   const lines: string[] = [];
   if (!plan.shadow)
     lines.push(
-      `warning: the shadow is not on: what the app writes to ${table} after an account is adopted is not mirrored`,
+      `the shadow is not on: what the app writes to ${table} after an account is adopted is not mirrored`,
     );
   if (!plan.indexed)
     lines.push(
-      `warning: ${table} has no index by account: each batch reads all of it; create one, or take a larger --batch`,
+      `${table} has no index by account: each batch reads all of it; create one, or take a larger --batch`,
     );
   return lines;
 }

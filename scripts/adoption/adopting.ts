@@ -87,6 +87,8 @@ export async function adopt(
     }
   } catch (error) {
     throw failureOf(error, report);
+  } finally {
+    await client.query('close accounts').catch(() => {});
   }
   report.seconds = (Date.now() - started) / 1000;
   return report;
@@ -136,7 +138,7 @@ function add(report: AdoptReport, { adopted, entries }: Batch) {
 }
 
 function failureOf(error: unknown, { accounts }: AdoptReport): Failure {
-  const what = aboutAccount(error) ?? explain(error);
+  const what = aboutAccount(error) ?? aboutPooler(error) ?? explain(error);
   const so =
     accounts === 0n ? 'nothing was adopted' : `${plural(accounts, 'account')} had been adopted`;
   return new Failure(`${what}; ${so}: run it again for the rest`, codeOf(error), { cause: error });
@@ -152,3 +154,8 @@ function aboutAccount(error: unknown): string | undefined {
     return undefined;
   }
 }
+
+const aboutPooler = (error: unknown) =>
+  codeOf(error) === '34000'
+    ? 'the connection was another one in between: connect to the server, not to a transaction pooler'
+    : undefined;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
-import { Failure } from '../lib/explain.ts';
+import { codeOf, Failure } from '../lib/explain.ts';
 import { become, ident } from '../lib/roles.ts';
 import { readSchemas } from '../lib/schemas.ts';
 import { runFile } from '../lib/script.ts';
@@ -18,8 +18,7 @@ export async function ensureAdoption(client: pg.ClientBase): Promise<void> {
   if (await isThere(client, owner)) return;
   await client.query(`select pg_catalog.pg_advisory_xact_lock(${adoptionLock})`);
   if (await isThere(client, owner)) return;
-  // The owner may have been given no right to create schemas: whoever deploys has it.
-  await client.query(`create schema credits_adoption authorization ${ident(owner)}`);
+  await createSchema(client, owner);
   const path = fileURLToPath(new URL('adoption.sql', import.meta.url));
   const { rows } = await client.query('select current_user as user');
   await become(client, owner);
@@ -29,6 +28,23 @@ export async function ensureAdoption(client: pg.ClientBase): Promise<void> {
     checksum: '',
   });
   await become(client, rows[0].user);
+}
+
+/** By the user: the owner may have been given no right to. */
+async function createSchema(client: pg.ClientBase, owner: string) {
+  try {
+    await client.query(`create schema credits_adoption authorization ${ident(owner)}`);
+  } catch (error) {
+    if (codeOf(error) !== '42501') throw error;
+    await client.query('rollback');
+    const { rows } = await client.query('select current_user as user, current_database() as name');
+    const [{ user, name }] = rows;
+    throw new Failure(
+      `${user} may not create the schema credits_adoption: an administrator must run: ` +
+        `grant create on database ${ident(name)} to ${ident(user)};`,
+      '42501',
+    );
+  }
 }
 
 async function ownerOfCredits(client: pg.ClientBase): Promise<string> {

@@ -112,8 +112,10 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts := credits_private.lock_account(p_account_id);
-  v_at timestamptz := greatest(least(p_at, clock_timestamp()), v_account.last_created_at);
+  v_at timestamptz := greatest(least(p_at, clock_timestamp()), (
+    select a.last_created_at
+    from credits_private.accounts as a
+    where a.account_id = p_account_id));
   v_key text := 'legacy ' || p_transaction_id;
   v_metadata jsonb := coalesce(p_metadata, '{}');
 begin
