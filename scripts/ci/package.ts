@@ -4,9 +4,15 @@ import { $ } from 'zx';
 import { startPostgres } from '../lib/embedded.ts';
 import type { Check } from './check.ts';
 
-const needed = ['dist/cli.js', 'dist/schema.snapshot', 'sql/roles.sql', 'migrations/SHA256SUMS'];
+const needed = [
+  'dist/cli.js',
+  'dist/schema.snapshot',
+  'dist/adoption/adoption.sql',
+  'sql/roles.sql',
+  'migrations/SHA256SUMS',
+];
 const mayHave =
-  /^(dist\/.+\.js|dist\/schema\.snapshot|migrations\/.+|sql\/.+|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+  /^(dist\/.+\.js|dist\/schema\.snapshot|dist\/adoption\/.+\.sql|migrations\/.+|sql\/.+|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
 
 /** The package holds what it needs and nothing stray, and works where it is installed. */
 export const packageCheck = (folder: string): Check => ({
