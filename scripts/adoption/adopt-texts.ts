@@ -16,8 +16,8 @@ export function describePlan(
   trust?: Choice['trust'],
 ) {
   const lines = [
-    `nothing is written: ${accounts(plan.accounts)} to adopt, with ${transactions(plan.transactions)}` +
-      ` of ${mapping.transactions.table}`,
+    'read in a read-only transaction: nothing was written',
+    `${accounts(plan.accounts)} to adopt, with ${transactions(plan.transactions)} of ${mapping.transactions.table}`,
   ];
   if (plan.adopted > 0n) lines.push(`${accounts(plan.adopted)} adopted already`);
   lines.push(...describeFigures(plan, mapping, book, trust), ...describeDifferences(plan, trust));

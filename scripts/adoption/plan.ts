@@ -140,7 +140,7 @@ function keepLargest(largest: Figures[], figures: Figures) {
   const least = largest.length < 10 ? 0n : size(largest.at(-1) ?? figures);
   if (size(figures) <= least) return;
   largest.push(figures);
-  largest.sort((a, b) => (size(a) < size(b) ? 1 : -1));
+  largest.sort((a, b) => Number(size(b) - size(a)));
   largest.splice(10);
 }
 

@@ -31,9 +31,8 @@ test('--plan says what would be booked, and books nothing', async () => {
   const file = mappingFile();
   const outcome = await adoptCommand(db, file, '--plan');
   expect(outcome).toMatchObject({ code: 0, stderr: '' });
-  expect(
-    outcome.stdout,
-  ).toBe(`nothing is written: 11 accounts to adopt, with 15 transactions of app.transactions
+  expect(outcome.stdout).toBe(`read in a read-only transaction: nothing was written
+11 accounts to adopt, with 15 transactions of app.transactions
 --book opening: an opening balance for each account, and what the figures differ by, as an entry of its own
 by the transactions: 182 in all; 3 accounts in debt, by 43
 by the balance: 164 in all; 3 accounts in debt, by 73
@@ -112,7 +111,8 @@ test('adopts, says what it booked, and the second time that there is nothing to 
     'nothing to do: 11 accounts were adopted before\n',
   );
   expect((await adoptCommand(db, file, '--plan')).stdout).toBe(
-    `nothing is written: 0 accounts to adopt, with 0 transactions of app.transactions
+    `read in a read-only transaction: nothing was written
+0 accounts to adopt, with 0 transactions of app.transactions
 11 accounts adopted already
 --book opening: an opening balance for each account, and what the figures differ by, as an entry of its own
 by the transactions: 0 in all
