@@ -46,7 +46,7 @@ export async function run(args: string[]): Promise<number> {
   }
   const choose = (found: Plan) => {
     const choice = decide(found, mapping, book, trust);
-    for (const warning of warnings(found, mapping))
+    for (const warning of warnings(found, mapping, book))
       console.error(json ? JSON.stringify({ warning }) : `warning: ${warning}`);
     return choice;
   };

@@ -24,6 +24,8 @@ export interface Plan {
   /** To be adopted. */
   accounts: bigint;
   transactions: bigint;
+  /** The most that one account has. */
+  longest: bigint;
   /** What the app says that all of them have, by either figure; debt is what is below zero. */
   by: Record<'transactions' | 'balance', { sum: bigint; debt: Sum }>;
   /** Balances that are higher than the transactions say, and lower. */
@@ -84,6 +86,7 @@ export const none = (): Sum => ({ accounts: 0n, amount: 0n });
 const emptyPlan = (): Plan => ({
   accounts: 0n,
   transactions: 0n,
+  longest: 0n,
   by: {
     transactions: { sum: 0n, debt: none() },
     balance: { sum: 0n, debt: none() },
@@ -110,7 +113,9 @@ function add(plan: Plan, row: FiguresRow, known: { used: Set<string>; adopted: S
   const balance = row.balance === null ? null : BigInt(row.balance);
   const figures = { account_id, balance, total: BigInt(row.total) };
   plan.accounts += 1n;
-  plan.transactions += BigInt(row.transactions);
+  const transactions = BigInt(row.transactions);
+  plan.transactions += transactions;
+  if (transactions > plan.longest) plan.longest = transactions;
   if (balance === null) plan.without_balance += 1n;
   addFigure(plan.by.transactions, figures.total);
   addFigure(plan.by.balance, balance ?? figures.total);
