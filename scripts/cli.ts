@@ -16,6 +16,8 @@ const commands: Record<string, () => Promise<Command>> = {
   settle: () => import('./settle.ts'),
   diagnose: () => import('./diagnose.ts'),
   adopt: () => import('./adopt.ts'),
+  shadow: () => import('./shadow.ts'),
+  compare: () => import('./compare.ts'),
 };
 
 const usage = `pg-credits: prepaid credits that always add up, inside your Postgres
@@ -27,6 +29,8 @@ const usage = `pg-credits: prepaid credits that always add up, inside your Postg
   pg-credits settle     book what is due, for cron
   pg-credits diagnose   where an app's own credits disagree, and why
   pg-credits adopt      take an app's own credits over into the ledger
+  pg-credits shadow     book each write to the app's own transactions, too
+  pg-credits compare    the app's own balances beside the ledger's
 
   pg-credits COMMAND --help    the options of a command
   pg-credits --version`;

@@ -1,0 +1,61 @@
+import { formatTable, plural } from '../lib/format.ts';
+import type { Sample } from './compare.ts';
+import type { ShadowState } from './shadow.ts';
+
+/** What a person reads of both books. */
+export function describeSample(sample: Sample): string[] {
+  const { accounts, agree, differ, off_by, not_adopted, worst, missing } = sample;
+  const parts = [
+    `${agree} ${agree === 1n ? 'agrees' : 'agree'}`,
+    differ > 0n ? `${differ} ${differ === 1n ? 'differs' : 'differ'} by ${off_by} in all` : [],
+    not_adopted > 0n ? `${not_adopted} ${not_adopted === 1n ? 'is' : 'are'} not adopted` : [],
+  ].flat();
+  const lines = [
+    describeShadow(sample.shadow),
+    `${plural(accounts, 'account')}: ${parts.join(', ')}`,
+    ...describeMirror(sample),
+  ];
+  if (missing.length > 0) lines.push(...describeMissing(sample));
+  return worst.length === 0 ? lines : [...lines, '', ...describeWorst(sample)];
+}
+
+export function describeShadow({ on, table, since, why }: ShadowState): string {
+  return on ? `the shadow of ${table} is on, since ${since}` : `the shadow is off: ${why}`;
+}
+
+export function describeMirror({ mirrored, failures }: Pick<Sample, 'mirrored' | 'failures'>) {
+  const lines = failures.map(({ error, count }) => `  ${count}: ${error}`);
+  const count = failures.reduce((sum, failure) => sum + failure.count, 0n);
+  return [
+    `${plural(mirrored, 'write')} mirrored, ${plural(count, 'failure')}${count > 0n ? ', which pg-credits shadow retry books:' : ''}`,
+    ...lines,
+  ];
+}
+
+export function describeMissing({ not_adopted, missing }: Sample): string[] {
+  const rest = not_adopted > BigInt(missing.length) ? ', …' : '';
+  return [
+    `not adopted: ${missing.join(', ')}${rest}: run pg-credits adopt again, which takes seconds`,
+  ];
+}
+
+function describeWorst({ worst, differ }: Sample): string[] {
+  const rows = worst.map((each) => [
+    each.account_id,
+    String(each.balance ?? '-'),
+    String(each.transactions),
+    each.trust ?? '-',
+    String(each.ours),
+    String(each.difference),
+    each.failures === 0n ? '-' : String(each.failures),
+  ]);
+  const more = differ - BigInt(worst.length);
+  return [
+    ...formatTable(
+      ['account', 'balance', 'transactions', 'trusted', 'ours', 'difference', 'failures'],
+      rows,
+      ['left', 'right', 'right', 'left', 'right', 'right'],
+    ),
+    ...(more > 0n ? [`… and ${more} more`] : []),
+  ];
+}

@@ -1,0 +1,47 @@
+import type pg from 'pg';
+import { Failure } from '../lib/explain.ts';
+import { become, canBecome, grantTo, ident, readGround } from '../lib/roles.ts';
+import { readSchemas } from '../lib/schemas.ts';
+
+/** The connected user has the app's tables, the owner of credits the ledger. */
+export interface Parties {
+  user: string;
+  owner: string;
+  /** Milliseconds for which we may stand in the app's way: shorter than it takes to call it a deadlock. */
+  patience: number;
+}
+
+export async function readParties(client: pg.ClientBase): Promise<Parties> {
+  const ground = await readGround(client);
+  const { user, database, superuser, deadlockTimeout } = ground;
+  const owner = (await readSchemas(client)).owners.get('credits');
+  if (owner === undefined)
+    throw new Failure(`no pg-credits in database ${database}: run pg-credits deploy first`);
+  if (!superuser && owner !== user && !(await canBecome(client, ground, owner)))
+    throw new Failure(
+      `${user} may not act as ${owner}, who has the ledger: an administrator must run: ` +
+        grantTo(ground, owner, ident(user)),
+      '42501',
+    );
+  return { user, owner, patience: Math.max(1, Math.min(2000, Math.floor(deadlockTimeout / 2))) };
+}
+
+/** What is done with the ledger. An error ends the transaction, and the role with it. */
+export async function asOwner<T>(
+  client: pg.ClientBase,
+  { user, owner }: Parties,
+  work: () => Promise<T>,
+): Promise<T> {
+  await become(client, owner);
+  const result = await work();
+  await become(client, user);
+  return result;
+}
+
+/** Whether anything was adopted or shadowed here, and not forgotten. */
+export async function hasAdoption(client: pg.ClientBase): Promise<boolean> {
+  const { rows } = await client.query(
+    `select pg_catalog.to_regclass('credits_adoption.accounts') is not null as found`,
+  );
+  return rows[0].found;
+}

@@ -1,0 +1,43 @@
+import { plural } from '../lib/format.ts';
+import type { Sample } from './compare.ts';
+import { describeMirror, describeMissing, describeShadow } from './compare-report.ts';
+import type { ShadowState } from './shadow.ts';
+import type { RetryReport } from './shadow-retry.ts';
+
+export function installed(state: ShadowState, changed: boolean): string[] {
+  return [changed ? describeShadow(state) : `nothing to do: ${describeShadow(state)}`];
+}
+
+export function status(sample: Sample): string[] {
+  return [
+    describeShadow(sample.shadow),
+    ...describeMirror(sample),
+    ...(sample.not_adopted > 0n ? describeMissing(sample) : ['every account is adopted']),
+  ];
+}
+
+export function retried({ booked, not_needed, left }: RetryReport): string[] {
+  const lines = left.map(
+    ({ failure_id, account_id, transaction_id, why }) =>
+      `failure ${failure_id}, account ${account_id ?? '-'}, transaction ${transaction_id ?? '-'}: ${why}`,
+  );
+  return [
+    ...lines,
+    `${plural(BigInt(booked), 'write')} booked, ${not_needed} that adopt has read or will, ${left.length} left`,
+  ];
+}
+
+export function removed({
+  removed: table,
+  forgotten,
+}: {
+  removed: string | null;
+  forgotten: boolean;
+}) {
+  return [
+    table === null
+      ? 'nothing to do: the shadow was not on'
+      : `the shadow of ${table} is off: the app goes on alone`,
+    ...(forgotten ? ['what was adopted is forgotten; the ledger stays as it is'] : []),
+  ];
+}

@@ -1,0 +1,98 @@
+import type pg from 'pg';
+import { checkMapping } from './adoption/check.ts';
+import { compare } from './adoption/compare.ts';
+import { onInterrupt, withLocks } from './adoption/locking.ts';
+import { type Mapping, readMapping } from './adoption/mapping.ts';
+import { readParties } from './adoption/parties.ts';
+import { forget, installShadow, readShadow, removeShadow } from './adoption/shadow.ts';
+import * as reports from './adoption/shadow-report.ts';
+import { retryFailures } from './adoption/shadow-retry.ts';
+import { type Log, parseCommand, sharedHelp, UsageError, withClient } from './lib/connect.ts';
+import { toJson } from './lib/format.ts';
+
+export const help = `pg-credits shadow: book each write to the app's transactions in the ledger, too
+
+  pg-credits shadow install   put a trigger on the table that the mapping names, or change it for this mapping
+  pg-credits shadow status    whether it is on, what it has mirrored, and what it could not
+  pg-credits shadow retry     book what it could not mirror
+  pg-credits shadow remove    take the trigger away: the app goes on alone
+
+A write to an account that was adopted is in the ledger when the app commits, and gone when it rolls back. It never
+fails because of us, and waits half a deadlock_timeout at most: what can not be mirrored is recorded, with its reason.
+The table's owner installs it, who may act as the owner of credits. It waits for transactions that have written to the
+table and are still open; writers that come meanwhile wait as long.
+Exit status: 0 done, 1 it failed or something is left, 2 wrong usage, 130 or 143 interrupted.
+
+  --mapping FILE        where the app keeps its credits (pg-credits.yaml)
+  --forget              with remove: and forget what was adopted, when the app's tables are given up for good
+${sharedHelp}`;
+
+export async function run(args: string[]): Promise<number> {
+  const { values, positionals } = parseCommand(
+    args,
+    { mapping: { type: 'string' }, forget: { type: 'boolean' } },
+    true,
+  );
+  const [action = '', ...more] = positionals;
+  const act = Object.hasOwn(actions, action) ? actions[action] : undefined;
+  if (!act || more.length > 0)
+    throw new UsageError(`install, status, retry or remove is wanted: ${positionals.join(' ')}`);
+  if (values.forget && action !== 'remove') throw new UsageError('--forget is for remove');
+  const { json = false } = values;
+  const log: Log = (line) => console.error(json ? JSON.stringify({ progress: line }) : line);
+  const mapping = () => readMapping(values.mapping ?? 'pg-credits.yaml');
+  onInterrupt(json);
+  const { report, lines, code } = await withClient(values, (client) =>
+    act({ client, mapping, log, forget: !!values.forget }),
+  );
+  console.log(json ? toJson(report) : lines.join('\n'));
+  return code;
+}
+
+interface Job {
+  client: pg.Client;
+  mapping: () => Mapping;
+  log: Log;
+  forget: boolean;
+}
+
+interface Done {
+  report: unknown;
+  lines: string[];
+  code: number;
+}
+
+const actions: Record<string, (job: Job) => Promise<Done>> = {
+  async install({ client, mapping: read, log }: Job) {
+    const mapping = read();
+    const parties = await readParties(client);
+    await client.query(`begin read only; set local search_path = ''`);
+    await checkMapping(client, mapping);
+    await client.query('rollback');
+    const { table } = mapping.transactions;
+    const installed = await withLocks(client, parties, [table], log, () =>
+      installShadow(client, mapping, parties),
+    );
+    const state = await readShadow(client, mapping);
+    return { report: { ...state, installed }, lines: reports.installed(state, installed), code: 0 };
+  },
+
+  async status({ client, mapping }: Job) {
+    const report = await compare(client, mapping(), await readParties(client));
+    return { report, lines: reports.status(report), code: 0 };
+  },
+
+  async retry({ client, mapping }: Job) {
+    const report = await retryFailures(client, mapping(), await readParties(client));
+    return { report, lines: reports.retried(report), code: report.left.length > 0 ? 1 : 0 };
+  },
+
+  async remove({ client, log, forget: all }: Job) {
+    const parties = await readParties(client);
+    const report = await withLocks(client, parties, [], log, async () => {
+      const removed = await removeShadow(client, parties);
+      return { removed: removed ?? null, forgotten: all && (await forget(client, parties)) };
+    });
+    return { report, lines: reports.removed(report), code: 0 };
+  },
+};
