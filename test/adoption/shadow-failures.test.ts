@@ -1,0 +1,131 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { parseMapping } from '../../scripts/adoption/mapping.ts';
+import { readParties } from '../../scripts/adoption/parties.ts';
+import { retryFailures } from '../../scripts/adoption/shadow-retry.ts';
+import { expectNoDiscrepancies, ledger } from '../concurrency/race.ts';
+import type { Database } from '../support/database.ts';
+import {
+  adopt,
+  createApp,
+  failures,
+  figures,
+  insert,
+  install,
+  mapping,
+  mappingText,
+  write,
+} from './shadow-app.ts';
+
+let db: Database;
+beforeEach(async () => {
+  db = await createApp(2);
+  await install(db);
+  await adopt(db, 'u1');
+});
+afterEach(() => db.drop());
+
+async function retry(of = mapping) {
+  const client = await db.connect();
+  return retryFailures(client, of, await readParties(client));
+}
+
+test('a constraint that raises: the write goes on, is recorded with what it was, and retry mends it', async () => {
+  const plant = 'add constraint planted check (amount <> -7) not valid';
+  await db.query(`alter table credits_private.entries ${plant}`);
+  await write(db, 'u1', -7);
+  await write(db, 'u1', -8);
+  expect(await figures(db, 'u1')).toEqual({ ours: 962, theirs: 955 });
+  const [failure, ...more] = await failures(db);
+  expect(more).toEqual([]);
+  expect(failure).toMatchObject({
+    account_id: 'u1',
+    sqlstate: '23514',
+    error: expect.stringMatching(/violates check constraint "planted"/),
+    change: { new: { account_id: 'u1', amount: -7, kind: 'usage' } },
+  });
+  const again = await retry();
+  expect(again).toMatchObject({ booked: 0, not_needed: 0 });
+  expect(again.left).toMatchObject([
+    { failure_id: 1, account_id: 'u1', transaction_id: failure.transaction_id },
+  ]);
+  expect(again.left[0]?.why).toMatch(/planted/);
+  await db.query('alter table credits_private.entries drop constraint planted');
+  expect(await retry()).toEqual({ booked: 1, not_needed: 0, left: [] });
+  expect(await ledger(db, 'u1')).toEqual(['grant 970', 'deduction -8', 'deduction -7']);
+  expect(await failures(db)).toEqual([]);
+  await expectNoDiscrepancies(db);
+});
+
+test('a privilege that is revoked: the same', async () => {
+  const role = `${db.rolePrefix}credits_owner`;
+  await db.query(`revoke insert on credits_private.entries from ${role}`);
+  await write(db, 'u1', -7);
+  expect(await failures(db)).toMatchObject([{ sqlstate: '42501' }]);
+  await db.query(`grant insert on credits_private.entries to ${role}`);
+  expect(await retry()).toMatchObject({ booked: 1, left: [] });
+  expect(await figures(db, 'u1')).toEqual({ ours: 963, theirs: 963 });
+});
+
+test('a row that can not be read is recorded as it is, and read by retry', async () => {
+  const role = `${db.rolePrefix}credits_owner`;
+  await db.query(
+    `create table public.kinds (kind text, name text); insert into public.kinds values ('usage', 'call');
+     grant select on public.kinds to ${role}`,
+  );
+  const looks = parseMapping(
+    mappingText.replace(
+      'kind: kind',
+      'kind: (select k.name from public.kinds as k where k.kind = t.kind)',
+    ),
+  );
+  await install(db, looks);
+  await write(db, 'u1', 7);
+  await db.query(`revoke select on public.kinds from ${role}`);
+  await write(db, 'u1', 8);
+  expect(await failures(db)).toMatchObject([
+    {
+      account_id: null,
+      sqlstate: '42501',
+      change: { unread: { old: null, new: { user_id: 'u1', amount: 8, kind: 'usage' } } },
+    },
+  ]);
+  // The user may read what the owner of the ledger may not.
+  expect(await retry(looks)).toMatchObject({ booked: 1, left: [] });
+  const sources = await db.query(
+    `select source from credits.grants where account_id = 'u1' order by grant_id`,
+  );
+  expect(sources.map(({ source }) => source)).toEqual(['opening', 'call', 'call']);
+});
+
+test('a failure that can not be recorded either is a warning, and the write goes on', async () => {
+  await db.query(
+    `alter table credits_private.entries add constraint planted check (amount <> -7) not valid;
+     alter table credits_adoption.failures add constraint planted check (false) not valid`,
+  );
+  const app = await db.connect();
+  const warnings: string[] = [];
+  app.on('notice', ({ message }) => warnings.push(message ?? ''));
+  await insert(app, 'u1', -7);
+  expect(warnings).toHaveLength(1);
+  expect(warnings[0]).toMatch(/^pg-credits: a write was not mirrored \(.*that was not recorded: /);
+  expect(await figures(db, 'u1')).toEqual({ ours: 970, theirs: 963 });
+});
+
+test('an account that is null, or too long to be one, is recorded', async () => {
+  await db.query('insert into public.credit_transactions (user_id, amount) values (null, 5)');
+  await insert(db, 'x'.repeat(300), 5);
+  expect(await failures(db)).toMatchObject([
+    { account_id: null, sqlstate: '22023', error: 'an argument must not be null' },
+    { sqlstate: '22023', error: 'an id must have 1 to 255 bytes' },
+  ]);
+});
+
+test('a truncate is recorded, and no retry pretends to know what it means', async () => {
+  await db.query('truncate public.credit_transactions');
+  expect(await failures(db)).toMatchObject([
+    { account_id: null, sqlstate: 'truncated', error: 'the table was truncated', change: null },
+  ]);
+  const { booked, left } = await retry();
+  expect(booked).toBe(0);
+  expect(left[0]?.why).toMatch(/^the table was truncated: see what pg-credits compare says/);
+});
