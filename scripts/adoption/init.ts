@@ -4,7 +4,7 @@ import { codeOf, Failure } from '../lib/explain.ts';
 import { guessMapping } from './guess.ts';
 import type { Mapping } from './mapping.ts';
 import { readOneMoment } from './moment.ts';
-import { readTables } from './tables.ts';
+import { readTables } from './catalogue.ts';
 import { template, writeMapping } from './written.ts';
 
 export interface InitReport {
