@@ -18,6 +18,7 @@ const commands: Record<string, () => Promise<Command>> = {
   adopt: () => import('./adopt.ts'),
   shadow: () => import('./shadow.ts'),
   compare: () => import('./compare.ts'),
+  cutover: () => import('./cutover.ts'),
 };
 
 const usage = `pg-credits: prepaid credits that always add up, inside your Postgres
@@ -31,6 +32,7 @@ const usage = `pg-credits: prepaid credits that always add up, inside your Postg
   pg-credits adopt      take an app's own credits over into the ledger
   pg-credits shadow     book each write to the app's own transactions, too
   pg-credits compare    the app's own balances beside the ledger's
+  pg-credits cutover    views on the ledger where the app's own tables stood
 
   pg-credits COMMAND --help    the options of a command
   pg-credits --version`;

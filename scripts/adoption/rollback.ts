@@ -1,0 +1,97 @@
+import type pg from 'pg';
+import type { Log } from '../lib/connect.ts';
+import { Failure } from '../lib/explain.ts';
+import { ident } from '../lib/roles.ts';
+import { incompleteCounters, insertion, mappedTables } from './cutover.ts';
+import { withLocks } from './locking.ts';
+import type { Mapping } from './mapping.ts';
+import { asOwner, hasAdoption, type Parties } from './parties.ts';
+import { installShadow } from './shadow.ts';
+import { readTable, type Table } from './tables.ts';
+import { ours, planViews, sinceOf, type View } from './views.ts';
+
+export interface RollbackReport {
+  since: string;
+  restored: string[];
+  /** New transactions that the tables did not have. */
+  transactions: number;
+  /** Rows whose figures were set. */
+  figures: number;
+}
+
+/** One transaction: the tables in their places, with what happened since, and the shadow on. */
+export async function rollback(
+  client: pg.ClientBase,
+  mapping: Mapping,
+  parties: Parties,
+  log: Log,
+): Promise<RollbackReport> {
+  if (!(await hasAdoption(client)))
+    throw new Failure('a rollback is impossible: what was adopted is forgotten');
+  const names = mappedTables(mapping);
+  return withLocks(client, parties, names, log, async () => {
+    const views: Table[] = [];
+    for (const name of names) {
+      const table = await readTable(client, name);
+      if (table && sinceOf(table)) views.push(table);
+    }
+    const since = sinceOf(views[0]);
+    if (!since) throw new Failure('nothing to do: no view stands where a table was');
+    await putBack(client, views);
+    // No call is under way from here on: its credits would be in neither of the two.
+    await asOwner(client, parties, () =>
+      client.query('lock table credits_private.accounts in exclusive mode'),
+    );
+    const plan = await planViews(
+      client,
+      mapping,
+      await incompleteCounters(client, mapping, parties),
+    );
+    const restored = new Set(views.map(({ name }) => name));
+    const back = plan.views.filter(({ table }) => restored.has(table.name));
+    const transactions = await writeTransactions(client, back, since);
+    const figures = await writeFigures(client, back);
+    await installShadow(client, mapping, parties);
+    return { since, restored: [...restored], transactions, figures };
+  });
+}
+
+async function putBack(client: pg.ClientBase, views: Table[]) {
+  try {
+    await client.query(`drop view ${views.map(({ name }) => name).join(', ')}`);
+  } catch (error) {
+    const { code, message, detail } = error as pg.DatabaseError;
+    if (code !== '2BP01') throw error;
+    throw new Failure(`${message}: drop these first: ${detail}`, code, { cause: error });
+  }
+  for (const { before, ownIdent } of views)
+    await client.query(`alter table ${before} rename to ${ownIdent}`);
+}
+
+/** Before the figures: a trigger of the app's may add to a balance what is inserted here. */
+async function writeTransactions(client: pg.ClientBase, views: View[], since: string) {
+  const view = views.find(({ transactions }) => transactions);
+  const of = view?.transactions;
+  if (!view || !of || of.impossible.length > 0)
+    throw new Failure(
+      `a rollback is impossible, nothing was changed:\n${of ? of.impossible.join('\n') : 'the table of transactions was not replaced'}`,
+    );
+  const { rowCount } = await client.query(insertion(view.table.name, of, ours(since)));
+  return rowCount ?? 0;
+}
+
+async function writeFigures(client: pg.ClientBase, views: View[]) {
+  let rows = 0;
+  for (const { table, figures } of views) {
+    if (!figures) continue;
+    const set = [...figures].map(([column, sql]) => `${ident(column)} = ${sql}`);
+    const differs = [...figures].map(
+      ([column, sql]) => `t.${ident(column)} is distinct from ${sql}`,
+    );
+    const { rowCount } = await client.query(
+      `update ${table.name} as t set ${set.join(', ')} where ${differs.join(' or ')}`,
+    );
+    rows += rowCount ?? 0;
+  }
+  return rows;
+}

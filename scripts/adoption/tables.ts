@@ -1,0 +1,98 @@
+import type pg from 'pg';
+import { ident } from '../lib/roles.ts';
+
+export interface Column {
+  name: string;
+  type: string;
+  notNull: boolean;
+  /** By a default, an identity or a generating expression, when it is left out. */
+  filled: boolean;
+  generated: boolean;
+}
+
+export interface Grant {
+  privilege: string;
+  grantee: string;
+  grantable: boolean;
+  column: string | null;
+}
+
+/** A table of the app's, as the catalogue has it. */
+export interface Table {
+  /** Quoted, with its schema. */
+  name: string;
+  /** What it is called while a view has its name. */
+  before: string;
+  beforeIdent: string;
+  ownIdent: string;
+  /** Of the name before: there may be such a table, or no room for the name. */
+  taken: boolean;
+  kind: string;
+  owner: string;
+  owned: boolean;
+  rowSecurity: boolean;
+  /** Views that read it. */
+  readers: string[];
+  comment: string | null;
+  columns: Column[];
+  grants: Grant[];
+}
+
+const suffix = '_before_pg_credits';
+
+export async function readTable(client: pg.ClientBase, name: string): Promise<Table | undefined> {
+  const { rows } = await client.query(tableQuery, [name]);
+  const [row] = rows;
+  if (!row) return undefined;
+  const { schema, relname, beforeExists, ...table } = row;
+  const beforeName = `${relname}${suffix}`;
+  return {
+    ...table,
+    name: `${ident(schema)}.${ident(relname)}`,
+    before: `${ident(schema)}.${ident(beforeName)}`,
+    beforeIdent: ident(beforeName),
+    ownIdent: ident(relname),
+    taken: beforeExists || Buffer.byteLength(beforeName) > 63,
+  };
+}
+
+const tableQuery = `
+  select n.nspname as schema, c.relname, c.relkind as kind, c.relrowsecurity as "rowSecurity",
+    pg_catalog.pg_get_userbyid(c.relowner) as owner, pg_catalog.pg_has_role(c.relowner, 'USAGE') as owned,
+    pg_catalog.obj_description(c.oid, 'pg_class') as comment,
+    exists (select from pg_catalog.pg_class as b
+      where b.relnamespace = c.relnamespace and b.relname = c.relname || '${suffix}') as "beforeExists",
+    array(select distinct pg_catalog.format('%I.%I', vn.nspname, v.relname)
+      from pg_catalog.pg_depend as d
+      join pg_catalog.pg_rewrite as r on r.oid = d.objid
+      join pg_catalog.pg_class as v on v.oid = r.ev_class
+      join pg_catalog.pg_namespace as vn on vn.oid = v.relnamespace
+      where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refobjid = c.oid and v.oid <> c.oid
+      order by 1) as readers,
+    (select pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname,
+        'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull,
+        'filled', a.atthasdef or a.attidentity <> '', 'generated', a.attgenerated <> '') order by a.attnum)
+      from pg_catalog.pg_attribute as a
+      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
+    coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object('privilege', x.privilege_type,
+        'grantee', case when x.grantee = 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
+        'grantable', x.is_grantable, 'column', x.attname))
+      from (
+        select e.*, null::name as attname from pg_catalog.aclexplode(c.relacl) as e
+        union all
+        select e.*, a.attname from pg_catalog.pg_attribute as a, pg_catalog.aclexplode(a.attacl) as e
+        where a.attrelid = c.oid
+      ) as x
+      where x.grantee <> c.relowner and x.privilege_type <> 'MAINTAIN'), '[]') as grants
+  from pg_catalog.pg_class as c
+  join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where c.oid = pg_catalog.to_regclass($1)`;
+
+/** The column that an expression is, if it is nothing more. */
+export function columnOf(table: Table, expression: string | undefined): Column | undefined {
+  const match = /^\(?\s*(?:t\.)?(?:"((?:[^"]|"")+)"|([a-z_][\w$]*))\s*\)?$/i.exec(
+    expression?.trim() ?? '',
+  );
+  const name = match?.[1]?.replaceAll('""', '"') ?? match?.[2]?.toLowerCase();
+  return table.columns.find((column) => column.name === name);
+}
