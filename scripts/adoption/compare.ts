@@ -3,8 +3,8 @@ import { readOnly } from '../lib/live.ts';
 import { become } from '../lib/roles.ts';
 import type { Mapping } from './mapping.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
+import { surveyQuery } from './reading.ts';
 import { readShadow, type ShadowState } from './shadow.ts';
-import { source } from './sources.ts';
 
 export interface Compared {
   account_id: string;
@@ -140,26 +140,12 @@ async function* fetch(client: pg.ClientBase, cursor: string, exists = true) {
   }
 }
 
+/** A row without an account is a failure of the shadow's. */
 const legacyQuery = (mapping: Mapping) => `
-  select l.account_id, sum(l.balance) as balance, sum(l.amount) as transactions
-  from (
-    select a.account_id, null::bigint as balance, null::bigint as amount from ${source(mapping, 'accounts')} as a
-    union all
-    select b.account_id, b.balance, null from ${balances(mapping)} as b
-    union all
-    select t.account_id, null, t.amount from ${source(mapping, 'transactions')} as t
-  ) as l
-  where l.account_id is not null
-  group by l.account_id
-  order by l.account_id collate "C"`;
-
-/** Without balances, an account's is what its last transaction says. */
-const balances = (mapping: Mapping) =>
-  mapping.balances || !mapping.transactions.balance_after
-    ? source(mapping, 'balances')
-    : `(select distinct on (t.account_id) t.account_id, t.balance_after as balance
-        from ${source(mapping, 'transactions')} as t
-        order by t.account_id, t.created_at desc, t.position desc)`;
+  select s.account_id, s.balance, s.total as transactions
+  from (${surveyQuery(mapping)}) as s
+  where s.account_id is not null
+  order by s.account_id collate "C"`;
 
 const ourQuery = `
   select a.account_id, a.trust, l.balance, f.failures
