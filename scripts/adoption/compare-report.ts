@@ -54,7 +54,7 @@ function describeWorst({ worst, differ }: Sample): string[] {
     ...formatTable(
       ['account', 'balance', 'transactions', 'trusted', 'ours', 'difference', 'failures'],
       rows,
-      ['left', 'right', 'right', 'left', 'right', 'right'],
+      ['left', 'right', 'right', 'left', 'right', 'right', 'right'],
     ),
     ...(more > 0n ? [`… and ${more} more`] : []),
   ];

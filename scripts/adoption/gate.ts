@@ -24,16 +24,18 @@ export async function watchGate(
   sample: () => Promise<Sample>,
   { window, every, progress }: GateOptions,
 ): Promise<GateReport> {
-  const started = Date.now();
-  const seconds = () => (Date.now() - started) / 1000;
+  const started = performance.now();
+  const seconds = () => (performance.now() - started) / 1000;
   let first: bigint | undefined;
   for (let samples = 1; ; samples += 1) {
+    // The last one begins when the window is over, however long one takes.
+    const last = seconds() >= window;
     const seen = await sample();
     first ??= seen.mirrored;
     const objections = objectionsTo(seen);
     const open = objections.length === 0;
     const mirrored = seen.mirrored - first;
-    if (!open || seconds() >= window)
+    if (!open || last)
       return { open, samples, seconds: seconds(), accounts: seen.accounts, mirrored, objections };
     progress(`all agree for ${Math.floor(seconds())} of ${window} s, ${writes(mirrored)} mirrored`);
     await sleep(Math.max(0, Math.min(every, window - seconds()) * 1000));

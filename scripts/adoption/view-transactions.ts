@@ -77,8 +77,8 @@ join ${from} as x on x.account_id = a.native::text`;
   const id = columnOf(table, of.transaction_id);
   const samples = `(select i.account_id, v.*
     from (select (${accounts.account_id})::text as account_id from ${accounts.table} as t${where} limit 1) as i,
-      (values ('grant', 1::bigint), ('deduction', -1)) as k (kind, amount),
-      lateral (select 1::bigint as transaction_id, k.kind, k.amount, 0::bigint as balance_after, null::text as api_key_id,
+      (values (1::bigint, 'grant', 1::bigint), (2, 'deduction', -1)) as k (transaction_id, kind, amount),
+      lateral (select k.*, 0::bigint as balance_after, null::text as api_key_id,
         null::text as operation, null::text as run_id, k.kind as idempotency_key, pg_catalog.now() as created_at) as v)`;
   return { rows, samples, ...planRollback(table, values, id), notes: notesOf(table, values, id) };
 }

@@ -1,0 +1,212 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { cutover, planCutover } from '../../scripts/adoption/cutover.ts';
+import { type Mapping, parseMapping } from '../../scripts/adoption/mapping.ts';
+import { readParties } from '../../scripts/adoption/parties.ts';
+import { rollback } from '../../scripts/adoption/rollback.ts';
+import { installShadow } from '../../scripts/adoption/shadow.ts';
+import { createDatabase, type Database } from '../support/database.ts';
+import { adoptAll } from './app.ts';
+
+// Tables of the kinds that apps have, other than the simplest.
+
+let db: Database;
+beforeEach(async () => {
+  db = await createDatabase();
+});
+afterEach(() => db.drop());
+
+const user = '11111111-2222-3333-4444-555555555555';
+const tables = `
+  create schema app;
+  create type app.kind as enum ('purchase', 'usage');
+  create table app.users (id uuid primary key, email text, credits int not null default 0);
+  create table app.moves (
+    id uuid primary key default gen_random_uuid(),
+    user_id uuid not null references app.users,
+    amount int not null,
+    kind app.kind,
+    key_id uuid,
+    at timestamp not null default (now() at time zone 'UTC')
+  );
+  insert into app.users values ('${user}', 'a@example.org', 70);
+  insert into app.moves (user_id, amount, kind) values ('${user}', 100, 'purchase'), ('${user}', -30, 'usage')`;
+
+const parts = {
+  balances: { table: 'app.users', account_id: 'id', balance: 'credits' },
+  transactions: {
+    table: 'app.moves',
+    account_id: 'user_id',
+    transaction_id: 'id',
+    amount: 'amount',
+    created_at: "at at time zone 'UTC'",
+    kind: 'kind',
+    api_key_id: 'key_id',
+  },
+};
+const mappingWith = (transactions: Record<string, string> = {}) =>
+  parseMapping(
+    JSON.stringify({ ...parts, transactions: { ...parts.transactions, ...transactions } }),
+  );
+
+async function prepare(mapping: Mapping) {
+  const client = await db.connect();
+  await client.query(`begin; set local search_path = ''`);
+  await installShadow(client, mapping, await readParties(client));
+  await client.query('commit');
+  await adoptAll(db, { book: 'opening', trust: 'transactions' }, { mapping });
+  return { client, parties: await readParties(client) };
+}
+
+const log = () => {};
+
+test('uuids, enums, whole numbers of 4 bytes, times without zone', async () => {
+  await db.query(tables);
+  const mapping = mappingWith();
+  const { client, parties } = await prepare(mapping);
+  const report = await cutover(client, mapping, parties, { oneWay: false, log });
+  expect(report.left).toEqual([]);
+  expect(report.notes).toEqual([
+    '"app"."moves": "id" of a new transaction is made from its account and number in the ledger',
+    '"app"."moves": null in new transactions: "kind"',
+  ]);
+  // A key in another form than the app's is none of its rows' business; nor is an account that it does not have.
+  await db.query(
+    `select from credits.deduct_credits('${user}', 5, 'r1', p_api_key_id => 'no uuid')`,
+  );
+  await db.query(
+    `select from credits.deduct_credits('${user}', 6, 'r2', p_api_key_id => '${user}')`,
+  );
+  await db.query(`select from credits.grant_credits('another app', 5, 'p1')`);
+  const rows = () =>
+    db.query(
+      `select id, user_id, amount, kind, key_id, at > now() at time zone 'UTC' - interval '1 hour' as now
+       from app.moves where user_id = '${user}' order by at`,
+    );
+  const before = await rows();
+  expect(before.map(({ id: _, ...row }) => Object.values(row))).toEqual([
+    [user, 100, 'purchase', null, true],
+    [user, -30, 'usage', null, true],
+    [user, -5, null, null, true],
+    [user, -6, null, user, true],
+  ]);
+  expect(await rows()).toEqual(before);
+  expect(await db.query('select * from app.users')).toEqual([
+    { id: user, email: 'a@example.org', credits: 59 },
+  ]);
+  const { transactions } = await rollback(client, mapping, parties, log);
+  expect(transactions).toBe(2);
+  expect(await rows()).toEqual(before);
+  expect(await db.query('select credits from app.users')).toEqual([{ credits: 59 }]);
+});
+
+test("an old reader's query for one user reads no other user's entries", async () => {
+  await db.query(tables);
+  const mapping = mappingWith();
+  const { client, parties } = await prepare(mapping);
+  await cutover(client, mapping, parties, { oneWay: false, log });
+  await client.query('set enable_seqscan = off');
+  const { rows } = await client.query(
+    `explain (format json, costs off) select * from app.moves where user_id = '${user}'`,
+  );
+  const nodes = JSON.stringify(rows).match(/"Relation Name":"entries"[^{}]*/g) ?? [];
+  expect(nodes.length).toBeGreaterThan(0);
+  for (const node of nodes) expect(node).toContain('"Index Cond":"(');
+});
+
+test('privileges and the owner stay; a grant that is missing is named', async () => {
+  const [app, reader] = [`${db.rolePrefix}app_owner`, `${db.rolePrefix}app_reader`];
+  await db.query(
+    `create role ${app}; create role ${reader}; ${tables};
+     grant usage on schema app to ${reader};
+     grant select on app.users to ${reader} with grant option;
+     grant select (id, amount), update (kind) on app.moves to ${reader};
+     grant select on app.moves to public;
+     alter schema app owner to ${app}; alter table app.users owner to ${app}; alter table app.moves owner to ${app};
+     grant create on schema app to ${app}`,
+  );
+  const mapping = mappingWith();
+  const { client, parties } = await prepare(mapping);
+  const run = () => cutover(client, mapping, parties, { oneWay: false, log });
+  const auditor = `"${db.rolePrefix}credits_auditor"`;
+  await expect(run()).rejects.toThrow(
+    `${app}, who owns "app"."users", may not read credits.entries: an administrator must run: grant ${auditor} to "${app}";`,
+  );
+  await db.query(`grant ${auditor} to ${app}`);
+  const acls = () =>
+    db.query(
+      `select c.relname, c.relacl::text, pg_get_userbyid(c.relowner) as owner,
+        array(select a.attname || a.attacl::text from pg_attribute as a
+          where a.attrelid = c.oid and a.attacl is not null order by 1) as columns
+       from pg_class as c where c.relname in ('users', 'moves') order by 1`,
+    );
+  const before = await acls();
+  await run();
+  expect(await acls()).toEqual(before);
+  const client2 = await db.connect();
+  await client2.query(`set role ${reader}`);
+  const { rows } = await client2.query('select credits from app.users');
+  expect(rows).toEqual([{ credits: 70 }]);
+});
+
+test('a table that no view can stand for stays, and says why', async () => {
+  await db.query(`${tables}; alter table app.users enable row level security`);
+  const unsigned = mappingWith({
+    amount: "case when kind = 'usage' then -abs(amount) else amount end",
+  });
+  const { client, parties } = await prepare(unsigned);
+  await client.query(`begin; set local search_path = ''`);
+  await expect(planCutover(client, unsigned, parties)).rejects.toThrow(
+    `no table can be replaced by a view:
+app.users: it has row level security, which a view in its place would let its readers past
+"app"."moves": its amount is an expression, not a column`,
+  );
+  await client.query('alter table app.users disable row level security');
+  const { report } = await planCutover(client, unsigned, parties);
+  expect(report.left).toEqual(['"app"."moves": its amount is an expression, not a column']);
+  expect(report.one_way).toEqual([
+    'app.moves stays, and what the ledger books could not be written to it',
+  ]);
+  await client.query('commit');
+  await expect(cutover(client, unsigned, parties, { oneWay: false, log })).rejects.toThrow(
+    /^a rollback would be impossible, nothing was changed:\napp\.moves stays, .*--one-way$/s,
+  );
+  await cutover(client, unsigned, parties, { oneWay: true, log });
+  // What the old code writes to the table that stays is still mirrored.
+  await db.query(`insert into app.moves (user_id, amount, kind) values ('${user}', 7, 'usage')`);
+  expect(await db.query('select credits from app.users')).toEqual([{ credits: 63 }]);
+});
+
+test('what makes a rollback impossible is known before: a column, or a constraint', async () => {
+  await db.query(
+    `${tables}; alter table app.moves add column source text not null default 'web', add column note text;
+     update app.moves set note = ''; alter table app.moves alter column note set not null`,
+  );
+  const mapping = mappingWith();
+  const { client, parties } = await prepare(mapping);
+  const run = () => cutover(client, mapping, parties, { oneWay: false, log });
+  await expect(run()).rejects.toThrow(
+    'column "note" of "app"."moves" must not be null, and nothing is mapped to it',
+  );
+  await db.query('alter table app.moves drop column note, add check (amount <> -1) not valid');
+  await expect(run()).rejects.toThrow(
+    /^a rollback would be impossible, nothing was changed:\n"app"\."moves" would not take a grant or a deduction: .*violates check constraint/,
+  );
+  await db.query('alter table app.moves drop constraint moves_amount_check');
+  await run();
+});
+
+test('views that read a table are named; a name that is taken stops it', async () => {
+  await db.query(`${tables}; create view app.summary as select sum(credits) from app.users`);
+  const mapping = mappingWith();
+  const { client, parties } = await prepare(mapping);
+  await client.query(`begin; set local search_path = ''`);
+  const { report } = await planCutover(client, mapping, parties);
+  expect(report.notes).toContain(
+    'view app.summary goes on reading "app"."users_before_pg_credits": create it again',
+  );
+  await client.query('create table app.users_before_pg_credits ()');
+  expect((await planCutover(client, mapping, parties)).report.left).toEqual([
+    'app.users: there is no room for the name "app"."users_before_pg_credits"',
+  ]);
+  await client.query('rollback');
+});
