@@ -41,7 +41,10 @@ export async function asOwner<T>(
 /** Whether anything was adopted or shadowed here, and not forgotten. */
 export async function hasAdoption(client: pg.ClientBase): Promise<boolean> {
   const { rows } = await client.query(
-    `select pg_catalog.to_regclass('credits_adoption.accounts') is not null as found`,
+    // By name: to_regclass wants the right to look into the schema.
+    `select exists (
+      select from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+      where n.nspname = 'credits_adoption' and c.relname = 'accounts') as found`,
   );
   return rows[0].found;
 }

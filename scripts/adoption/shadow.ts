@@ -85,7 +85,8 @@ async function findTrigger(client: pg.ClientBase, mapped?: string) {
     join pg_catalog.pg_proc as p on p.oid = t.tgfoid
     join pg_catalog.pg_class as c on c.oid = t.tgrelid
     join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-    where p.oid = pg_catalog.to_regprocedure('credits_adoption.shadow()') and t.tgparentid = 0`,
+    join pg_catalog.pg_namespace as f on f.oid = p.pronamespace
+    where f.nspname = 'credits_adoption' and p.proname = 'shadow' and t.tgparentid = 0`,
     [mapped ?? null],
   );
   return rows[0];

@@ -1,0 +1,182 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { UsageError } from '../../scripts/lib/explain.ts';
+import { run } from '../../scripts/shadow.ts';
+import { cli } from '../deploy/fixture.ts';
+import { createDatabase, type Database } from '../support/database.ts';
+import { adopt, createApp, failures, figures, insert, mappingText, tables } from './shadow-app.ts';
+
+let db: Database;
+beforeAll(async () => {
+  db = await createApp();
+});
+afterAll(() => db.drop());
+
+function shadow(action: string, { text = mappingText, url = db.url, args = [] as string[] } = {}) {
+  const file = join(mkdtempSync(join(inject('folder'), 'mapping ')), 'pg-credits.yaml');
+  writeFileSync(file, text);
+  return cli(['shadow', action, '--database-url', url, '--mapping', file, ...args]);
+}
+
+function as(name: string): string {
+  const url = new URL(db.url);
+  url.username = name;
+  url.password = 'p';
+  return url.href;
+}
+
+const on = /^the shadow of public\.credit_transactions is on, since 20\d\d-.* UTC\n$/;
+
+test('install waits for writers that are under way, says whom it waits for, and is there once', async () => {
+  const writer = await db.connect();
+  await writer.query(`set application_name = 'the app'; begin`);
+  await insert(writer, 'u1', -1);
+  const running = shadow('install');
+  let said = '';
+  running.child.stderr?.on('data', (data) => {
+    said += data;
+  });
+  while (!said.includes('trying again')) await Promise.race([running, sleep(5)]);
+  expect(said).toMatch(
+    /^the app is busy \(held by pid \d+, the app, idle in transaction, .*\): trying again\n/,
+  );
+  await insert(writer, 'u1', -2);
+  await writer.query('commit');
+  const outcome = await running;
+  expect(outcome.code).toBe(0);
+  expect(outcome.stdout).toMatch(on);
+
+  const [first] = await db.query('select xmin::text, oid from pg_trigger where tgname ~ $1', [
+    'shadow$',
+  ]);
+  expect((await shadow('install')).stdout).toMatch(
+    /^nothing to do: the shadow of .* is on, since /,
+  );
+  expect(
+    await db.query('select xmin::text, oid from pg_trigger where tgname ~ $1', ['shadow$']),
+  ).toEqual([first]);
+});
+
+test('status, remove, and remove again', async () => {
+  await adopt(db, 'u1');
+  await insert(db, 'u1', -3);
+  const status = await shadow('status');
+  expect(status).toMatchObject({ code: 0, stderr: '' });
+  expect(status.stdout.split('\n').slice(1)).toEqual([
+    '1 write mirrored, 0 failures',
+    'not adopted: u2, u3: run pg-credits adopt again, which takes seconds',
+    '',
+  ]);
+  expect((await shadow('remove')).stdout).toBe(
+    'the shadow of public.credit_transactions is off: the app goes on alone\n',
+  );
+  await insert(db, 'u1', -3);
+  expect(await figures(db, 'u1')).toEqual({ ours: 964, theirs: 961 });
+  expect((await shadow('remove')).stdout).toBe('nothing to do: the shadow was not on\n');
+  expect((await shadow('status')).stdout).toMatch(/^the shadow is off: it is not installed\n/);
+});
+
+test("the owner of the app's tables may do it, who may act as the owner of the ledger", async () => {
+  const [app, other] = [`${db.rolePrefix}shop`, `${db.rolePrefix}stranger`];
+  const owner = `${db.rolePrefix}credits_owner`;
+  await db.query(
+    `create role ${app} login password 'p'; create role ${other} login password 'p';
+     alter table public.user_credits owner to ${app}; alter table public.api_keys owner to ${app};
+     alter table public.credit_transactions owner to ${app};
+     grant select on all tables in schema public to ${other}; grant ${owner} to ${other}`,
+  );
+  const refused = await shadow('install', { url: as(app) });
+  const grant = /an administrator must run: (grant .* to ".*shop".*;)\n$/.exec(refused.stderr)?.[1];
+  expect(refused).toMatchObject({ code: 1, stdout: '' });
+  await db.query(grant ?? 'no grant');
+  const outcome = await shadow('install', { url: as(app) });
+  expect(outcome).toMatchObject({ code: 0, stderr: '' });
+  expect(outcome.stdout).toMatch(on);
+  await db.query(
+    `update public.credit_transactions set amount = amount - 3 where amount = 1000 and user_id = 'u1'`,
+  );
+  expect(await failures(db)).toEqual([]);
+  // Nothing that was lent for the installation stays.
+  const may = await db.one(
+    `select has_schema_privilege($1, 'credits_adoption', 'usage') as usage,
+      (select proacl::text from pg_proc where oid = 'credits_adoption.shadow()'::regprocedure) as acl`,
+    [other],
+  );
+  expect(may.acl).toBe(`{${owner}=X/${owner}}`);
+  expect((await shadow('remove', { url: as(app) })).code).toBe(0);
+  expect((await shadow('install', { url: as(other) })).stderr).toMatch(
+    new RegExp(
+      `^public.credit_transactions belongs to ${app}, and only its owner can install the shadow: connect as ${app}, not as ${other}\n$`,
+    ),
+  );
+});
+
+test('what the owner of the ledger may not read is refused before anything is there', async () => {
+  await db.query('create schema secret; create table secret.kinds (kind text, name text)');
+  const text = mappingText.replace(
+    'kind: kind',
+    'kind: (select k.name from secret.kinds as k where k.kind = t.kind)',
+  );
+  const { code, stderr } = await shadow('install', { text });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^the trigger can not read the table: permission denied for schema secret: it does so as \w+credits_owner, who needs that privilege\n$/,
+  );
+  expect(await db.query(`select from pg_trigger where tgname ~ 'pg_credits_shadow'`)).toEqual([]);
+});
+
+test('a view, a table on which it is not, and a database without pg-credits: one line', async () => {
+  await db.query('create view public.moves as select * from public.credit_transactions');
+  const text = mappingText.replace('public.credit_transactions', 'public.moves');
+  expect((await shadow('install', { text })).stderr).toBe(
+    'public.moves is a view: the shadow needs the table that is written to\n',
+  );
+  expect(
+    (await shadow('install', { text: mappingText.replace('amount: amount', 'amount: amuont') }))
+      .stderr,
+  ).toMatch(/^mapping: transactions\.amount: column "amuont" does not exist\n$/);
+  await shadow('install');
+  await db.query(
+    'create table public.more (like public.credit_transactions); insert into public.more select * from public.credit_transactions',
+  );
+  const more = mappingText.replace('public.credit_transactions', 'public.more');
+  expect((await shadow('install', { text: more })).stderr).toBe(
+    'the shadow is not installed: it is on public.credit_transactions: run pg-credits shadow remove first\n',
+  );
+  const empty = await createDatabase({ empty: true });
+  try {
+    await empty.query(tables);
+    expect((await shadow('install', { url: empty.url })).stderr).toMatch(
+      /^no pg-credits in database \w+: run pg-credits deploy first\n$/,
+    );
+  } finally {
+    await empty.drop();
+  }
+});
+
+test('--forget drops what was adopted, but not what is still to be booked', async () => {
+  await db.query(
+    `insert into credits_adoption.failures (error, sqlstate) values ('planted', '00000')`,
+  );
+  expect((await shadow('remove', { args: ['--forget'] })).stderr).toBe(
+    '1 write could not be mirrored: run pg-credits shadow retry first\n',
+  );
+  await db.query('delete from credits_adoption.failures');
+  expect((await shadow('remove', { args: ['--forget'] })).stdout).toMatch(
+    /\nwhat was adopted is forgotten; the ledger stays as it is\n$/,
+  );
+  expect(await db.one(`select to_regnamespace('credits_adoption') as name`)).toEqual({
+    name: null,
+  });
+});
+
+test.each([
+  [[], 'install, status, retry or remove is wanted: '],
+  [['start'], 'install, status, retry or remove is wanted: start'],
+  [['install', 'now'], 'install, status, retry or remove is wanted: install now'],
+  [['install', '--forget'], '--forget is for remove'],
+])('%j is a wrong usage', async (args, line) => {
+  await expect(run(args)).rejects.toThrow(new UsageError(line));
+});
