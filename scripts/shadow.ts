@@ -4,7 +4,7 @@ import { compare } from './adoption/compare.ts';
 import { onInterrupt, withLocks } from './adoption/locking.ts';
 import { type Mapping, readMapping } from './adoption/mapping.ts';
 import { readParties } from './adoption/parties.ts';
-import { forget, installShadow, readShadow, removeShadow } from './adoption/shadow.ts';
+import { findTrigger, forget, installShadow, readShadow, removeShadow } from './adoption/shadow.ts';
 import * as reports from './adoption/shadow-report.ts';
 import { retryFailures } from './adoption/shadow-retry.ts';
 import { type Log, parseCommand, sharedHelp, UsageError, withClient } from './lib/connect.ts';
@@ -89,7 +89,8 @@ const actions: Record<string, (job: Job) => Promise<Done>> = {
 
   async remove({ client, log, forget: all }: Job) {
     const parties = await readParties(client);
-    const report = await withLocks(client, parties, [], log, async () => {
+    const tables = [(await findTrigger(client))?.table ?? []].flat();
+    const report = await withLocks(client, parties, tables, log, async () => {
       const removed = await removeShadow(client, parties);
       return { removed: removed ?? null, forgotten: all && (await forget(client, parties)) };
     });

@@ -33,7 +33,8 @@ export async function rollback(
     const views: Table[] = [];
     for (const name of names) {
       const table = await readTable(client, name);
-      if (table && sinceOf(table)) views.push(table);
+      const known = views.some((view) => view.name === table?.name);
+      if (table && sinceOf(table) && !known) views.push(table);
     }
     const since = sinceOf(views[0]);
     if (!since) throw new Failure('nothing to do: no view stands where a table was');

@@ -55,12 +55,18 @@ begin
       bool_and(t.sign = 1) as is_insert,
       (array_agg(t.transaction order by t.sign desc))[1] as transaction
     from (values (-1, p_change -> 'old'), (1, p_change -> 'new')) as t (sign, transaction)
-    where t.transaction <> 'null'
+    -- A row of nobody's is nobody's credits: every command refuses a mapping that has any.
+    where t.transaction ->> 'account_id' is not null
     group by t.transaction ->> 'account_id'
     having sum(t.sign * coalesce((t.transaction ->> 'amount')::bigint, 0)) <> 0
     order by t.transaction ->> 'account_id'
   loop
-    perform credits_private.begin_import(v_part.account_id);
+    perform from credits_private.accounts as a
+    where a.account_id = v_part.account_id
+    for no key update;
+    if not found then
+      perform credits_private.begin_import(v_part.account_id);
+    end if;
     if exists (
       select from credits_adoption.accounts as a
       where a.account_id = v_part.account_id

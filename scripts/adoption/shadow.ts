@@ -76,7 +76,7 @@ export async function readShadow(client: pg.ClientBase, mapping: Mapping): Promi
   return { on: why === null, table, since, why };
 }
 
-async function findTrigger(client: pg.ClientBase, mapped?: string) {
+export async function findTrigger(client: pg.ClientBase, mapped?: string) {
   const { rows } = await client.query(
     `select pg_catalog.format('%I.%I', n.nspname, c.relname) as table, p.prosrc as body,
       t.tgenabled in ('O', 'A') as enabled, c.oid = pg_catalog.to_regclass($1) as here,

@@ -36,6 +36,8 @@ export interface Table {
   comment: string | null;
   columns: Column[];
   grants: Grant[];
+  /** Who gets privileges on whatever the user creates there: no view may be open to more than its table was. */
+  defaults: string[];
 }
 
 const suffix = '_before_pg_credits';
@@ -69,6 +71,12 @@ const tableQuery = `
       join pg_catalog.pg_namespace as vn on vn.oid = v.relnamespace
       where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refobjid = c.oid and v.oid <> c.oid
       order by 1) as readers,
+    array(select distinct case when e.grantee = 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(e.grantee)) end
+      from pg_catalog.pg_default_acl as d
+      join pg_catalog.pg_roles as u on u.oid = d.defaclrole and u.rolname = current_user
+      cross join lateral pg_catalog.aclexplode(d.defaclacl) as e
+      where d.defaclobjtype = 'r' and d.defaclnamespace in (0, c.relnamespace) and e.grantee <> u.oid
+      order by 1) as defaults,
     (select pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname,
         'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull,
         'filled', a.atthasdef or a.attidentity <> '', 'generated', a.attgenerated <> '') order by a.attnum)

@@ -118,6 +118,7 @@ export function viewStatements(
     `create view ${name} as\n${query}`,
     ...(table.owner === user ? [] : [`alter view ${name} owner to ${ident(table.owner)}`]),
     `comment on view ${name} is ${pg.escapeLiteral(mark + since)}`,
+    ...table.defaults.map((grantee) => `revoke all on ${name} from ${grantee}`),
     ...table.grants.map(
       ({ privilege, column, grantee, grantable }) =>
         `grant ${privilege}${column === null ? '' : ` (${ident(column)})`} on ${name} to ${grantee}${grantable ? ' with grant option' : ''}`,

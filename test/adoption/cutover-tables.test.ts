@@ -124,6 +124,10 @@ test('privileges and the owner stay; a grant that is missing is named', async ()
      alter schema app owner to ${app}; alter table app.users owner to ${app}; alter table app.moves owner to ${app};
      grant create on schema app to ${app}`,
   );
+  // What is created from now on is open to more than these tables are.
+  await db.query(
+    `alter default privileges in schema app grant all on tables to ${reader}; alter default privileges grant select on tables to public`,
+  );
   const mapping = mappingWith();
   const { client, parties } = await prepare(mapping);
   const run = () => cutover(client, mapping, parties, { oneWay: false, log });

@@ -154,6 +154,22 @@ test('--plan prints the SQL, and changes nothing', async () => {
   ).toBe(965);
 });
 
+test('a counter of what was used before an opening balance stays as it is', async () => {
+  await prepare(mappingText, 'opening');
+  const { stdout } = await cutover('--plan');
+  expect(stdout).toMatch(
+    /^-- left alone: public\.api_keys: calls: it counts from before accounts were adopted/,
+  );
+  expect(stdout).not.toContain('alter table "public"."api_keys"');
+  const since = mappingText.replace(
+    'counts: calls',
+    "counts: calls\n    since: now() + interval '1 hour'",
+  );
+  expect((await command('cutover', since, '--plan')).stdout).toContain(
+    'alter table "public"."api_keys"',
+  );
+});
+
 test('the gate is asked once more: an account that differs by one credit stops it', async () => {
   await prepare();
   await db.query(`select from credits.deduct_credits('u2', 1, 'by another')`);
