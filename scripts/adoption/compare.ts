@@ -99,7 +99,7 @@ function count(sample: Sample, account: Compared) {
     sample.differ += 1n;
     sample.off_by += size(account.difference);
     sample.worst.push(account);
-    sample.worst.sort((a, b) => (size(a.difference) < size(b.difference) ? 1 : -1));
+    sample.worst.sort((a, b) => Number(size(b.difference) - size(a.difference)));
     sample.worst.length = Math.min(sample.worst.length, shown);
   }
 }
