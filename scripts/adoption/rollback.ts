@@ -2,11 +2,12 @@ import type pg from 'pg';
 import type { Log } from '../lib/connect.ts';
 import { Failure } from '../lib/explain.ts';
 import { ident } from '../lib/roles.ts';
-import { incompleteCounters, insertion, mappedTables } from './cutover.ts';
+import { mappedTables } from './cutover.ts';
+import { incompleteCounters, insertion } from './cutover-checks.ts';
 import { withLocks } from './locking.ts';
 import type { Mapping } from './mapping.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
-import { installShadow } from './shadow.ts';
+import { installShadow } from './shadow-install.ts';
 import { readTable, type Table } from './tables.ts';
 import { ours, planViews, sinceOf, type View } from './views.ts';
 

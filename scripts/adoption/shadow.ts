@@ -1,20 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import pg from 'pg';
-import { codeOf, Failure } from '../lib/explain.ts';
-import { plural } from '../lib/format.ts';
-import { become, ident } from '../lib/roles.ts';
-import { runFile } from '../lib/script.ts';
+import type pg from 'pg';
 import type { Mapping } from './mapping.ts';
-import { asOwner, hasAdoption, type Parties } from './parties.ts';
 import { source } from './sources.ts';
-import { ensureAdoption } from './state.ts';
-
-const trigger = '_900_pg_credits_shadow';
-const literal = pg.escapeLiteral;
 
 /** A row of the trigger's, as the mapping reads rows of the table. */
-const reading = (mapping: Mapping, row: 'old' | 'new') =>
+export const reading = (mapping: Mapping, row: 'old' | 'new') =>
   source(
     { ...mapping, transactions: { ...mapping.transactions, table: `(select ${row}.*)` } },
     'transactions',
@@ -23,7 +12,7 @@ const reading = (mapping: Mapping, row: 'old' | 'new') =>
 // After a wait that was in vain, this transaction waits no more: a thousand rows would wait a thousand times. A setting
 // that any role can make is good enough: at worst a write is recorded, and booked by a retry. A row that can not be
 // read is recorded as it is, for a retry to read.
-const triggerBody = (mapping: Mapping) => `
+export const triggerBody = (mapping: Mapping) => `
 #variable_conflict use_column
 declare
   v_change jsonb := '{}';
@@ -90,140 +79,4 @@ export async function findTrigger(client: pg.ClientBase, mapped?: string) {
     [mapped ?? null],
   );
   return rows[0];
-}
-
-/** In the caller's transaction. Returns whether there was anything to do. */
-export async function installShadow(
-  client: pg.ClientBase,
-  mapping: Mapping,
-  parties: Parties,
-): Promise<boolean> {
-  const { table } = mapping.transactions;
-  await ensureAdoption(client);
-  const state = await readShadow(client, mapping);
-  if (state.on) return false;
-  const found = await findTrigger(client, table);
-  if (found && !found.here) throw new Failure(`the shadow is not installed: ${state.why}`);
-  await checkTable(client, table);
-  await asOwner(client, parties, () => createFunctions(client, mapping, parties));
-  await tryReading(client, mapping, parties);
-  if (!found) await createTriggers(client, table, parties);
-  else await client.query(`alter table ${found.table} enable trigger ${ident(trigger)}`);
-  return true;
-}
-
-async function checkTable(client: pg.ClientBase, table: string) {
-  const { rows } = await client.query(
-    `select case c.relkind when 'v' then 'a view' when 'm' then 'a materialized view'
-        when 'f' then 'a foreign table' end as other,
-      pg_catalog.pg_get_userbyid(c.relowner) as owner, current_user as user,
-      pg_catalog.pg_has_role(c.relowner, 'USAGE') as owned
-    from pg_catalog.pg_class as c where c.oid = pg_catalog.to_regclass($1)`,
-    [table],
-  );
-  const { other, owner, user, owned } = rows[0];
-  if (other)
-    throw new Failure(`${table} is ${other}: the shadow needs the table that is written to`);
-  if (!owned)
-    throw new Failure(
-      `${table} belongs to ${owner}, and only its owner can install the shadow: connect as ${owner}, not as ${user}`,
-      '42501',
-    );
-}
-
-async function createFunctions(client: pg.ClientBase, mapping: Mapping, { patience }: Parties) {
-  const path = fileURLToPath(new URL('shadow.sql', import.meta.url));
-  await runFile(client, { path: 'shadow.sql', text: readFileSync(path, 'utf8'), checksum: '' });
-  await client.query(
-    `create or replace function credits_adoption.shadow() returns trigger
-    language plpgsql security definer
-    set search_path = pg_temp set lock_timeout = '${patience}ms'
-    as ${literal(triggerBody(mapping))};
-    revoke all on function credits_adoption.shadow() from public`,
-  );
-}
-
-/** The trigger reads rows as the owner of the ledger: what the user may name, the owner may not be allowed to. */
-async function tryReading(client: pg.ClientBase, mapping: Mapping, { user, owner }: Parties) {
-  const probe = `#variable_conflict use_column
-    declare
-      new ${mapping.transactions.table};
-    begin
-      set local role ${ident(owner)};
-      perform to_jsonb(r) from ${reading(mapping, 'new')} as r;
-    end`;
-  try {
-    await client.query(`do ${literal(probe)}`);
-  } catch (error) {
-    const denied = codeOf(error) === '42501';
-    throw new Failure(
-      `the trigger can not read the table: ${(error as Error).message}` +
-        (denied ? `: it does so as ${owner}, who needs that privilege` : ''),
-      codeOf(error),
-      { cause: error },
-    );
-  }
-  await become(client, user);
-}
-
-/** Share row exclusive: it waits for transactions that have written to the table, and they go on reading. */
-async function createTriggers(client: pg.ClientBase, table: string, parties: Parties) {
-  const functions = 'credits_adoption.shadow(), credits_adoption.note_truncate()';
-  const lend = parties.user !== parties.owner;
-  if (lend)
-    await asOwner(client, parties, () =>
-      client.query(
-        `grant usage on schema credits_adoption to ${ident(parties.user)};
-        grant execute on function ${functions} to ${ident(parties.user)}`,
-      ),
-    );
-  const { rows } = await client.query(
-    `select pg_catalog.to_char(pg_catalog.clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS "UTC"') as now`,
-  );
-  await client.query(
-    `create trigger ${ident(trigger)} after insert or update or delete on ${table}
-      for each row execute function credits_adoption.shadow();
-    create trigger ${ident(`${trigger}_truncate`)} after truncate on ${table}
-      for each statement execute function credits_adoption.note_truncate();
-    comment on trigger ${ident(trigger)} on ${table} is ${literal(rows[0].now)}`,
-  );
-  if (lend)
-    await asOwner(client, parties, () =>
-      client.query(
-        `revoke all on schema credits_adoption from ${ident(parties.user)};
-        revoke all on function ${functions} from ${ident(parties.user)}`,
-      ),
-    );
-}
-
-/** In the caller's transaction. Returns the table that has it no more, if there was one. */
-export async function removeShadow(
-  client: pg.ClientBase,
-  parties: Parties,
-): Promise<string | undefined> {
-  const found = await findTrigger(client);
-  if (found)
-    await client.query(
-      `drop trigger ${ident(trigger)} on ${found.table};
-      drop trigger if exists ${ident(`${trigger}_truncate`)} on ${found.table}`,
-    );
-  await asOwner(client, parties, () =>
-    client.query('drop function if exists credits_adoption.shadow()'),
-  );
-  return found?.table;
-}
-
-/** Drops all that an adoption remembers, in the caller's transaction: the app's tables can't be compared any more. */
-export async function forget(client: pg.ClientBase, parties: Parties): Promise<boolean> {
-  if (!(await hasAdoption(client))) return false;
-  return asOwner(client, parties, async () => {
-    const { rows } = await client.query('select count(*) as count from credits_adoption.failures');
-    const { count } = rows[0];
-    if (count !== '0')
-      throw new Failure(
-        `${plural(BigInt(count), 'write')} could not be mirrored: run pg-credits shadow retry first`,
-      );
-    await client.query('drop schema credits_adoption cascade');
-    return true;
-  });
 }

@@ -3,7 +3,7 @@ import { cutover, planCutover } from '../../scripts/adoption/cutover.ts';
 import { type Mapping, parseMapping } from '../../scripts/adoption/mapping.ts';
 import { readParties } from '../../scripts/adoption/parties.ts';
 import { rollback } from '../../scripts/adoption/rollback.ts';
-import { installShadow } from '../../scripts/adoption/shadow.ts';
+import { installShadow } from '../../scripts/adoption/shadow-install.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { adoptAll } from './app.ts';
 

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { parseMapping } from '../../scripts/adoption/mapping.ts';
 import { readParties } from '../../scripts/adoption/parties.ts';
-import { installShadow } from '../../scripts/adoption/shadow.ts';
+import { installShadow } from '../../scripts/adoption/shadow-install.ts';
 import { source } from '../../scripts/adoption/sources.ts';
 import { ensureAdoption } from '../../scripts/adoption/state.ts';
 import { createDatabase, type Database } from '../support/database.ts';
