@@ -1,5 +1,4 @@
 import type pg from 'pg';
-import { ident } from '../lib/roles.ts';
 
 export interface Column {
   name: string;
@@ -19,7 +18,7 @@ export interface Grant {
 
 /** A table of the app's, as the catalogue has it. */
 export interface Table {
-  /** Quoted, with its schema. */
+  /** With its schema, quoted where it must be. */
   name: string;
   /** What it is called while a view has its name. */
   before: string;
@@ -46,24 +45,18 @@ export async function readTable(client: pg.ClientBase, name: string): Promise<Ta
   const { rows } = await client.query(tableQuery, [name]);
   const [row] = rows;
   if (!row) return undefined;
-  const { schema, relname, beforeExists, ...table } = row;
-  const beforeName = `${relname}${suffix}`;
-  return {
-    ...table,
-    name: `${ident(schema)}.${ident(relname)}`,
-    before: `${ident(schema)}.${ident(beforeName)}`,
-    beforeIdent: ident(beforeName),
-    ownIdent: ident(relname),
-    taken: beforeExists || Buffer.byteLength(beforeName) > 63,
-  };
+  const { beforeExists, beforeBytes, ...table } = row;
+  return { ...table, taken: beforeExists || beforeBytes > 63 };
 }
 
 const tableQuery = `
-  select n.nspname as schema, c.relname, c.relkind as kind, c.relrowsecurity as "rowSecurity",
+  select pg_catalog.format('%I.%I', n.nspname, c.relname) as name, pg_catalog.quote_ident(c.relname) as "ownIdent",
+    pg_catalog.format('%I.%I', n.nspname, b.name) as before, pg_catalog.quote_ident(b.name) as "beforeIdent",
+    pg_catalog.octet_length(b.name) as "beforeBytes", c.relkind as kind, c.relrowsecurity as "rowSecurity",
     pg_catalog.pg_get_userbyid(c.relowner) as owner, pg_catalog.pg_has_role(c.relowner, 'USAGE') as owned,
     pg_catalog.obj_description(c.oid, 'pg_class') as comment,
-    exists (select from pg_catalog.pg_class as b
-      where b.relnamespace = c.relnamespace and b.relname = c.relname || '${suffix}') as "beforeExists",
+    exists (select from pg_catalog.pg_class as o
+      where o.relnamespace = c.relnamespace and o.relname = b.name) as "beforeExists",
     array(select distinct pg_catalog.format('%I.%I', vn.nspname, v.relname)
       from pg_catalog.pg_depend as d
       join pg_catalog.pg_rewrite as r on r.oid = d.objid
@@ -94,6 +87,7 @@ const tableQuery = `
       where x.grantee <> c.relowner and x.privilege_type <> 'MAINTAIN'), '[]') as grants
   from pg_catalog.pg_class as c
   join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  cross join lateral (select c.relname || '${suffix}' as name) as b
   where c.oid = pg_catalog.to_regclass($1)`;
 
 /** The column that an expression is, if it is nothing more. */

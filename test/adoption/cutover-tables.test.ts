@@ -66,8 +66,8 @@ test('uuids, enums, whole numbers of 4 bytes, times without zone', async () => {
   const report = await cutover(client, mapping, parties, { oneWay: false, log });
   expect(report.left).toEqual([]);
   expect(report.notes).toEqual([
-    '"app"."moves": "id" of a new transaction is made from its account and number in the ledger',
-    '"app"."moves": null in new transactions: "kind"',
+    'app.moves: "id" of a new transaction is made from its account and number in the ledger',
+    'app.moves: null in new transactions: "kind"',
   ]);
   // A key in another form than the app's is none of its rows' business; nor is an account that it does not have.
   await db.query(
@@ -133,7 +133,7 @@ test('privileges and the owner stay; a grant that is missing is named', async ()
   const run = () => cutover(client, mapping, parties, { oneWay: false, log });
   const auditor = `"${db.rolePrefix}credits_auditor"`;
   await expect(run()).rejects.toThrow(
-    `${app}, who owns "app"."users", may not read credits.entries: an administrator must run: grant ${auditor} to "${app}";`,
+    `${app}, who owns app.users, may not read credits.entries: an administrator must run: grant ${auditor} to "${app}";`,
   );
   await db.query(`grant ${auditor} to ${app}`);
   const acls = () =>
@@ -162,11 +162,11 @@ test('a table that no view can stand for stays, and says why', async () => {
   await expect(planCutover(client, unsigned, parties)).rejects.toThrow(
     `no table can be replaced by a view:
 app.users: it has row level security, which a view in its place would let its readers past
-"app"."moves": its amount is an expression, not a column`,
+app.moves: its amount is an expression, not a column`,
   );
   await client.query('alter table app.users disable row level security');
   const { report } = await planCutover(client, unsigned, parties);
-  expect(report.left).toEqual(['"app"."moves": its amount is an expression, not a column']);
+  expect(report.left).toEqual(['app.moves: its amount is an expression, not a column']);
   expect(report.one_way).toEqual([
     'app.moves stays, and what the ledger books could not be written to it',
   ]);
@@ -189,11 +189,11 @@ test('what makes a rollback impossible is known before: a column, or a constrain
   const { client, parties } = await prepare(mapping);
   const run = () => cutover(client, mapping, parties, { oneWay: false, log });
   await expect(run()).rejects.toThrow(
-    'column "note" of "app"."moves" must not be null, and nothing is mapped to it',
+    'column "note" of app.moves must not be null, and nothing is mapped to it',
   );
   await db.query('alter table app.moves drop column note, add check (amount <> -1) not valid');
   await expect(run()).rejects.toThrow(
-    /^a rollback would be impossible, nothing was changed:\n"app"\."moves" would not take a grant or a deduction: .*violates check constraint/,
+    /^a rollback would be impossible, nothing was changed:\napp\.moves would not take a grant or a deduction: .*violates check constraint/,
   );
   await db.query('alter table app.moves drop constraint moves_amount_check');
   await run();
@@ -206,11 +206,11 @@ test('views that read a table are named; a name that is taken stops it', async (
   await client.query(`begin; set local search_path = ''`);
   const { report } = await planCutover(client, mapping, parties);
   expect(report.notes).toContain(
-    'view app.summary goes on reading "app"."users_before_pg_credits": create it again',
+    'view app.summary goes on reading app.users_before_pg_credits: create it again',
   );
   await client.query('create table app.users_before_pg_credits ()');
   expect((await planCutover(client, mapping, parties)).report.left).toEqual([
-    'app.users: there is no room for the name "app"."users_before_pg_credits"',
+    'app.users: there is no room for the name app.users_before_pg_credits',
   ]);
   await client.query('rollback');
 });

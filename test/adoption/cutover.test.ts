@@ -57,7 +57,7 @@ test('readers see the same rows before and after, and then what the ledger books
   const outcome = await cutover();
   expect(outcome).toMatchObject({ code: 0, stderr: '' });
   expect(outcome.stdout).toMatch(
-    /\na rollback will be possible\ncut over at 20.*: "public"."user_credits", "public"."api_keys", "public"."credit_transactions"\n$/,
+    /\na rollback will be possible\ncut over at 20.*: public.user_credits, public.api_keys, public.credit_transactions\n$/,
   );
   expect(await readAll()).toEqual(before);
 
@@ -149,7 +149,7 @@ test('--plan prints the SQL, and changes nothing', async () => {
   const { code, stdout } = await cutover('--plan');
   expect(code).toBe(0);
   expect(stdout).toContain(
-    '\nalter table "public"."user_credits" rename to "user_credits_before_pg_credits";\ncreate view',
+    '\nalter table public.user_credits rename to user_credits_before_pg_credits;\ncreate view',
   );
   await write(db, 'u1', -5);
   expect(await failures(db)).toEqual([]);
@@ -166,13 +166,13 @@ test('a counter of what was used before an opening balance stays as it is', asyn
   expect(stdout).toMatch(
     /^-- left alone: public\.api_keys: calls: it counts from before accounts were adopted/,
   );
-  expect(stdout).not.toContain('alter table "public"."api_keys"');
+  expect(stdout).not.toContain('alter table public.api_keys');
   const since = mappingText.replace(
     'counts: calls',
     "counts: calls\n    since: now() + interval '1 hour'",
   );
   expect((await command('cutover', since, '--plan')).stdout).toContain(
-    'alter table "public"."api_keys"',
+    'alter table public.api_keys',
   );
 });
 
