@@ -2,6 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { compare } from '../../scripts/adoption/compare.ts';
+import { cutover as cutoverNow } from '../../scripts/adoption/cutover.ts';
 import { parseMapping } from '../../scripts/adoption/mapping.ts';
 import { readParties } from '../../scripts/adoption/parties.ts';
 import { expectNoDiscrepancies } from '../concurrency/race.ts';
@@ -158,6 +159,33 @@ test('--plan prints the SQL, and changes nothing', async () => {
   expect(
     (await db.one(`select balance from public.user_credits where user_id = 'u1'`)).balance,
   ).toBe(965);
+});
+
+test('a writer that is under way is waited for, and what it wrote is there', async () => {
+  await prepare();
+  const writer = await db.connect();
+  await writer.query('begin');
+  await write(writer, 'u1', -30);
+  const client = await db.connect();
+  const parties = await readParties(client);
+  const said: string[] = [];
+  let hear = () => {};
+  const busy = new Promise<void>((resolve) => {
+    hear = resolve;
+  });
+  const log = (line: string) => {
+    said.push(line);
+    hear();
+  };
+  const mapping = parseMapping(mappingText);
+  const running = cutoverNow(client, mapping, parties, { oneWay: false, log });
+  await Promise.race([busy, running]);
+  expect(said[0]).toMatch(/^the app is busy \(held by pid \d+, .*\): trying again$/);
+  await write(writer, 'u2', -40);
+  await writer.query('commit');
+  await running;
+  const balances = await db.query('select balance from public.user_credits order by user_id');
+  expect(balances.map(({ balance }) => balance)).toEqual([940, 930, 970]);
 });
 
 test('a counter of what was used before an opening balance stays as it is', async () => {
