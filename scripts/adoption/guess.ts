@@ -1,6 +1,6 @@
+import type { Column, Table } from './catalogue.ts';
 import type { CounterMapping, Mapping } from './mapping.ts';
 import { names } from './names.ts';
-import type { Column, Table } from './catalogue.ts';
 
 type Fit = (column: Column) => boolean;
 const isWhole: Fit = ({ kind }) => kind === 'whole';

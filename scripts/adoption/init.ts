@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import type pg from 'pg';
 import { codeOf, Failure } from '../lib/explain.ts';
+import { readTables } from './catalogue.ts';
 import { guessMapping } from './guess.ts';
 import type { Mapping } from './mapping.ts';
 import { readOneMoment } from './moment.ts';
-import { readTables } from './catalogue.ts';
 import { template, writeMapping } from './written.ts';
 
 export interface InitReport {
