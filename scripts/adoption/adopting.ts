@@ -62,6 +62,7 @@ export async function adopt(
 ): Promise<AdoptReport> {
   const live = await readOnly(client, async (seen) => seen);
   const started = Date.now();
+  progress(() => 'reading what the app has');
   // The accounts stay behind in a cursor, on the server: this process need not know them all.
   const found = await inTransaction(client, 'repeatable read, read only', () =>
     look(client, live, mapping, 'scroll cursor with hold'),

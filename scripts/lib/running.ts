@@ -30,7 +30,7 @@ export function heedSignals(json: boolean): () => Signal | undefined {
 /** On a terminal, a line that is rewritten now and then. */
 export function progressLine(json: boolean) {
   const shown = process.stderr.isTTY && !json;
-  let at = Date.now();
+  let at = 0;
   const write = (line: string) => {
     if (shown) process.stderr.write(`\r\u001b[K${line}`);
   };
