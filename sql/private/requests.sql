@@ -116,7 +116,12 @@ begin
   select k.* into v_key
   from credits_private.idempotency_keys as k
   where k.account_id = p_account_id and k.idempotency_key = p_idempotency_key;
-  if not found then
+  -- deduction_keys is planned at each call: not for a key that is new.
+  if not found and exists (
+    select from credits_private.entries as e
+    where e.account_id = p_account_id and e.idempotency_key = p_idempotency_key
+      and e.kind = 'deduction')
+  then
     select k.* into v_key
     from credits_private.deduction_keys(p_account_id, p_idempotency_key) as k;
   end if;
