@@ -1,6 +1,6 @@
 import { describePlan, describeReport, trustWanted, warnings } from './adoption/adopt-texts.ts';
 import { type AdoptReport, adopt, plan } from './adoption/adopting.ts';
-import type { Choice } from './adoption/booking.ts';
+import type { Choice } from './adoption/importing.ts';
 import { type Mapping, readMapping } from './adoption/mapping.ts';
 import type { Plan } from './adoption/plan.ts';
 import { hasLastBalance } from './adoption/reading.ts';
@@ -11,9 +11,9 @@ import { atLeastOne, exitStatus, heedSignals, progressLine } from './lib/running
 export const help = `pg-credits adopt: take an app's own credits over into the ledger
 
 Reads the tables that the mapping names, never writes to them. An account is adopted once, whole: stopped or killed, it
-goes on where it was; run again, it adopts what is new. Where balance and transactions differ, the difference is booked
+goes on where it was; run again, it adopts what is new. A long history is booked in pieces, and adopted with the last. Where balance and transactions differ, the difference is booked
 as an entry of its own. Needs a user that may read the app's tables and act as the owner of the ledger.
-Exit status: 0 done, 1 it failed, 2 wrong usage, 130 or 143 interrupted: it ends with the batch that is running.
+Exit status: 0 done, 1 it failed, 2 wrong usage, 130 or 143 interrupted: it ends with the batch, or piece, that is running.
 
   --mapping FILE        where the app keeps its credits (pg-credits.yaml)
   --plan                say what would be booked; nothing is written
@@ -46,7 +46,7 @@ export async function run(args: string[]): Promise<number> {
   }
   const choose = (found: Plan) => {
     const choice = decide(found, mapping, book, trust);
-    for (const warning of warnings(found, mapping, book))
+    for (const warning of warnings(found, mapping))
       console.error(json ? JSON.stringify({ warning }) : `warning: ${warning}`);
     return choice;
   };

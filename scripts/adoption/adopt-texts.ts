@@ -1,6 +1,6 @@
 import { alignRows, formatTable, plural, printable } from '../lib/format.ts';
 import type { AdoptReport } from './adopting.ts';
-import type { Choice } from './booking.ts';
+import { begunAsHistory, type Choice } from './importing.ts';
 import type { Mapping } from './mapping.ts';
 import { type Differences, differenceOf, type Plan } from './plan.ts';
 import { hasLastBalance } from './reading.ts';
@@ -20,9 +20,10 @@ export function describePlan(
     `${accounts(plan.accounts)} to adopt, with ${transactions(plan.transactions)} of ${mapping.transactions.table}`,
   ];
   if (plan.adopted > 0n) lines.push(`${accounts(plan.adopted)} adopted already`);
+  if (plan.begun > 0n) lines.push(begunAsHistory(begun(plan)));
   lines.push(...describeFigures(plan, mapping, book, trust), ...describeDifferences(plan, trust));
   if (plan.conflicts.accounts > 0n) lines.push(...describeConflicts(plan));
-  return [...lines, ...warnings(plan, mapping, book).map((line) => `warning: ${line}`)];
+  return [...lines, ...warnings(plan, mapping).map((line) => `warning: ${line}`)];
 }
 
 function describeFigures(
@@ -96,6 +97,9 @@ export const trustWanted = (plan: Plan): string =>
     ...alignRows(choices, [], '  '),
   ].join('\n');
 
+/** A subject and its verb. */
+export const begun = (plan: Plan): string => plural(plan.begun, 'account was', 'accounts were');
+
 export function describeConflicts({ conflicts }: Plan): string[] {
   const more = conflicts.accounts - BigInt(conflicts.first.length);
   return [
@@ -107,7 +111,7 @@ export function describeConflicts({ conflicts }: Plan): string[] {
 }
 
 /** What is as well to know before it begins. */
-export function warnings(plan: Plan, mapping: Mapping, book: Choice['book']): string[] {
+export function warnings(plan: Plan, mapping: Mapping): string[] {
   const { table } = mapping.transactions;
   const lines: string[] = [];
   if (!plan.shadow)
@@ -117,12 +121,6 @@ export function warnings(plan: Plan, mapping: Mapping, book: Choice['book']): st
   if (!plan.indexed)
     lines.push(
       `${table} has no index by account: each batch reads all of it; create one, or take a larger --batch`,
-    );
-  // All of an account is one transaction, and in it each entry's update leaves a version of the
-  // account's row, which those after it have to pass.
-  if (book === 'history' && plan.longest > 10_000n)
-    lines.push(
-      `one account has ${transactions(plan.longest)}: the time that one account takes grows with their square (3200: 5 s, 100000: an hour); --book opening is not concerned`,
     );
   return lines;
 }

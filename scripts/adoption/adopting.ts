@@ -1,19 +1,27 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { codeOf, explain, Failure } from '../lib/explain.ts';
 import { plural, printable } from '../lib/format.ts';
 import { type Live, readOnly } from '../lib/live.ts';
 import type { Signal } from '../lib/running.ts';
-import { isPassing } from '../lib/script.ts';
 import { Acting } from './acting.ts';
-import { describeConflicts } from './adopt-texts.ts';
-import { type Batch, bookBatch, type Choice } from './booking.ts';
+import { begun, describeConflicts } from './adopt-texts.ts';
+import { type Batch, bookBatch } from './booking.ts';
 import { checkMapping } from './check.ts';
+import { begunAsHistory, type Choice } from './importing.ts';
 import type { Mapping } from './mapping.ts';
-import { addDifference, type Differences, makePlan, none, type Plan } from './plan.ts';
+import { importPieces } from './pieces.ts';
+import {
+  addDifference,
+  type Differences,
+  type FiguresRow,
+  makePlan,
+  none,
+  type Plan,
+} from './plan.ts';
 import { Progress } from './progress.ts';
 import { batchQuery, ofSome } from './reading.ts';
 import { ensureAdoption } from './state.ts';
+import { inTransaction, settings } from './transaction.ts';
 
 export interface AdoptReport extends Choice {
   accounts: bigint;
@@ -30,17 +38,17 @@ export interface AdoptReport extends Choice {
 
 export interface AdoptOptions {
   batch: number;
+  /** Of an account that has more transactions, so many are committed at a time. */
+  piece?: number;
   /** Says what is to be booked, or throws why nothing can be. */
   choose: (plan: Plan) => Choice;
-  /** The signal that has come meanwhile, if any: asked after each batch. */
+  /** The signal that has come meanwhile, if any: asked after each batch and piece. */
   interrupted: () => Signal | undefined;
   progress: (line: () => string) => void;
 }
 
-// Nobody's row security hides rows, and no time-out of the user's ends what takes its time.
-const settings = `set local search_path = ''; set local timezone = 'UTC'; set local row_security = off;
-  set local datestyle = 'ISO, YMD'; set local intervalstyle = 'postgres';
-  set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0`;
+// Short enough that the app's write, which waits for the account with a shadow on, does not give up.
+const rowsOfPiece = 250;
 
 /** What adopt would do; nothing is written. */
 export const plan = (client: pg.ClientBase, mapping: Mapping): Promise<Plan> =>
@@ -58,7 +66,7 @@ async function look(client: pg.ClientBase, live: Live, mapping: Mapping, cursor?
 export async function adopt(
   client: pg.ClientBase,
   mapping: Mapping,
-  { batch, choose, interrupted, progress }: AdoptOptions,
+  { batch, piece = rowsOfPiece, choose, interrupted, progress }: AdoptOptions,
 ): Promise<AdoptReport> {
   const live = await readOnly(client, async (seen) => seen);
   const started = Date.now();
@@ -70,6 +78,8 @@ export async function adopt(
   if (found.conflicts.accounts > 0n)
     throw new Failure(['nothing was written', ...describeConflicts(found)].join('\n'));
   const choice = choose(found);
+  if (found.begun > 0n && choice.book !== 'history')
+    throw new Failure(`nothing was written\n${begunAsHistory(begun(found))}`);
   const query = await inTransaction(client, 'read committed, read write', async () => {
     await ensureAdoption(client);
     return batchQuery(await ofSome(client, mapping), choice.book === 'history');
@@ -77,18 +87,31 @@ export async function adopt(
   const report = emptyReport(choice, found.adopted);
   const work = new Progress(found, choice, progress);
   const acting = new Acting(client, live);
-  let analysed = 0n;
+  const grown = analyser(client, acting);
+  const size = choice.book === 'history' ? piece : Infinity;
+  const pieces = {
+    query,
+    choice,
+    size,
+    interrupted,
+    imported: async (rows: number) => {
+      work.imported(rows);
+      await grown(rows);
+    },
+  };
   try {
     await client.query('move absolute 0 in accounts');
-    for (let ids = await next(client, batch); ids.length > 0; ids = await next(client, batch)) {
+    for (let some = await next(client, batch); some.length > 0; some = await next(client, batch)) {
+      for (const { account_id: id, transactions } of some)
+        if (Number(transactions) > size) await importPieces(client, acting, id, pieces);
       report.stopped_by = interrupted() ?? null;
       if (report.stopped_by) break;
+      const ids = some.map((row) => row.account_id);
       const book = () => bookBatch(acting, query, choice, ids, (rows) => work.imported(rows));
-      add(report, await inTransaction(client, 'read committed, read write', book));
+      const booked = await inTransaction(client, 'read committed, read write', book);
+      add(report, booked);
       work.committed(ids.length, report.transactions);
-      if (report.accounts <= analysed * 10n) continue;
-      analysed = report.accounts;
-      await inTransaction(client, 'read committed, read write', () => acting.owner(analyse));
+      await grown(booked.adopted.length + Number(booked.entries));
     }
   } catch (error) {
     throw failureOf(error, report);
@@ -99,31 +122,24 @@ export async function adopt(
   return report;
 }
 
-// Plans that were made while the ledger was empty read all of a table, for each transaction: 1.6 times
-// the time, until the server knows how large the tables have become.
-const analyse = `analyze credits_private.accounts, credits_private.entries, credits_private.grants,
-  credits_private.usage_counters, credits_private.idempotency_keys`;
-
-async function next(client: pg.ClientBase, count: number): Promise<string[]> {
-  const { rows } = await client.query(`fetch ${count} from accounts`);
-  return rows.map((row) => row.account_id);
+/**
+ * Plans that were made while the ledger was empty read all of a table, for each transaction: 1.6 times the time, until
+ * the server knows how large the tables have become.
+ */
+function analyser(client: pg.ClientBase, acting: Acting): (rows: number) => Promise<void> {
+  const analyse = `analyze credits_private.accounts, credits_private.entries, credits_private.grants,
+    credits_private.usage_counters, credits_private.idempotency_keys`;
+  let [rows, analysed] = [0, 0];
+  return async (more) => {
+    rows += more;
+    if (rows <= analysed * 10) return;
+    analysed = rows;
+    await inTransaction(client, 'read committed, read write', () => acting.owner(analyse));
+  };
 }
 
-/** Again, whole, if a lock or a conflict was in the way. */
-async function inTransaction<T>(client: pg.ClientBase, level: string, work: () => Promise<T>) {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await client.query(`begin isolation level ${level}; ${settings}`);
-      const result = await work();
-      await client.query('commit');
-      return result;
-    } catch (error) {
-      await client.query('rollback').catch(() => {});
-      if (!isPassing(error) || attempt === 5) throw error;
-    }
-    await sleep(50 * 2 ** attempt * (0.5 + Math.random()));
-  }
-}
+const next = async (client: pg.ClientBase, count: number): Promise<FiguresRow[]> =>
+  (await client.query(`fetch ${count} from accounts`)).rows;
 
 const emptyReport = (choice: Choice, adoptedBefore: bigint): AdoptReport => ({
   ...choice,

@@ -31,6 +31,17 @@ comment on column credits_adoption.accounts.difference is
 comment on column credits_adoption.accounts.snapshot is
   'Of the statement that read the app''s rows: it saw those that were committed in it.';
 
+create table credits_adoption.begun (
+  account_id text not null,
+  book text not null,
+  trust text not null,
+  begun_at timestamptz not null default pg_catalog.clock_timestamp(),
+  constraint an_import_is_begun_once primary key (account_id)
+);
+
+comment on table credits_adoption.begun is
+  'The accounts whose history is imported in pieces: they have entries, and are not adopted yet.';
+
 create table credits_adoption.failures (
   failure_id bigint not null generated always as identity,
   account_id text,

@@ -1,12 +1,16 @@
 import { Failure } from '../lib/explain.ts';
 import { printable, toJson } from '../lib/format.ts';
 import type { Acting } from './acting.ts';
-import { adoptedOf, differenceOf } from './plan.ts';
-
-export interface Choice {
-  book: 'opening' | 'history';
-  trust: 'transactions' | 'balance';
-}
+import { correctChanged } from './correcting.ts';
+import {
+  type Choice,
+  importRows,
+  lockAccounts,
+  type Row,
+  rowsAtOnce,
+  setBeginnings,
+} from './importing.ts';
+import { differenceOf } from './plan.ts';
 
 /** What one account began with in the ledger. */
 export interface Adopted {
@@ -23,15 +27,6 @@ export interface Batch {
   entries: bigint;
 }
 
-/** A row of batchQuery: of an account, or of one of its transactions. */
-interface Row {
-  account_id: string;
-  data: string;
-}
-
-// So much is in memory at once.
-const rowsAtOnce = 5000;
-
 /**
  * Adopts those of the accounts that are not adopted yet, in the caller's transaction: locks, reads what the app has of
  * them only then, and books it.
@@ -43,76 +38,28 @@ export async function bookBatch(
   ids: string[],
   imported: (transactions: number) => void,
 ): Promise<Batch> {
-  const todo = await lockUnused(acting, ids);
-  if (todo.length === 0) return { adopted: [], entries: 0n };
-  await acting.user(`declare legacy no scroll cursor for ${query}`, [todo]);
-  const heads = await acting.user<Row>(`fetch ${todo.length} from legacy`);
-  await acting.owner(setBeginnings, [choice.book === 'history', listed(heads)]);
-  if (choice.book === 'history') await importRows(acting, imported);
+  const locked = await lockAccounts(acting, choice, ids);
+  if (locked.ids.length === 0) return { adopted: [], entries: 0n };
+  await acting.user(`declare legacy scroll cursor for ${query}`, [locked.ids]);
+  const heads = await acting.user<Row>(`fetch ${locked.ids.length} from legacy`);
+  const begun = heads.filter((head) => locked.begun.has(head.account_id));
+  await setBeginnings(
+    acting,
+    choice,
+    heads.filter((head) => !begun.includes(head)),
+  );
+  if (choice.book === 'history') await importAll(acting, imported);
+  if (begun.length > 0) await correctChanged(acting, begun, heads.length);
   await acting.user('close legacy');
   return end(acting, choice, heads);
 }
 
-/** The locks come first: what an app writes under one of them is read, or comes after. */
-async function lockUnused(acting: Acting, ids: string[]): Promise<string[]> {
-  const todo = await notAdopted(acting, ids);
-  const used = await acting.owner<{ account_id: string }>(
-    `select i.account_id from unnest($1::text[]) as i (account_id)
-     where not credits_private.begin_import(i.account_id)`,
-    [todo],
-  );
-  // Another adopt may have been faster: under the locks, it has committed.
-  const left = await notAdopted(acting, todo);
-  const conflict = used.find((row) => left.includes(row.account_id));
-  if (conflict)
-    throw new Failure(
-      `account ${printable(conflict.account_id)} has come into use: it cannot be adopted any more`,
-    );
-  return left;
-}
-
-async function notAdopted(acting: Acting, ids: string[]): Promise<string[]> {
-  const rows = await acting.owner<{ account_id: string }>(adoptedOf, [ids]);
-  const adopted = new Set(rows.map((row) => row.account_id));
-  return ids.filter((id) => !adopted.has(id));
-}
-
-const setBeginnings = `
-  select credits_private.set_beginning(r.account_id, r.unit, r.scale, r.time_zone, r.anchor_day,
-    case when $1 then r.first_at end)
-  from jsonb_to_recordset($2::jsonb) as r (account_id text, unit text, scale int, time_zone text,
-    anchor_day int, first_at timestamptz)
-  where $1 or num_nonnulls(r.unit, r.scale, r.time_zone, r.anchor_day) > 0`;
-
-/** The rows' data, with the account that it is of. */
-const listed = (rows: Row[]) =>
-  `[${rows.map((row) => `{"account_id":${JSON.stringify(row.account_id)},${row.data.slice(1)}`).join(',')}]`;
-
-async function importRows(acting: Acting, imported: (transactions: number) => void) {
+async function importAll(acting: Acting, imported: (transactions: number) => void) {
   for (;;) {
     const rows = await acting.user<Row>(`fetch ${rowsAtOnce} from legacy`);
     if (rows.length === 0) return;
-    await acting.owner(
-      `select credits_private.import_transactions(r.account_id, r.transactions)
-       from jsonb_to_recordset($1::jsonb) as r (account_id text, transactions jsonb)`,
-      [byAccount(rows)],
-    );
-    imported(rows.length);
+    imported(await importRows(acting, rows));
   }
-}
-
-/** One object for each account, with its transactions as they are: they need not be parsed here. */
-function byAccount(rows: Row[]): string {
-  const accounts: { id: string; data: string[] }[] = [];
-  for (const { account_id: id, data } of rows) {
-    const last = accounts.at(-1);
-    if (last?.id === id) last.data.push(data);
-    else accounts.push({ id, data: [data] });
-  }
-  const texts = accounts.map(
-    ({ id, data }) => `{"account_id":${JSON.stringify(id)},"transactions":[${data.join(',')}]}`,
-  );
-  return `[${texts.join(',')}]`;
 }
 
 async function end(acting: Acting, choice: Choice, heads: Row[]): Promise<Batch> {
@@ -124,6 +71,7 @@ async function end(acting: Acting, choice: Choice, heads: Row[]): Promise<Batch>
   const values = [toJson(found)];
   const [ended] = await acting.owner<{ entries: string }>(endImports, values);
   await acting.owner(record, values);
+  await acting.owner(forget, [heads.map((head) => head.account_id)]);
   // What was meant to be booked, and what the ledger says now.
   const [wrong] = await acting.owner<{ account_id: string }>(check, values);
   if (wrong)
@@ -144,6 +92,8 @@ const record = `
   select r.account_id, r.book, r.trust, r.legacy_balance, r.legacy_transactions, r.transactions,
     r.difference, r.snapshot
   from jsonb_populate_recordset(null::credits_adoption.accounts, $1::jsonb) as r`;
+
+const forget = 'delete from credits_adoption.begun as b where b.account_id = any ($1)';
 
 const check = `
   select a.account_id

@@ -24,8 +24,6 @@ export interface Plan {
   /** To be adopted. */
   accounts: bigint;
   transactions: bigint;
-  /** The most that one account has. */
-  longest: bigint;
   /** What the app says that all of them have, by either figure; debt is what is below zero. */
   by: Record<'transactions' | 'balance', { sum: bigint; debt: Sum }>;
   /** Balances that are higher than the transactions say, and lower. */
@@ -33,6 +31,8 @@ export interface Plan {
   largest: Figures[];
   without_balance: bigint;
   adopted: bigint;
+  /** Of those to be adopted, whose history was imported in part. */
+  begun: bigint;
   /** Accounts that something else was done with than adopting them. */
   conflicts: { accounts: bigint; first: string[] };
   indexed: boolean;
@@ -60,12 +60,13 @@ export async function makePlan(
     const ids = rows.map((row) => row.account_id);
     const used = await acting.owner<{ account_id: string }>(inUse, [ids]);
     const adopted = state ? await acting.owner<{ account_id: string }>(adoptedOf, [ids]) : [];
-    const known = { used: idsOf(used), adopted: idsOf(adopted) };
+    const begun = state ? await acting.owner<{ account_id: string }>(begunOf, [ids]) : [];
+    const known = { used: idsOf(used), adopted: idsOf(adopted), begun: idsOf(begun) };
     for (const row of rows) add(plan, row, known);
   }
 }
 
-interface FiguresRow {
+export interface FiguresRow {
   account_id: string;
   balance: string | null;
   total: string;
@@ -81,12 +82,14 @@ const inUse = `
 export const adoptedOf = `
   select a.account_id from credits_adoption.accounts as a where a.account_id = any ($1)`;
 
+export const begunOf = `
+  select b.account_id from credits_adoption.begun as b where b.account_id = any ($1)`;
+
 export const none = (): Sum => ({ accounts: 0n, amount: 0n });
 
 const emptyPlan = (): Plan => ({
   accounts: 0n,
   transactions: 0n,
-  longest: 0n,
   by: {
     transactions: { sum: 0n, debt: none() },
     balance: { sum: 0n, debt: none() },
@@ -95,27 +98,31 @@ const emptyPlan = (): Plan => ({
   largest: [],
   without_balance: 0n,
   adopted: 0n,
+  begun: 0n,
   conflicts: { accounts: 0n, first: [] },
   indexed: false,
   shadow: false,
 });
 
-function add(plan: Plan, row: FiguresRow, known: { used: Set<string>; adopted: Set<string> }) {
+function add(
+  plan: Plan,
+  row: FiguresRow,
+  known: Record<'used' | 'adopted' | 'begun', Set<string>>,
+) {
   const { account_id } = row;
   if (known.adopted.has(account_id)) {
     plan.adopted += 1n;
     return;
   }
-  if (known.used.has(account_id)) {
+  if (known.begun.has(account_id)) plan.begun += 1n;
+  else if (known.used.has(account_id)) {
     plan.conflicts.accounts += 1n;
     if (plan.conflicts.first.length < 10) plan.conflicts.first.push(account_id);
   }
   const balance = row.balance === null ? null : BigInt(row.balance);
   const figures = { account_id, balance, total: BigInt(row.total) };
   plan.accounts += 1n;
-  const transactions = BigInt(row.transactions);
-  plan.transactions += transactions;
-  if (transactions > plan.longest) plan.longest = transactions;
+  plan.transactions += BigInt(row.transactions);
   if (balance === null) plan.without_balance += 1n;
   addFigure(plan.by.transactions, figures.total);
   addFigure(plan.by.balance, balance ?? figures.total);

@@ -1,4 +1,4 @@
-import type { Choice } from './booking.ts';
+import type { Choice } from './importing.ts';
 import type { Plan } from './plan.ts';
 
 /** How far an adoption has come, for a line on the terminal. */

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { run } from '../../scripts/adopt.ts';
-import { warnings } from '../../scripts/adoption/adopt-texts.ts';
 import { plan } from '../../scripts/adoption/adopting.ts';
 import { readMapping } from '../../scripts/adoption/mapping.ts';
 import { Failure, UsageError } from '../../scripts/lib/connect.ts';
@@ -69,7 +68,7 @@ ${shadowIsOff}`);
   expect(JSON.parse(json.stdout)).toMatchObject({
     accounts: 11,
     transactions: 15,
-    longest: 3,
+    begun: 0,
     by: { transactions: { sum: 182 }, balance: { sum: 164, debt: { accounts: 3, amount: 73 } } },
     differences: { higher: { accounts: 2, amount: 27 }, lower: { accounts: 2, amount: 45 } },
     without_balance: 3,
@@ -83,18 +82,6 @@ ${shadowIsOff}`);
     /\nwarning: app.transactions has no index by account: each batch reads all of it; .*\n$/,
   );
   expect(text.stdout).not.toContain(shadowIsOff);
-});
-
-test('of a history that takes long, it warns', async () => {
-  await db.query(
-    `insert into app.transactions (id, user_id, amount, created_at)
-     select 'long ' || i, 7, 1, now() from generate_series(1, 10001) as i`,
-  );
-  const mapping = readMapping(mappingFile());
-  const found = await withClient(db.url, (client) => plan(client, mapping));
-  expect(found.longest).toBe(10001n);
-  expect(warnings(found, mapping, 'opening')).toEqual([shadowIsOff.slice(9, -1)]);
-  expect(warnings(found, mapping, 'history')[1]).toMatch(/^one account has 10001 transactions: /);
 });
 
 test('where figures differ, somebody must say which is believed', async () => {

@@ -32,6 +32,7 @@ test('of two at once one makes it, as the owner of the ledger, for nobody else',
   const owner = `${db.rolePrefix}credits_owner`;
   expect(rows.map(({ name, owner }) => [name, owner])).toEqual([
     ['accounts', owner],
+    ['begun', owner],
     ['failures', owner],
     ['mirrored', owner],
   ]);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { plan } from '../../scripts/adoption/adopting.ts';
-import type { Choice } from '../../scripts/adoption/booking.ts';
+import type { Choice } from '../../scripts/adoption/importing.ts';
 import { verify } from '../../scripts/lib/examine.ts';
 import { pid } from '../concurrency/race.ts';
 import { createDatabase, type Database, waitUntilBlocked } from '../support/database.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { inject } from 'vitest';
 import { type AdoptOptions, type AdoptReport, adopt } from '../../scripts/adoption/adopting.ts';
-import type { Choice } from '../../scripts/adoption/booking.ts';
+import type { Choice } from '../../scripts/adoption/importing.ts';
 import { type Mapping, parseMapping } from '../../scripts/adoption/mapping.ts';
 import { cli } from '../deploy/fixture.ts';
 import type { Database } from '../support/database.ts';
