@@ -300,7 +300,7 @@ test('wrong arguments and mappings: one line, and nothing is written', async () 
       UsageError,
       /^--trust balance wants balances, or balance_after, in the mapping$/,
     ],
-    [['nowhere.yaml'], Failure, /^the mapping can not be read: .*nowhere.yaml'$/],
+    [['nowhere.yaml'], Failure, /^there is no mapping nowhere.yaml: pg-credits diagnose --init /],
     [[wrong], Failure, /^mapping: transactions.table: there is no app.movements$/],
   ];
   for (const [[mapping = '', ...args], kind, line] of cases) {

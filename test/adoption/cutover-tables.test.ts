@@ -112,6 +112,11 @@ test("an old reader's query for one user reads no other user's entries", async (
   const mapping = mappingWith();
   const { client, parties } = await prepare(mapping);
   await cutover(client, mapping, parties, { oneWay: false, log });
+  await db.query(
+    `select count(*)
+     from generate_series(1, 1000) as i, credits.grant_credits('other ' || i, 1, 'grant')`,
+  );
+  await db.query('analyze credits_private.entries');
   await client.query('set enable_seqscan = off');
   const { rows } = await client.query(
     `explain (format json, costs off) select * from app.moves where user_id = '${user}'`,
