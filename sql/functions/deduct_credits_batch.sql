@@ -19,11 +19,12 @@ begin
   for v_of_account in
     select d.account_id, jsonb_agg(d.value order by d.n) as items, array_agg(d.n order by d.n) as ns
     from (
-      select d.value, d.ordinality::int as n, d.value ->> 'account_id' collate "C" as account_id
+      select d.value, d.ordinality::int as n, d.value ->> 'account_id' as account_id
       from jsonb_array_elements(p_deductions) with ordinality as d
     ) as d
     group by d.account_id
-    order by d.account_id
+    -- Only the order is by bytes: an account_id of another collation would find no index.
+    order by d.account_id collate "C"
   loop
     for v_result in
       select r.*

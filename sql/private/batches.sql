@@ -133,9 +133,10 @@ $$;
 revoke all on function credits_private.refusal_detail(credits_private.refusal) from public;
 
 -- Whether one of an account's deductions of a batch can come out otherwise than by taking its amount
--- from p_free: it is malformed, its key is known or comes twice, or it is not covered.
+-- from p_free: it is malformed, its key comes twice or belongs to a call that left no entry, or it is
+-- not covered.
 create or replace function credits_private.is_in_the_way(
-  p_account_id text, p_items jsonb, p_free bigint
+  p_account_id text, p_items jsonb, p_free bigint, p_has_keys boolean
 ) returns boolean
 language plpgsql stable
 set search_path = pg_temp
@@ -168,17 +169,19 @@ begin
   into v_items
   from jsonb_to_recordset(p_items) as i (amount bigint, idempotency_key text, api_key_id text,
     operation text, run_id text, metadata jsonb);
-  return v_items.amount > p_free or not v_items.are_distinct
-    or exists (
-      select from credits_private.entries as e
-      where e.account_id = p_account_id and e.idempotency_key = any (v_items.keys))
-    or exists (
+  -- One look for each key, with a limit: of an account's many keys, statistics would take few.
+  return v_items.amount > p_free or not v_items.are_distinct or p_has_keys and exists (
+    select from unnest(v_items.keys) as i (idempotency_key)
+    cross join lateral (
       select from credits_private.idempotency_keys as k
-      where k.account_id = p_account_id and k.idempotency_key = any (v_items.keys));
+      where k.account_id = p_account_id and k.idempotency_key = i.idempotency_key
+      limit 1
+    ) as k);
 end
 $$;
 
-revoke all on function credits_private.is_in_the_way(text, jsonb, bigint) from public;
+revoke all on function
+  credits_private.is_in_the_way(text, jsonb, bigint, boolean) from public;
 
 -- What each of an account's deductions of a batch draws on. Their amounts and its grants, in burn-down
 -- order, are laid side by side on one line: where two overlap is an entry. upto is how far along it
@@ -222,8 +225,8 @@ $$;
 revoke all on function credits_private.parts_of_items(text, jsonb, timestamptz) from public;
 
 -- An account's deductions of a batch in one statement, each as it would be by itself, as long as
--- nothing can come between: where something can (see is_in_the_way; or limits, anything due, a
--- scope), it books nothing and returns no row, and they are booked one by one.
+-- nothing can come between: where something can (see is_in_the_way; or a known key, limits, anything
+-- due, a scope), it books nothing and returns no row, and they are booked one by one.
 create or replace function credits_private.book_items(
   p_account_id text, p_items jsonb, p_at timestamptz
 ) returns setof credits_private.booked_item
@@ -235,6 +238,7 @@ declare
   v_at timestamptz;
   v_free record;
   v_available bigint;
+  v_booked credits_private.booked_item[];
 begin
   select a.* into v_account
   from credits_private.accounts as a
@@ -253,13 +257,13 @@ begin
   where g.account_id = p_account_id and g.is_open
     and (g.expires_at is null or g.expires_at > v_at);
   if v_free.is_scoped is not false
-    or credits_private.is_in_the_way(p_account_id, p_items, v_free.amount)
+    or credits_private.is_in_the_way(
+      p_account_id, p_items, v_free.amount, v_account.has_keys)
   then
     return;
   end if;
   v_available := v_free.amount + credits_private.overdraft(v_account);
 
-  return query
   with part as (
     select p.*, v_account.last_entry_id + row_number() over (
       order by p.deduction, p.nth) as entry_id,
@@ -281,9 +285,15 @@ begin
     from part as p
     order by p.entry_id
   )
-  select p.deduction, p.idempotency_key, p.entry_id, p.amount, p.balance, p.available
+  select array_agg((p.deduction, p.idempotency_key, p.entry_id, p.amount, p.balance, p.available)
+    ::credits_private.booked_item) into v_booked
   from part as p
   where p.nth = 1;
+  return query select b.* from unnest(v_booked) as b;
+exception
+  -- A key is known, which the entries' index alone can tell at once.
+  when unique_violation then
+    return;
 end
 $$;
 

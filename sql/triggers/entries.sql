@@ -105,6 +105,26 @@ $$;
 
 revoke all on function credits_private.apply_entry() from public;
 
+-- Some of an account's entries, in order: ordered, so that Postgres reads them by the primary key. Of
+-- an account that has grown since the last analyze it expects few, and then any of the indexes that
+-- begin with the account would do, and read all of it.
+create or replace function credits_private.entries_between(
+  p_account_id text, p_first_id bigint, p_last_id bigint
+) returns setof credits_private.entries
+language plpgsql stable
+set search_path = pg_temp
+as $$
+begin
+  return query
+  select e.*
+  from credits_private.entries as e
+  where e.account_id = p_account_id and e.entry_id between p_first_id and p_last_id
+  order by e.entry_id;
+end
+$$;
+
+revoke all on function credits_private.entries_between(text, bigint, bigint) from public;
+
 -- The same for entries that one statement wrote: what a batch deducts from an account without limits.
 -- The first entry applies them all, each figure once.
 create or replace function credits_private.apply_statement(p_entry credits_private.entries)
@@ -126,8 +146,7 @@ begin
   into v_sum
   from (
     select e.*, sum(e.amount) over (order by e.entry_id) as upto
-    from credits_private.entries as e
-    where e.account_id = p_entry.account_id and e.entry_id between p_entry.entry_id and v_last_id
+    from credits_private.entries_between(p_entry.account_id, p_entry.entry_id, v_last_id) as e
   ) as e;
 
   update credits_private.accounts as a
@@ -155,19 +174,17 @@ begin
     last_entry_id = s.last_entry_id
   from (
     select e.grant_id, sum(e.amount)::bigint as amount, max(e.entry_id) as last_entry_id
-    from credits_private.entries as e
-    where e.account_id = p_entry.account_id and e.entry_id between p_entry.entry_id and v_last_id
+    from credits_private.entries_between(p_entry.account_id, p_entry.entry_id, v_last_id) as e
     group by e.grant_id
   ) as s
   where g.account_id = p_entry.account_id and g.grant_id = s.grant_id
     and coalesce(g.expires_at > p_entry.effective_at, true);
   perform credits_private.refuse_entry(e)
-  from credits_private.entries as e
-  where e.account_id = p_entry.account_id and e.entry_id between p_entry.entry_id and v_last_id
-    and not exists (
-      select from credits_private.grants as g
-      where g.account_id = p_entry.account_id and g.grant_id = e.grant_id
-        and g.last_entry_id >= e.entry_id);
+  from credits_private.entries_between(p_entry.account_id, p_entry.entry_id, v_last_id) as e
+  where not exists (
+    select from credits_private.grants as g
+    where g.account_id = p_entry.account_id and g.grant_id = e.grant_id
+      and g.last_entry_id >= e.entry_id);
   perform credits_private.count_statement(p_entry.account_id, p_entry.entry_id, v_last_id);
 end
 $$;
@@ -184,8 +201,7 @@ as $$
 begin
   insert into credits_private.usage_counters (account_id, period, api_key_id, operation)
   select distinct e.account_id, e.period, coalesce(e.api_key_id, ''), coalesce(e.operation, '')
-  from credits_private.entries as e
-  where e.account_id = p_account_id and e.entry_id between p_first_id and p_last_id
+  from credits_private.entries_between(p_account_id, p_first_id, p_last_id) as e
   on conflict (account_id, period, api_key_id, operation) do nothing;
 
   update credits_private.usage_counters as u
@@ -198,8 +214,7 @@ begin
       coalesce(e.operation, '') as operation, sum(e.amount)::bigint as amount,
       count(*) filter (where e.entry_id = e.transaction_id) as calls,
       max(e.entry_id) as last_entry_id
-    from credits_private.entries as e
-    where e.account_id = p_account_id and e.entry_id between p_first_id and p_last_id
+    from credits_private.entries_between(p_account_id, p_first_id, p_last_id) as e
     group by 1, 2, 3
   ) as s
   where u.account_id = p_account_id and u.period = s.period and u.api_key_id = s.api_key_id
