@@ -11,9 +11,10 @@ import { atLeastOne, exitStatus, heedSignals, progressLine } from './lib/running
 export const help = `pg-credits adopt: take an app's own credits over into the ledger
 
 Reads the tables that the mapping names, never writes to them. An account is adopted once, whole: stopped or killed, it
-goes on where it was; run again, it adopts what is new. A long history is booked in pieces, and adopted with the last. Where balance and transactions differ, the difference is booked
-as an entry of its own. Needs a user that may read the app's tables and act as the owner of the ledger.
-Exit status: 0 done, 1 it failed, 2 wrong usage, 130 or 143 interrupted: it ends with the batch, or piece, that is running.
+goes on where it was; run again, it adopts what is new. A long history is booked in pieces, and adopted with the last.
+Where balance and transactions differ, the difference is booked as an entry of its own. Needs a user that may read the
+app's tables and act as the owner of the ledger.
+Exit status: 0 done, 1 it failed, 2 wrong usage, 130 or 143 interrupted: it ends with the batch or piece that is running.
 
   --mapping FILE        where the app keeps its credits (pg-credits.yaml)
   --plan                say what would be booked; nothing is written

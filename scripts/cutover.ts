@@ -1,6 +1,5 @@
 import { checkMapping } from './adoption/check.ts';
 import { type CutoverReport, cutover, planCutover } from './adoption/cutover.ts';
-import { onInterrupt } from './adoption/locking.ts';
 import { readMapping } from './adoption/mapping.ts';
 import { readParties } from './adoption/parties.ts';
 import { type RollbackReport, rollback } from './adoption/rollback.ts';
@@ -8,6 +7,7 @@ import { type Log, parseCommand, sharedHelp, UsageError, withClient } from './li
 import { plural, toJson } from './lib/format.ts';
 import { readOnly } from './lib/live.ts';
 import { become } from './lib/roles.ts';
+import { onInterrupt } from './lib/running.ts';
 
 export const help = `pg-credits cutover: put views that read the ledger where the app's tables stood
 

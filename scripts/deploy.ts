@@ -12,6 +12,7 @@ import { readPackage } from './lib/package.ts';
 import { type DeployReport, describe } from './lib/report.ts';
 import { withRetries } from './lib/retry.ts';
 import { readGround } from './lib/roles.ts';
+import { onInterrupt } from './lib/running.ts';
 
 export type { DeployReport } from './lib/report.ts';
 
@@ -77,18 +78,4 @@ export async function run(args: string[]): Promise<number> {
   });
   console.log(values.json ? JSON.stringify(report, null, 2) : describe(report).join('\n'));
   return 0;
-}
-
-/** The server rolls back by itself what was not committed. */
-function onInterrupt(json: boolean) {
-  const line =
-    'interrupted: unless the commit was already under way, nothing was changed; running it again is safe';
-  for (const [signal, status] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const)
-    process.once(signal, () => {
-      console.error(json ? JSON.stringify({ error: line, code: signal }) : line);
-      process.exit(status);
-    });
 }

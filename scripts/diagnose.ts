@@ -11,6 +11,7 @@ import { readTimeline } from './adoption/timeline.ts';
 import { addAccount, newTotals, sortCauses, Top, type Totals } from './adoption/totals.ts';
 import { parseCommand, sharedHelp, UsageError, wholeNumber, withClient } from './lib/connect.ts';
 import { plural, toJson } from './lib/format.ts';
+import { progressLine } from './lib/running.ts';
 
 export const help = `pg-credits diagnose: what an app's balances, transactions and counters say, and where they disagree
 
@@ -66,30 +67,18 @@ async function read(
 ): Promise<{ totals: Totals; top: AccountDiagnosis[] }> {
   const [totals, top] = [newTotals(), new Top(most)];
   const report = json ? new JsonReport(process.stdout) : undefined;
-  const progress = progressLine(json);
+  const { progress, wipe } = progressLine(json);
+  progress(() => 'reading the transactions: the first account comes when all are sorted');
   await report?.begin(moment);
   for await (const account of accounts) {
     addAccount(totals, account);
     top.add(account);
     if (disagrees(account)) await report?.add(account);
-    progress(`${plural(totals.accounts, 'account')} so far`);
+    progress(() => `${plural(totals.accounts, 'account')} so far`);
   }
-  progress('', true);
+  wipe();
   sortCauses(totals);
   if (report) await report.end(totals);
   else console.log(describe(moment, totals, top.accounts).join('\n'));
   return { totals, top: top.accounts };
-}
-
-/** On a terminal, a line that is rewritten now and then. */
-function progressLine(json: boolean): (line: string, atOnce?: boolean) => void {
-  const shown = process.stderr.isTTY && !json;
-  let at = 0;
-  const write = (line: string, atOnce = false) => {
-    if (!shown || (!atOnce && Date.now() - at < 200)) return;
-    at = Date.now();
-    process.stderr.write(`\r\u001b[K${line}`);
-  };
-  write('reading the transactions: the first account comes when all are sorted');
-  return write;
 }

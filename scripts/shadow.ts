@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { checkMapping } from './adoption/check.ts';
 import { compare } from './adoption/compare.ts';
-import { onInterrupt, withLocks } from './adoption/locking.ts';
+import { withLocks } from './adoption/locking.ts';
 import { type Mapping, readMapping } from './adoption/mapping.ts';
 import { readParties } from './adoption/parties.ts';
 import { findTrigger, readShadow } from './adoption/shadow.ts';
@@ -10,6 +10,7 @@ import * as reports from './adoption/shadow-report.ts';
 import { retryFailures } from './adoption/shadow-retry.ts';
 import { type Log, parseCommand, sharedHelp, UsageError, withClient } from './lib/connect.ts';
 import { toJson } from './lib/format.ts';
+import { onInterrupt } from './lib/running.ts';
 
 export const help = `pg-credits shadow: book each write to the app's transactions in the ledger, too
 

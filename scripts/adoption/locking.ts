@@ -97,17 +97,3 @@ const holdersQuery = `
     and l.relation in (select pg_catalog.to_regclass(t) from pg_catalog.unnest($1::text[]) as t)
     and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database())
   order by a.xact_start limit 3`;
-
-/** The server rolls back by itself what was not committed. */
-export function onInterrupt(json: boolean) {
-  const line =
-    'interrupted: unless the commit was already under way, nothing was changed; running it again is safe';
-  for (const [signal, status] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const)
-    process.once(signal, () => {
-      console.error(json ? JSON.stringify({ error: line, code: signal }) : line);
-      process.exit(status);
-    });
-}

@@ -1,6 +1,6 @@
 import { UsageError, wholeNumber } from './connect.ts';
 
-// What commands share that work batch by batch, for as long as it takes.
+// How commands end when they are told to, and say how far they are.
 
 export type Signal = 'SIGINT' | 'SIGTERM';
 
@@ -25,6 +25,17 @@ export function heedSignals(json: boolean): () => Signal | undefined {
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => heed(signal));
   return () => first?.signal;
+}
+
+/** For one transaction: the server rolls back by itself what was not committed. */
+export function onInterrupt(json: boolean) {
+  const line =
+    'interrupted: unless the commit was already under way, nothing was changed; running it again is safe';
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      console.error(json ? JSON.stringify({ error: line, code: signal }) : line);
+      process.exit(exitStatus[signal]);
+    });
 }
 
 /** On a terminal, a line that is rewritten now and then. */
