@@ -28,9 +28,10 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
-  perform from credits_private.entries as e
-  where e.account_id = new.account_id and e.entry_id = old.last_entry_id + 1
-    and e.statement_entries = new.last_entry_id - old.last_entry_id;
+  perform
+  from credits_private.entries_between(
+    new.account_id, old.last_entry_id + 1, old.last_entry_id + 1) as e
+  where e.statement_entries = new.last_entry_id - old.last_entry_id;
   if not found then
     perform credits_private.raise_error('23514', 'a change by hand is refused',
       jsonb_build_object('table', tg_argv[1], 'change', lower(tg_op)),

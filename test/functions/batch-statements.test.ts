@@ -207,3 +207,39 @@ test('as they should be, they are taken', async () => {
   await write(account, [{}, {}, {}]);
   expect(await discrepancies(db, account)).toEqual([]);
 });
+
+test('a batch reads what it needs, however little the statistics know of its account', async () => {
+  await db.query(
+    `select count(*) from generate_series(1, 2000) as i, credits.grant_credits('sparse ' || i, 1, 'g')`,
+  );
+  const account = await opened(100_000);
+  await db.query(
+    'analyze credits_private.accounts, credits_private.entries, credits_private.grants',
+  );
+  const many = (from: number, count: number) =>
+    Array.from({ length: count }, (_, i) => item(account, `many ${from + i}`));
+  await batch(db, many(0, 3000));
+  const client = await db.connect();
+  await client.query('begin');
+  await batch(client, many(3000, 20));
+  const { rows } = await client.query(
+    `select sum(seq_tup_read)::int as scanned, sum(idx_tup_fetch)::int as fetched
+     from pg_stat_xact_all_tables where schemaname = 'credits_private'`,
+  );
+  await client.query('commit');
+  expect(rows[0].scanned).toBeLessThan(100);
+  expect(rows[0].fetched).toBeLessThan(1000);
+});
+
+test('a key of a call that left no entry is refused in a batch, and the others are booked', async () => {
+  const account = await opened(100);
+  await call(db, 'hold_credits', { p_account_id: account, p_amount: 1, p_idempotency_key: 'hold' });
+  const answers = await batch(db, [item(account, 'hold'), item(account, 'new')]);
+  expect(answers.map(({ error_code }) => error_code)).toEqual(['PT409', null]);
+  expect(await batch(db, [item(account, 'a'), item(account, 'b')])).toMatchObject([
+    { error_code: null },
+    { error_code: null },
+  ]);
+  expect(await inStatements(account)).toBe(2);
+  expect(await discrepancies(db, account)).toEqual([]);
+});
