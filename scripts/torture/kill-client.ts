@@ -6,7 +6,7 @@ import { randomNumbers } from '../lib/random.ts';
 import type { Line } from './client.ts';
 import { type Context, type Fault, Ground } from './fault.ts';
 import type { Entry } from './journal.ts';
-import { Session } from './load.ts';
+import { connectTo, Session, sessionsAreOver } from './load.ts';
 
 export const killClient: Fault = {
   name: 'kill-client',
@@ -62,6 +62,8 @@ async function callAndDie(ground: Ground, context: Context, answers: number): Pr
     if (left === 0) child.kill('SIGKILL'); // what it wrote before is still to be read
   }
   await closed;
+  const connection = await connectTo(ground.url);
+  await sessionsAreOver(connection).finally(() => connection.end());
   return asked.filter((entry) => !entry.answers && entry.refusal === undefined);
 }
 

@@ -37,16 +37,18 @@ export class Session {
    * account's lock can take effect after it.
    */
   async carryOut(journal: Journal, entry: Entry): Promise<void> {
-    for (let areOver = entry.lost === 0; ; ) {
+    const lost: number[] = [];
+    for (let areOver = true; ; ) {
       const client = await this.connection();
       try {
         const answers = await this.run(client, entry.call);
         if (areOver || answers.every(({ error_code }) => !error_code))
           return journal.answer(entry, answers);
-        areOver = await attemptsAreOver(client);
+        areOver = await sessionsAreOver(client, lost);
       } catch (error) {
         if (isOutcomeUnknown(error)) {
           entry.lost += 1;
+          lost.push((client as pg.Client & { processID: number }).processID);
           areOver = false;
           await this.end();
         } else {
@@ -54,7 +56,7 @@ export class Session {
           const code = codeOf(error) ?? '';
           const isRefusal = /^PT4/.test(code);
           if (isRefusal && areOver) return journal.refuse(entry, code);
-          if (isRefusal) areOver = await attemptsAreOver(client).catch(() => false);
+          if (isRefusal) areOver = await sessionsAreOver(client, lost).catch(() => false);
           else if (passing.test(code)) entry.failed += 1;
           else throw error;
         }
@@ -96,13 +98,15 @@ export class Session {
   }
 }
 
-/** Waits until whatever was running when it was called has ended. */
-async function attemptsAreOver(client: pg.Client): Promise<boolean> {
-  const { rows } = await client.query('select clock_timestamp()::text as at');
-  const running = `select from pg_stat_activity
-    where datname = current_database() and backend_type = 'client backend'
-      and pid <> pg_backend_pid() and xact_start < $1`;
-  while ((await client.query(running, [rows[0].at])).rowCount !== 0) await sleep(5);
+/**
+ * Waits until these sessions have ended, or all others of a load. That none of them is running is not
+ * enough: what was sent before its connection broke may still be unread.
+ */
+export async function sessionsAreOver(client: pg.Client, pids?: number[]): Promise<boolean> {
+  const alive = `select from pg_stat_activity where application_name = $1
+    and pid <> pg_backend_pid() and ($2::int[] is null or pid = any ($2))`;
+  while ((await client.query(alive, [applicationName, pids ?? null])).rowCount !== 0)
+    await sleep(5);
   return true;
 }
 
