@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import { codeOf, explain, Failure } from '../lib/explain.ts';
 import { plural, printable } from '../lib/format.ts';
-import { type Live, readOnly } from '../lib/live.ts';
+import { readOnly } from '../lib/live.ts';
+import { become } from '../lib/roles.ts';
 import type { Signal } from '../lib/running.ts';
 import { Acting } from './acting.ts';
 import { begun, describeConflicts } from './adopt-texts.ts';
@@ -9,6 +10,7 @@ import { type Batch, bookBatch } from './booking.ts';
 import { checkMapping } from './check.ts';
 import { begunAsHistory, type Choice } from './importing.ts';
 import type { Mapping } from './mapping.ts';
+import { type Parties, readParties } from './parties.ts';
 import { importPieces } from './pieces.ts';
 import {
   addDifference,
@@ -51,11 +53,16 @@ export interface AdoptOptions {
 const rowsOfPiece = 250;
 
 /** What adopt would do; nothing is written. */
-export const plan = (client: pg.ClientBase, mapping: Mapping): Promise<Plan> =>
-  readOnly(client, (live) => look(client, live, mapping));
+export async function plan(client: pg.ClientBase, mapping: Mapping): Promise<Plan> {
+  const parties = await readParties(client);
+  return readOnly(client, async () => {
+    await become(client, parties.user);
+    return look(client, parties, mapping);
+  });
+}
 
-async function look(client: pg.ClientBase, live: Live, mapping: Mapping, cursor?: string) {
-  const acting = new Acting(client, live);
+async function look(client: pg.ClientBase, parties: Parties, mapping: Mapping, cursor?: string) {
+  const acting = new Acting(client, parties);
   await acting.check();
   await client.query(settings);
   await checkMapping(client, mapping);
@@ -68,12 +75,12 @@ export async function adopt(
   mapping: Mapping,
   { batch, piece = rowsOfPiece, choose, interrupted, progress }: AdoptOptions,
 ): Promise<AdoptReport> {
-  const live = await readOnly(client, async (seen) => seen);
+  const parties = await readParties(client);
   const started = Date.now();
   progress(() => 'reading what the app has');
   // The accounts stay behind in a cursor, on the server: this process need not know them all.
   const found = await inTransaction(client, 'repeatable read, read only', () =>
-    look(client, live, mapping, 'scroll cursor with hold'),
+    look(client, parties, mapping, 'scroll cursor with hold'),
   );
   if (found.conflicts.accounts > 0n)
     throw new Failure(['nothing was written', ...describeConflicts(found)].join('\n'));
@@ -86,7 +93,7 @@ export async function adopt(
   });
   const report = emptyReport(choice, found.adopted);
   const work = new Progress(found, choice, progress);
-  const acting = new Acting(client, live);
+  const acting = new Acting(client, parties);
   const grown = analyser(client, acting);
   const size = choice.book === 'history' ? piece : Infinity;
   const pieces = {

@@ -136,6 +136,6 @@ export async function readGround(client: pg.ClientBase): Promise<Ground> {
       `this server is Postgres ${Math.floor(version / 10000)}: pg-credits needs 15 or later`,
     );
   if (recovering)
-    throw new Failure('this server is a read-only replica: deploy to the primary', '25006');
+    throw new Failure('this server is a read-only replica: connect to the primary', '25006');
   return ground;
 }

@@ -53,6 +53,6 @@ test('an old server and a replica are refused', async () => {
     'this server is Postgres 14: pg-credits needs 15 or later',
   );
   await expect(readGround(answering({ version: 150000, recovering: true }))).rejects.toThrow(
-    'this server is a read-only replica: deploy to the primary',
+    'this server is a read-only replica: connect to the primary',
   );
 });
