@@ -1,11 +1,10 @@
 import type pg from 'pg';
 import type { Log } from './connect.ts';
-import { codeOf, Failure, isLostConnection } from './explain.ts';
 import { migrate } from './migrate.ts';
 import type { Package } from './package.ts';
 import * as bookkeeping from './plan.ts';
 import type { DeployReport } from './report.ts';
-import { AccountsLock } from './retry.ts';
+import { AccountsLock, commit } from './retry.ts';
 import { become, canBecome, ensureRoles, type Ground, type Roles } from './roles.ts';
 import * as schemas from './schemas.ts';
 import { runFile } from './script.ts';
@@ -66,20 +65,6 @@ async function begin({ client, log }: Job) {
   if (rows[0].free) return;
   log('another deploy is running: waiting for it');
   await client.query(`select pg_catalog.pg_advisory_xact_lock(${deployLock})`);
-}
-
-async function commit(client: pg.ClientBase) {
-  try {
-    const { command } = await client.query('commit');
-    if (command !== 'COMMIT') throw new Failure('the server did not commit: nothing was changed');
-  } catch (error) {
-    if (!isLostConnection(error)) throw error;
-    throw new Failure(
-      'lost the connection while committing: whether the deploy took effect is unknown; run it again, that is safe',
-      codeOf(error),
-      { cause: error },
-    );
-  }
 }
 
 /** What a deploy would do, seen in a read-only transaction. */

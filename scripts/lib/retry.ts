@@ -4,19 +4,28 @@ import type { Log } from './connect.ts';
 import { codeOf, explain, Failure, isLostConnection } from './explain.ts';
 import { isPassing } from './script.ts';
 
+/** Who may be in the way, and of what: our own schemas, or these tables. */
+export interface Others {
+  who: string;
+  tables: string[] | null;
+}
+
+const callers: Others = { who: 'callers are', tables: null };
+
 /** Runs a transaction again, whole, until no lock stands in its way or patience is at an end. */
 export async function withRetries<T>(
   client: pg.ClientBase,
   patience: number,
   log: Log,
   attempt: (count: number) => Promise<T>,
+  others = callers,
 ): Promise<T> {
   const started = Date.now();
   for (let count = 1; ; count += 1) {
     try {
       return await attempt(count);
     } catch (error) {
-      const holders = await giveUpOrWait(client, error);
+      const holders = await giveUpOrWait(client, error, others);
       const waited = Math.round((Date.now() - started) / 1000);
       if (Date.now() - started >= patience)
         throw new Failure(
@@ -24,14 +33,14 @@ export async function withRetries<T>(
           codeOf(error),
           { cause: error },
         );
-      if ((count & (count - 1)) === 0) log(`callers are busy (${holders}): trying again`);
+      if ((count & (count - 1)) === 0) log(`${others.who} busy (${holders}): trying again`);
     }
     await sleep(Math.min(2000, 50 * 2 ** count) * (0.5 + Math.random()));
   }
 }
 
 /** Throws what a repetition would not cure; else says who was in the way. */
-async function giveUpOrWait(client: pg.ClientBase, error: unknown): Promise<string> {
+async function giveUpOrWait(client: pg.ClientBase, error: unknown, { tables }: Others) {
   if (error instanceof Failure) {
     await client.query('rollback').catch(() => {});
     throw error;
@@ -42,11 +51,36 @@ async function giveUpOrWait(client: pg.ClientBase, error: unknown): Promise<stri
     });
   await client.query('rollback');
   if (!isPassing(error)) throw error;
-  return describeHolders(client);
+  return describeHolders(client, tables);
 }
 
-async function describeHolders(client: pg.ClientBase): Promise<string> {
-  const { rows } = await client.query(holdersQuery);
+export async function commit(client: pg.ClientBase) {
+  try {
+    const { command } = await client.query('commit');
+    if (command !== 'COMMIT') throw new Failure('the server did not commit: nothing was changed');
+  } catch (error) {
+    if (!isLostConnection(error)) throw error;
+    throw new Failure(
+      'lost the connection while committing: whether it took effect is unknown; run it again, that is safe',
+      codeOf(error),
+      { cause: error },
+    );
+  }
+}
+
+/** All of them within one time-out: lock_timeout is for each, statement_timeout for all. */
+export async function lockTogether(client: pg.ClientBase, list: string, mode: string, ms: number) {
+  await client.query(`set local statement_timeout = '${ms}ms'`);
+  try {
+    await client.query(`lock table ${list} in ${mode} mode`);
+  } catch (error) {
+    throw codeOf(error) === '57014' ? Object.assign(error as object, { code: '55P03' }) : error;
+  }
+  await client.query('set local statement_timeout = 0');
+}
+
+async function describeHolders(client: pg.ClientBase, tables: string[] | null): Promise<string> {
+  const { rows } = await client.query(holdersQuery, [tables]);
   const lines = rows.map(
     (row) =>
       `pid ${row.pid}, ${row.name}${row.state ? `, ${row.state}` : ''}` +
@@ -66,7 +100,9 @@ const holdersQuery = `
   join pg_catalog.pg_stat_activity a on a.pid = l.pid
   join pg_catalog.pg_class c on c.oid = l.relation
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where l.granted and l.pid <> pg_catalog.pg_backend_pid() and n.nspname in ('credits', 'credits_private')
+  where l.granted and l.pid <> pg_catalog.pg_backend_pid()
+    and case when $1::text[] is null then n.nspname in ('credits', 'credits_private')
+      else c.oid in (select pg_catalog.to_regclass(t) from pg_catalog.unnest($1::text[]) as t) end
     and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
   order by a.xact_start limit 3`;
 
@@ -113,17 +149,12 @@ export class AccountsLock {
   }
 
   // Locking a view locks all that it reads: those that read the system catalogue are left alone.
-  // lock_timeout is for each lock, statement_timeout for all of them.
   private async lockViews() {
     const { rows } = await this.client.query(viewsQuery);
-    if (!rows[0].list) return;
-    await this.client.query(`${this.prelude()}set local statement_timeout = '${this.timeout}ms'`);
-    try {
-      await this.client.query(`lock table ${rows[0].list} in access exclusive mode`);
-    } catch (error) {
-      throw codeOf(error) === '57014' ? Object.assign(error as object, { code: '55P03' }) : error;
-    }
-    await this.client.query('set local statement_timeout = 0');
+    const { list } = rows[0];
+    if (!list) return;
+    await this.client.query(this.prelude());
+    await lockTogether(this.client, list, 'access exclusive', this.timeout);
   }
 }
 
