@@ -4,11 +4,9 @@ import { compare } from './adoption/compare.ts';
 import { describeSample } from './adoption/compare-report.ts';
 import { describeGate, watchGate } from './adoption/gate.ts';
 import { readMapping } from './adoption/mapping.ts';
-import { readParties } from './adoption/parties.ts';
+import { readAsUser, readParties } from './adoption/parties.ts';
 import { parseCommand, sharedHelp, UsageError, wholeNumber, withClient } from './lib/connect.ts';
 import { toJson } from './lib/format.ts';
-import { readOnly } from './lib/live.ts';
-import { become } from './lib/roles.ts';
 
 export const help = `pg-credits compare: the app's balances beside the ledger's, as of one moment; reads only
 
@@ -43,10 +41,7 @@ export async function run(args: string[]): Promise<number> {
   const mapping = readMapping(values.mapping ?? 'pg-credits.yaml');
   return withClient(values, async (client) => {
     const parties = await readParties(client);
-    await readOnly(client, async () => {
-      await become(client, parties.user);
-      await checkMapping(client, mapping);
-    });
+    await readAsUser(client, parties, () => checkMapping(client, mapping));
     const sample = () => compare(client, mapping, parties);
     if (gate) {
       const progress = (line: string) =>

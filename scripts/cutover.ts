@@ -1,12 +1,10 @@
 import { checkMapping } from './adoption/check.ts';
 import { type CutoverReport, cutover, planCutover } from './adoption/cutover.ts';
 import { readMapping } from './adoption/mapping.ts';
-import { readParties } from './adoption/parties.ts';
+import { readAsUser, readParties } from './adoption/parties.ts';
 import { type RollbackReport, rollback } from './adoption/rollback.ts';
 import { type Log, parseCommand, sharedHelp, UsageError, withClient } from './lib/connect.ts';
 import { plural, toJson } from './lib/format.ts';
-import { readOnly } from './lib/live.ts';
-import { become } from './lib/roles.ts';
 import { onInterrupt } from './lib/running.ts';
 
 export const help = `pg-credits cutover: put views that read the ledger where the app's tables stood
@@ -45,8 +43,7 @@ export async function run(args: string[]): Promise<number> {
       return 0;
     };
     if (back) return show(await rollback(client, mapping, parties, log), describeRollback);
-    const planned = await readOnly(client, async () => {
-      await become(client, parties.user);
+    const planned = await readAsUser(client, parties, async () => {
       await checkMapping(client, mapping);
       return (await planCutover(client, mapping, parties)).report;
     });

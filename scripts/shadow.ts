@@ -3,7 +3,7 @@ import { checkMapping } from './adoption/check.ts';
 import { compare } from './adoption/compare.ts';
 import { withLocks } from './adoption/locking.ts';
 import { type Mapping, readMapping } from './adoption/mapping.ts';
-import { readParties } from './adoption/parties.ts';
+import { readAsUser, readParties } from './adoption/parties.ts';
 import { findTrigger, readShadow } from './adoption/shadow.ts';
 import { forget, installShadow, removeShadow } from './adoption/shadow-install.ts';
 import * as reports from './adoption/shadow-report.ts';
@@ -68,9 +68,7 @@ const actions: Record<string, (job: Job) => Promise<Done>> = {
   async install({ client, mapping: read, log }: Job) {
     const mapping = read();
     const parties = await readParties(client);
-    await client.query(`begin read only; set local search_path = ''`);
-    await checkMapping(client, mapping);
-    await client.query('rollback');
+    await readAsUser(client, parties, () => checkMapping(client, mapping));
     const { table } = mapping.transactions;
     const installed = await withLocks(client, parties, [table], log, () =>
       installShadow(client, mapping, parties),

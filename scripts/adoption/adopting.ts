@@ -1,8 +1,6 @@
 import type pg from 'pg';
 import { codeOf, explain, Failure } from '../lib/explain.ts';
 import { plural, printable } from '../lib/format.ts';
-import { readOnly } from '../lib/live.ts';
-import { become } from '../lib/roles.ts';
 import type { Signal } from '../lib/running.ts';
 import { Acting } from './acting.ts';
 import { begun, describeConflicts } from './adopt-texts.ts';
@@ -10,7 +8,7 @@ import { type Batch, bookBatch } from './booking.ts';
 import { checkMapping } from './check.ts';
 import { begunAsHistory, type Choice } from './importing.ts';
 import type { Mapping } from './mapping.ts';
-import { type Parties, readParties } from './parties.ts';
+import { type Parties, readAsUser, readParties } from './parties.ts';
 import { importPieces } from './pieces.ts';
 import {
   addDifference,
@@ -55,10 +53,7 @@ const rowsOfPiece = 250;
 /** What adopt would do; nothing is written. */
 export async function plan(client: pg.ClientBase, mapping: Mapping): Promise<Plan> {
   const parties = await readParties(client);
-  return readOnly(client, async () => {
-    await become(client, parties.user);
-    return look(client, parties, mapping);
-  });
+  return readAsUser(client, parties, () => look(client, parties, mapping));
 }
 
 async function look(client: pg.ClientBase, parties: Parties, mapping: Mapping, cursor?: string) {

@@ -1,9 +1,7 @@
 import type pg from 'pg';
-import { readOnly } from '../lib/live.ts';
-import { become } from '../lib/roles.ts';
 import { pairs, type Row, readMirror } from './compare-reading.ts';
 import type { Mapping } from './mapping.ts';
-import type { Parties } from './parties.ts';
+import { type Parties, readAsUser } from './parties.ts';
 import { readShadow, type ShadowState } from './shadow.ts';
 
 export interface Compared {
@@ -41,10 +39,7 @@ const shown = 10;
 
 /** Both books as of one moment; nothing is changed, whoever writes meanwhile. */
 export const compare = (client: pg.ClientBase, mapping: Mapping, parties: Parties) =>
-  readOnly(client, async () => {
-    await become(client, parties.user);
-    return readSample(client, mapping, parties);
-  });
+  readAsUser(client, parties, () => readSample(client, mapping, parties));
 
 /** In the caller's transaction. Account by account from two cursors: memory does not grow with rows. */
 export async function readSample(

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { Failure } from '../lib/explain.ts';
+import { readOnly } from '../lib/live.ts';
 import { become, canBecome, grantTo, ident, readGround } from '../lib/roles.ts';
 import { readSchemas } from '../lib/schemas.ts';
 
@@ -25,6 +26,17 @@ export async function readParties(client: pg.ClientBase): Promise<Parties> {
     );
   return { user, owner, patience: Math.max(1, Math.min(2000, Math.floor(deadlockTimeout / 2))) };
 }
+
+/** Reads only, as of one moment, as the connected user. */
+export const readAsUser = <T>(
+  client: pg.ClientBase,
+  { user }: Parties,
+  look: () => Promise<T>,
+): Promise<T> =>
+  readOnly(client, async () => {
+    await become(client, user);
+    return look();
+  });
 
 /** What is done with the ledger. An error ends the transaction, and the role with it. */
 export async function asOwner<T>(
