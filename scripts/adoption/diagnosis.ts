@@ -13,16 +13,20 @@ export interface Surface {
   should: bigint;
 }
 
-export interface AccountDiagnosis {
-  account_id: string;
-  /** By how many credits the balance and the counters are off, in all. */
-  drift: bigint;
+/** Of an account, or of all. */
+export interface Activity {
   transactions: bigint;
   debits: bigint;
   debited: bigint;
   refunded: bigint;
   first_at: Date | null;
   last_at: Date | null;
+}
+
+export interface AccountDiagnosis extends Activity {
+  account_id: string;
+  /** By how many credits the balance and the counters are off, in all. */
+  drift: bigint;
   surfaces: Surface[];
   causes: Cause[];
 }

@@ -1,5 +1,11 @@
 import type { Cause } from './causes.ts';
-import { type AccountDiagnosis, differenceOf, disagrees, type Surface } from './diagnosis.ts';
+import {
+  type AccountDiagnosis,
+  type Activity,
+  differenceOf,
+  disagrees,
+  type Surface,
+} from './diagnosis.ts';
 
 export interface SurfaceTotal {
   surface: string;
@@ -16,15 +22,9 @@ export interface SurfaceTotal {
 
 export type CauseTotal = Cause & { accounts: bigint };
 
-export interface Totals {
+export interface Totals extends Activity {
   accounts: bigint;
   disagreeing: bigint;
-  transactions: bigint;
-  debits: bigint;
-  debited: bigint;
-  refunded: bigint;
-  first_at: Date | null;
-  last_at: Date | null;
   surfaces: SurfaceTotal[];
   causes: CauseTotal[];
 }

@@ -1,3 +1,21 @@
+-- What every guard says.
+create or replace function credits_private.refuse_by_hand(
+  p_invariant text, p_table text, p_change text
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  perform credits_private.raise_error('23514', 'a change by hand is refused',
+    jsonb_build_object('table', p_table, 'change', lower(p_change)),
+    'The ledger is written by the functions of the schema credits. To correct a mistake, book the '
+      'opposite: grant, deduct or refund.',
+    p_invariant);
+end
+$$;
+
+revoke all on function credits_private.refuse_by_hand(text, text, text) from public;
+
 -- What a guard runs. Guards stop mistakes, of the tables' owner too; privileges stop callers. The
 -- arguments of the trigger are the promise that it guards and the table (tg_table_name is the name
 -- of a shard on a distributed table).
@@ -10,11 +28,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
-  perform credits_private.raise_error('23514', 'a change by hand is refused',
-    jsonb_build_object('table', tg_argv[1], 'change', lower(tg_op)),
-    'The ledger is written by the functions of the schema credits. To correct a mistake, book the '
-      'opposite: grant, deduct or refund.',
-    tg_argv[0]);
+  perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
   return null;
 end
 $$;
@@ -33,11 +47,7 @@ begin
     new.account_id, old.last_entry_id + 1, old.last_entry_id + 1) as e
   where e.statement_entries = new.last_entry_id - old.last_entry_id;
   if not found then
-    perform credits_private.raise_error('23514', 'a change by hand is refused',
-      jsonb_build_object('table', tg_argv[1], 'change', lower(tg_op)),
-      'The ledger is written by the functions of the schema credits. To correct a mistake, book '
-        'the opposite: grant, deduct or refund.',
-      tg_argv[0]);
+    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;
   return null;
 end

@@ -3,13 +3,12 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { verify } from '../../scripts/lib/examine.ts';
 import { randomNumbers } from '../../scripts/lib/random.ts';
 import { pid } from '../concurrency/race.ts';
-import { createDatabase, type Database } from '../support/database.ts';
+import type { Database } from '../support/database.ts';
 import {
   type Account,
-  addAccounts,
   adoptAll,
   adoptCommand,
-  createApp,
+  appWith,
   mappingFile,
   totalOf,
   wholeLedger,
@@ -27,16 +26,9 @@ const accounts = Array.from({ length: count }, (_, i): Account => {
 
 let db: Database;
 beforeEach(async () => {
-  db = await appDatabase();
+  db = await appWith(accounts);
 });
 afterEach(() => db.drop());
-
-async function appDatabase() {
-  const made = await createDatabase();
-  await createApp(made);
-  await addAccounts(made, accounts);
-  return made;
-}
 
 /** How many accounts are adopted; each of them must be whole, at any moment. */
 async function adopted(): Promise<number> {
@@ -63,7 +55,7 @@ let undisturbed: Promise<unknown> | undefined;
 
 async function expectTheSame(since: number) {
   expect(await adopted()).toBe(count);
-  undisturbed ??= appDatabase().then(async (other) => {
+  undisturbed ??= appWith(accounts).then(async (other) => {
     const started = Date.now();
     await adoptAll(other, choice);
     return wholeLedger(other, started).finally(() => other.drop());

@@ -5,14 +5,13 @@ import { readParties } from '../../scripts/adoption/parties.ts';
 import { installShadow } from '../../scripts/adoption/shadow-install.ts';
 import { verify } from '../../scripts/lib/examine.ts';
 import { pid } from '../concurrency/race.ts';
-import { createDatabase, type Database, waitUntilBlocked } from '../support/database.ts';
+import { type Database, waitUntilBlocked } from '../support/database.ts';
 import { balanceOf, us } from '../support/ledger.ts';
 import {
   type Account,
-  addAccounts,
   addTransactions,
   adoptAll,
-  createApp,
+  appWith,
   mappingWith,
   totalOf,
   wholeLedger,
@@ -29,20 +28,13 @@ const accounts = [account(1, 40), account(2, 3), account(3, 25)];
 
 let db: Database;
 beforeEach(async () => {
-  db = await appDatabase();
+  db = await appWith(accounts);
 });
 afterEach(() => db.drop());
 
-async function appDatabase() {
-  const made = await createDatabase();
-  await createApp(made);
-  await addAccounts(made, accounts);
-  return made;
-}
-
 /** Of a run that adopts each account in one transaction. */
 async function wholeAtOnce() {
-  const other = await appDatabase();
+  const other = await appWith(accounts);
   const since = Date.now();
   await adoptAll(other, choice);
   return wholeLedger(other, since).finally(() => other.drop());

@@ -6,7 +6,7 @@ import { type AdoptOptions, type AdoptReport, adopt } from '../../scripts/adopti
 import type { Choice } from '../../scripts/adoption/importing.ts';
 import { type Mapping, parseMapping } from '../../scripts/adoption/mapping.ts';
 import { cli } from '../deploy/fixture.ts';
-import type { Database } from '../support/database.ts';
+import { createDatabase, type Database } from '../support/database.ts';
 import { DAY, moment, us } from '../support/ledger.ts';
 import type { Legacy } from './history.ts';
 
@@ -170,3 +170,11 @@ const withoutClock = (row: Record<string, unknown>, since: number) =>
       return [name, isNow ? 'now' : value];
     }),
   );
+
+/** A database of its own, with the app and these accounts. */
+export async function appWith(accounts: Account[]): Promise<Database> {
+  const made = await createDatabase();
+  await createApp(made);
+  await addAccounts(made, accounts);
+  return made;
+}
