@@ -21,7 +21,7 @@ const once = [
   'model/planted-fault.test.ts',
   'static/parse.test.ts',
   'deploy/{cli,embedded,invoice,killed,lib-package,settle,status,upgrade}*.test.ts',
-  'adoption/{adopt-command,chapter,diagnose,init,mapping,shadow-install}.test.ts',
+  'adoption/{adopt-command,adopt-killed,chapter,diagnose,init,mapping,shadow-install}.test.ts',
 ];
 const rest = once.flatMap((path) => ['--exclude', `test/${path}`]);
 const on = (major: number) => ({
