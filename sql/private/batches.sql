@@ -133,8 +133,7 @@ $$;
 revoke all on function credits_private.refusal_detail(credits_private.refusal) from public;
 
 -- Whether one of an account's deductions of a batch can come out otherwise than by taking its amount
--- from p_free: it is malformed, its key comes twice or belongs to a call that left no entry, or it is
--- not covered.
+-- from p_free: it is malformed, its key is known or comes twice, or it is not covered.
 create or replace function credits_private.is_in_the_way(
   p_account_id text, p_items jsonb, p_free bigint, p_has_keys boolean
 ) returns boolean
@@ -169,14 +168,26 @@ begin
   into v_items
   from jsonb_to_recordset(p_items) as i (amount bigint, idempotency_key text, api_key_id text,
     operation text, run_id text, metadata jsonb);
-  -- One look for each key, with a limit: of an account's many keys, statistics would take few.
-  return v_items.amount > p_free or not v_items.are_distinct or p_has_keys and exists (
-    select from unnest(v_items.keys) as i (idempotency_key)
-    cross join lateral (
-      select from credits_private.idempotency_keys as k
-      where k.account_id = p_account_id and k.idempotency_key = i.idempotency_key
-      limit 1
-    ) as k);
+  -- One look for each key, at the first that is not before it: only an index on keys has that order,
+  -- and so no other one is taken, however few entries the account is thought to have.
+  return v_items.amount > p_free or not v_items.are_distinct
+    or exists (
+      select from unnest(v_items.keys) as i (idempotency_key)
+      cross join lateral (
+        select e.idempotency_key
+        from credits_private.entries as e
+        where e.account_id = p_account_id and e.idempotency_key >= i.idempotency_key
+        order by e.idempotency_key
+        limit 1
+      ) as e
+      where e.idempotency_key = i.idempotency_key)
+    or p_has_keys and exists (
+      select from unnest(v_items.keys) as i (idempotency_key)
+      cross join lateral (
+        select from credits_private.idempotency_keys as k
+        where k.account_id = p_account_id and k.idempotency_key = i.idempotency_key
+        limit 1
+      ) as k);
 end
 $$;
 
@@ -225,8 +236,8 @@ $$;
 revoke all on function credits_private.parts_of_items(text, jsonb, timestamptz) from public;
 
 -- An account's deductions of a batch in one statement, each as it would be by itself, as long as
--- nothing can come between: where something can (see is_in_the_way; or a known key, limits, anything
--- due, a scope), it books nothing and returns no row, and they are booked one by one.
+-- nothing can come between: where something can (see is_in_the_way; or limits, anything due, a
+-- scope), it books nothing and returns no row, and they are booked one by one.
 create or replace function credits_private.book_items(
   p_account_id text, p_items jsonb, p_at timestamptz
 ) returns setof credits_private.booked_item
@@ -238,7 +249,6 @@ declare
   v_at timestamptz;
   v_free record;
   v_available bigint;
-  v_booked credits_private.booked_item[];
 begin
   select a.* into v_account
   from credits_private.accounts as a
@@ -264,6 +274,7 @@ begin
   end if;
   v_available := v_free.amount + credits_private.overdraft(v_account);
 
+  return query
   with part as (
     select p.*, v_account.last_entry_id + row_number() over (
       order by p.deduction, p.nth) as entry_id,
@@ -285,15 +296,9 @@ begin
     from part as p
     order by p.entry_id
   )
-  select array_agg((p.deduction, p.idempotency_key, p.entry_id, p.amount, p.balance, p.available)
-    ::credits_private.booked_item) into v_booked
+  select p.deduction, p.idempotency_key, p.entry_id, p.amount, p.balance, p.available
   from part as p
   where p.nth = 1;
-  return query select b.* from unnest(v_booked) as b;
-exception
-  -- A key is known, which the entries' index alone can tell at once.
-  when unique_violation then
-    return;
 end
 $$;
 
