@@ -6,6 +6,12 @@
 alter table credits_private.entries
   add column statement_entries bigint;
 
+-- An account has a thousand entries, whatever a sample says. Right after an adoption each has one, and
+-- then every index that begins with the account seems as good as the one that is meant: a page of
+-- transactions of an account that has grown since would read all of it for each of its rows.
+alter table credits_private.entries
+  alter column account_id set (n_distinct = -0.001);
+
 -- A deduction of a batch as it was booked.
 create type credits_private.booked_item as (
   deduction int,

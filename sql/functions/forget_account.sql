@@ -61,7 +61,9 @@ begin
   -- A repeat is recognised by the digest of its arguments, where the ledger no longer has them.
   insert into credits_private.idempotency_keys
   select k.*
-  from credits_private.deduction_keys(p_account_id) as k
+  from credits_private.entries as e
+  cross join lateral credits_private.deduction_key(p_account_id, e.idempotency_key) as k
+  where e.account_id = p_account_id and e.kind = 'deduction' and e.idempotency_key is not null
   on conflict do nothing;
   update credits_private.entries as e
   set metadata = null, api_key_id = coalesce(v_api_keys ->> e.api_key_id, e.api_key_id),

@@ -56,14 +56,16 @@ $$;
 
 revoke all on function credits_private.interval_parts(interval) from public;
 
--- The keys that an account's deductions have in the ledger, as rows for idempotency_keys would be;
--- or one of them.
-create or replace function credits_private.deduction_keys(
-  p_account_id text, p_idempotency_key text = null
+-- What a key stands for that a deduction has in the ledger, as a row of idempotency_keys would say
+-- it; no row, if it is no deduction's.
+create or replace function credits_private.deduction_key(
+  p_account_id text, p_idempotency_key text
 ) returns setof credits_private.idempotency_keys
-language sql stable
+language plpgsql stable
 set search_path = pg_temp
 as $$
+begin
+  return query
   select
     t.transaction_id,
     coalesce(t.available, l.balance_after),
@@ -75,11 +77,12 @@ as $$
   from credits_private.entries as t
   join credits_private.entries as l
     on l.account_id = t.account_id and l.entry_id = t.entry_id + t.entry_count - 1
-  where t.account_id = p_account_id and t.kind = 'deduction'
-    and t.idempotency_key = coalesce(p_idempotency_key, t.idempotency_key)
+  where t.account_id = p_account_id and t.idempotency_key = p_idempotency_key
+    and t.kind = 'deduction';
+end
 $$;
 
-revoke all on function credits_private.deduction_keys(text, text) from public;
+revoke all on function credits_private.deduction_key(text, text) from public;
 
 create or replace function credits_private.key_is_known(
   p_account_id text, p_idempotency_key text
@@ -116,14 +119,9 @@ begin
   select k.* into v_key
   from credits_private.idempotency_keys as k
   where k.account_id = p_account_id and k.idempotency_key = p_idempotency_key;
-  -- deduction_keys is planned at each call: not for a key that is new.
-  if not found and exists (
-    select from credits_private.entries as e
-    where e.account_id = p_account_id and e.idempotency_key = p_idempotency_key
-      and e.kind = 'deduction')
-  then
+  if not found then
     select k.* into v_key
-    from credits_private.deduction_keys(p_account_id, p_idempotency_key) as k;
+    from credits_private.deduction_key(p_account_id, p_idempotency_key) as k;
   end if;
   if v_key.account_id is null then
     return null;
