@@ -1,6 +1,9 @@
 -- The deductions that a batch makes from one account are one insert, and change each figure once.
 -- This file calls nothing of sql/ and is never edited once it has been released.
 
+-- One key at a time, by deduction_key of sql/.
+drop function if exists credits_private.deduction_keys(text, text);
+
 -- The entries that a statement wrote together, counted on the first of them, 0 on the others: the
 -- first one's trigger applies them all. Null, which costs no byte, where each is applied by itself.
 alter table credits_private.entries
