@@ -48,7 +48,7 @@ function checkWords({ code, signal, stderr }: Ended, way: Way, mayHave: boolean,
   if (way === 'SIGKILL') return expect(signal === 'SIGKILL', said);
   if (way !== 'terminated backend')
     return expect(code === (way === 'SIGTERM' ? 143 : 130) && /^interrupted: /m.test(stderr), said);
-  const words = mayHave ? /whether the deploy took effect is unknown/ : /: nothing was changed;/;
+  const words = mayHave ? /whether it took effect is unknown/ : /: nothing was changed;/;
   expect(code === 1 && words.test(stderr) && !(has && /nothing was changed/.test(stderr)), said);
 }
 
