@@ -7,12 +7,17 @@ export interface Counts {
   skipped: number;
 }
 
+export interface Outcome extends Counts {
+  /** What failed, a line each: the end of CI's output is what is kept of it. */
+  failures?: string[];
+}
+
 export interface Check {
   name: string;
   /** After so many minutes it has failed: a hang must not hang CI. */
   minutes: number;
   /** Ends soon after the signal. A throw is a failure, a Skip is none. */
-  run(signal: AbortSignal): Promise<Counts>;
+  run(signal: AbortSignal): Promise<Outcome>;
 }
 
 /** Why a check can't be made on this machine. */
@@ -35,25 +40,26 @@ export async function runChecks(checks: Check[]): Promise<void> {
     if (interrupted.signal.aborted) break;
     console.log(`\n== ${check.name}`);
     const started = Date.now();
-    const { words, ...counts } = await outcomeOf(check);
+    const { words, failures = [], ...counts } = await outcomeOf(check);
     for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += counts[key];
     const seconds = `${((Date.now() - started) / 1000).toFixed(1)} s`.padStart(8);
     summary.push(`${seconds}  ${check.name}: ${words}`);
+    summary.push(...failures.map((failure) => `${' '.repeat(12)}${failure}`));
     console.log(`${check.name}: ${words} (${seconds.trim()})`);
   }
   console.log(`\n${summary.join('\n')}\n\n${tally(total)}`);
   if (total.failed > 0) process.exitCode ??= 1;
 }
 
-async function outcomeOf({ run, minutes }: Check): Promise<Counts & { words: string }> {
+async function outcomeOf({ run, minutes }: Check): Promise<Outcome & { words: string }> {
   const late = new AbortController();
   const timer = setTimeout(
     () => late.abort(new Error(`not done after ${minutes} min`)),
     minutes * 60_000,
   );
   try {
-    const counts = await run(AbortSignal.any([late.signal, interrupted.signal]));
-    return { ...counts, words: tally(counts) };
+    const outcome = await run(AbortSignal.any([late.signal, interrupted.signal]));
+    return { ...outcome, words: tally(outcome) };
   } catch (error) {
     const [message = ''] = (error as Error).message.trim().split('\n', 1);
     if (error instanceof Skip) return { ...none, skipped: 1, words: `skipped: ${message}` };

@@ -1,6 +1,6 @@
 import { appendFileSync } from 'node:fs';
 import { relative } from 'node:path';
-import type { Reporter, TestModule } from 'vitest/node';
+import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
 /** Writes down what began and how it ended, so that a run that hangs still tells, and counts. */
 export default class Progress implements Reporter {
@@ -11,17 +11,30 @@ export default class Progress implements Reporter {
   }
 
   onTestModuleEnd(module: TestModule) {
-    const states = [...module.children.allTests()].map((test) => test.result().state);
-    const count = (state: string) => states.filter((each) => each === state).length;
+    const tests = [...module.children.allTests()];
+    const of = (state: string) => tests.filter((test) => test.result().state === state);
+    const file = relative(process.cwd(), module.moduleId);
     this.write({
-      ended: relative(process.cwd(), module.moduleId),
-      passed: count('passed'),
-      failed: count('failed'),
-      skipped: count('skipped'),
+      ended: file,
+      passed: of('passed').length,
+      failed: of('failed').length + module.errors().length,
+      skipped: of('skipped').length,
+      failures: [
+        ...module.errors().map(({ message }) => `${file}: ${firstLine(message)}`),
+        ...of('failed').map((test) => `${file}: ${test.fullName}: ${firstLine(whyFailed(test))}`),
+      ],
     });
   }
 
   private write(line: object) {
     appendFileSync(this.file, `${JSON.stringify(line)}\n`);
   }
+}
+
+function whyFailed(test: TestCase): string | undefined {
+  return test.result().errors?.[0]?.message;
+}
+
+function firstLine(text = ''): string {
+  return text.split('\n', 1)[0] ?? '';
 }

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Check, type Counts, execute, Skip } from './check.ts';
+import { type Check, execute, type Outcome, Skip } from './check.ts';
 import { withDocker } from './docker.ts';
 import type { Node } from './node.ts';
 import { pgbouncer } from './pgbouncer.ts';
@@ -54,7 +54,7 @@ async function vitest(
   { args = [], env, node }: SuiteOptions,
   progress: string,
   signal: AbortSignal,
-): Promise<Counts> {
+): Promise<Outcome> {
   const command = ['node_modules/vitest/vitest.mjs', 'run', ...args];
   const reporters = ['--reporter=default', '--reporter=scripts/ci/reporter.ts'];
   const { code } = await execute(node?.() ?? process.execPath, [...command, ...reporters], {
@@ -64,26 +64,27 @@ async function vitest(
     const { running } = readProgress(progress);
     throw new Error(`${error.message}; it was running ${running.join(', ') || 'no test'}`);
   });
-  const { counts } = readProgress(progress);
+  const { outcome } = readProgress(progress);
   // A file that can't be loaded, a crash or an error outside of the tests is a failure too.
-  if (code !== 0) counts.failed = Math.max(1, counts.failed);
-  if (code === 0 && counts.passed === 0) throw new Error('no test ran');
-  return counts;
+  if (code !== 0) outcome.failed = Math.max(1, outcome.failed);
+  if (code === 0 && outcome.passed === 0) throw new Error('no test ran');
+  return outcome;
 }
 
-function readProgress(file: string): { counts: Counts; running: string[] } {
-  const counts = { passed: 0, failed: 0, skipped: 0 };
+function readProgress(file: string): { outcome: Outcome; running: string[] } {
+  const outcome = { passed: 0, failed: 0, skipped: 0, failures: [] as string[] };
   const running = new Set<string>();
   for (const line of existsSync(file) ? readFileSync(file, 'utf8').split('\n') : []) {
     if (line === '') continue;
-    const { began, ended, passed, failed, skipped } = JSON.parse(line);
+    const { began, ended, passed, failed, skipped, failures } = JSON.parse(line);
     if (began) running.add(began);
     else {
       running.delete(ended);
-      counts.passed += passed;
-      counts.failed += failed;
-      counts.skipped += skipped;
+      outcome.passed += passed;
+      outcome.failed += failed;
+      outcome.skipped += skipped;
+      outcome.failures.push(...failures);
     }
   }
-  return { counts, running: [...running] };
+  return { outcome, running: [...running] };
 }
