@@ -45,7 +45,10 @@ const cases: Record<string, { valid: Arguments; bad: Record<string, Arguments> }
       p_time_zone: {
         empty: '',
         'of their own': 'x5',
+        'of their own, with an area': 'Europe/Atlantis5',
         unknown: 'Europe/Atlantis',
+        abbreviation: 'CEST',
+        'in lower case': 'europe/berlin',
         offset: '+02:00',
       },
       p_anchor_day: { zero: 0, negative: -1, '32': 32 },

@@ -105,6 +105,19 @@ test('each setting changes alone', async () => {
   }
 });
 
+test.each([
+  'America/North_Dakota/New_Salem',
+  'America/Port-au-Prince',
+  'Antarctica/DumontDUrville',
+  'Etc/GMT+5',
+  'US/Pacific',
+  'EST5EDT',
+  'UTC',
+])('%s is a time zone', async (zone) => {
+  await open({ p_time_zone: zone });
+  expect(await settings()).toMatchObject({ time_zone: zone });
+});
+
 test('unit and scale are fixed by the first entry, and may be repeated', async () => {
   await open(chosen);
   await grantAt('2024-01-01Z');
