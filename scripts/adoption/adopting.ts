@@ -89,18 +89,9 @@ export async function adopt(
   const report = emptyReport(choice, found.adopted);
   const work = new Progress(found, choice, progress);
   const acting = new Acting(client, parties);
-  const grown = analyser(client, acting);
   const size = choice.book === 'history' ? piece : Infinity;
-  const pieces = {
-    query,
-    choice,
-    size,
-    interrupted,
-    imported: async (rows: number) => {
-      work.imported(rows);
-      await grown(rows);
-    },
-  };
+  const imported = (rows: number) => work.imported(rows);
+  const pieces = { query, choice, size, interrupted, imported };
   try {
     await client.query('move absolute 0 in accounts');
     for (let some = await next(client, batch); some.length > 0; some = await next(client, batch)) {
@@ -109,11 +100,10 @@ export async function adopt(
       report.stopped_by = interrupted() ?? null;
       if (report.stopped_by) break;
       const ids = some.map((row) => row.account_id);
-      const book = () => bookBatch(acting, query, choice, ids, (rows) => work.imported(rows));
+      const book = () => bookBatch(acting, query, choice, ids, imported);
       const booked = await inTransaction(client, 'read committed, read write', book);
       add(report, booked);
       work.committed(ids.length, report.transactions);
-      await grown(booked.adopted.length + Number(booked.entries));
     }
   } catch (error) {
     throw failureOf(error, report);
@@ -122,22 +112,6 @@ export async function adopt(
   }
   report.seconds = (Date.now() - started) / 1000;
   return report;
-}
-
-/**
- * Plans that were made while the ledger was empty read all of a table, for each transaction: 1.6 times the time, until
- * the server knows how large the tables have become.
- */
-function analyser(client: pg.ClientBase, acting: Acting): (rows: number) => Promise<void> {
-  const analyse = `analyze credits_private.accounts, credits_private.entries, credits_private.grants,
-    credits_private.usage_counters, credits_private.idempotency_keys`;
-  let [rows, analysed] = [0, 0];
-  return async (more) => {
-    rows += more;
-    if (rows <= analysed * 10) return;
-    analysed = rows;
-    await inTransaction(client, 'read committed, read write', () => acting.owner(analyse));
-  };
 }
 
 const next = async (client: pg.ClientBase, count: number): Promise<FiguresRow[]> =>

@@ -15,7 +15,7 @@ interface Pieces {
   choice: Choice;
   size: number;
   interrupted: () => unknown;
-  imported: (transactions: number) => Promise<void>;
+  imported: (transactions: number) => void;
 }
 
 /**
@@ -41,7 +41,7 @@ export async function importPieces(
       if (interrupted()) return;
       const piece = () => importPiece(acting, choice, id, heads, rows);
       if (!(await inTransaction(client, 'read committed, read write', piece))) return;
-      await imported(rows.length);
+      imported(rows.length);
     }
   } finally {
     await client.query('close pieces').catch(() => {});

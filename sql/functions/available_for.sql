@@ -2,6 +2,7 @@ create or replace function credits.available_for(p_account_id text, p_operation 
 returns bigint
 language plpgsql stable security definer
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);

@@ -69,6 +69,7 @@ create or replace function credits.capture_hold(
 ) returns credits.capture_hold_result
 language plpgsql security definer
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

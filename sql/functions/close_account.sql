@@ -28,6 +28,7 @@ create or replace function credits.close_account(
 ) returns credits.account_result
 language plpgsql security definer
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

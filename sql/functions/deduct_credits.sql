@@ -209,6 +209,7 @@ create or replace function credits.deduct_credits(
 ) returns credits.deduct_credits_result
 language plpgsql security definer
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

@@ -59,6 +59,7 @@ create or replace function credits.deduct_credits_batch(
 ) returns setof credits.deduct_credits_batch_result
 language plpgsql security definer
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

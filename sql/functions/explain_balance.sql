@@ -57,6 +57,7 @@ create or replace function credits.explain_balance(
 ) returns setof credits.explain_balance_result
 language plpgsql security definer
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   return query select e.* from credits_private.explain_balance_at(p_account_id, p_at, null) as e;

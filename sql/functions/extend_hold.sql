@@ -45,6 +45,7 @@ create or replace function credits.extend_hold(
 ) returns credits.extend_hold_result
 language plpgsql security definer
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

@@ -66,6 +66,7 @@ create or replace function credits.refund_credits(
 ) returns credits.refund_credits_result
 language plpgsql security definer
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

@@ -43,6 +43,7 @@ create or replace function credits.settle_due(p_max_accounts int = 100)
 returns int
 language plpgsql security definer
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys

@@ -88,6 +88,7 @@ create or replace function credits_private.figures(
 ) returns credits_private.figures
 language plpgsql stable security definer
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 declare
   v_account credits_private.accounts;

@@ -21,6 +21,7 @@ create or replace function credits_private.begin_import(p_account_id text)
 returns boolean
 language plpgsql
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
@@ -39,6 +40,7 @@ create or replace function credits_private.set_beginning(
 ) returns void
 language plpgsql
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 declare
   v_account credits_private.accounts := credits_private.lock_account(p_account_id);
@@ -78,6 +80,7 @@ create or replace function credits_private.end_import(
 ) returns bigint
 language plpgsql
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 declare
   v_account credits_private.accounts;
@@ -110,6 +113,7 @@ create or replace function credits_private.import_transaction(
 ) returns bigint
 language plpgsql
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 declare
   v_at timestamptz := greatest(least(p_at, clock_timestamp()), (
@@ -151,6 +155,7 @@ create or replace function credits_private.import_transactions(
 ) returns int
 language plpgsql
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 declare
   v_transaction record;
@@ -183,6 +188,7 @@ create or replace function credits_private.import_balance(
 ) returns bigint
 language plpgsql
 set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   if p_amount = 0 then

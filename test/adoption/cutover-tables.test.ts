@@ -112,9 +112,10 @@ test("an old reader's query for one user reads no other user's entries", async (
   const mapping = mappingWith();
   const { client, parties } = await prepare(mapping);
   await cutover(client, mapping, parties, { oneWay: false, log });
+  // Some size it must have: an account counts as a thousand entries, and of a small ledger all may be read.
   await db.query(
     `select count(*)
-     from generate_series(1, 1000) as i, credits.grant_credits('other ' || i, 1, 'grant')`,
+     from generate_series(1, 3000) as i, credits.grant_credits('other ' || i, 1, 'grant')`,
   );
   await db.query('analyze credits_private.entries');
   await client.query('set enable_seqscan = off');
@@ -123,7 +124,7 @@ test("an old reader's query for one user reads no other user's entries", async (
   );
   const nodes = JSON.stringify(rows).match(/"Relation Name":"entries"[^{}]*/g) ?? [];
   expect(nodes.length).toBeGreaterThan(0);
-  for (const node of nodes) expect(node).toContain('"Index Cond":"(');
+  for (const node of nodes) expect(node).toMatch(/"(Index|Recheck) Cond":"\(+account_id = /);
 });
 
 test('privileges and the owner stay; a grant that is missing is named', async () => {

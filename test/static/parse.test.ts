@@ -50,6 +50,13 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     routine('select 1', 'language sql set search_path = pg_temp, public'),
     routine('select 1', "language sql set work_mem = '1MB'"),
   ],
+  'a public function plans to read by an index': [
+    routine('select 1', 'language sql').replace('credits_private', 'credits'),
+    routine('select 1', 'language sql set enable_seqscan = on').replace(
+      'credits_private',
+      'credits',
+    ),
+  ],
   'public functions run as their owner, private ones as their caller': [
     routine('select 1', 'language sql').replace('credits_private', 'credits'),
     routine('select 1', 'language sql security definer'),

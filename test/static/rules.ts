@@ -43,6 +43,14 @@ const searchPath = ofRoutines(() => ({ node }) => {
   return when(path.length !== 1 || path[0] !== 'pg_temp', 'no set search_path = pg_temp');
 });
 
+// A session keeps its plans until statistics are taken again; of a table of a row or two, they would
+// read all of it for as long.
+const byIndex = ofRoutines(() => ({ name, node }) => {
+  const set = find(option(node, 'set'), 'VariableSetStmt').find((s) => s.name === 'enable_seqscan');
+  const value = find(set?.args, 'A_Const').map(({ sval }) => sval?.sval);
+  return when(name.startsWith('credits.') && value[0] !== 'off', 'no set enable_seqscan = off');
+});
+
 // Postgres runs a view's functions as its reader, who may not call what these call in turn.
 const securityDefiner = ofRoutines((sources) => {
   const views = sources.flatMap(({ statements }) => find(statements, 'ViewStmt'));
@@ -195,6 +203,7 @@ const constraintsNamed = ofStatements(
 
 export const rules = {
   'a function has the search_path pg_temp': searchPath,
+  'a public function plans to read by an index': byIndex,
   'public functions run as their owner, private ones as their caller': securityDefiner,
   'a function is followed by its revoke from public': revoked,
   'names have their schema': qualified,

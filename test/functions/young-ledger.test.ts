@@ -1,0 +1,55 @@
+import type pg from 'pg';
+import { beforeAll, expect, test } from 'vitest';
+import { useDatabase } from '../support/database.ts';
+
+// Of a table that the statistics know with a row or two, the best plan is to read all of it; and a
+// session keeps its plans until they are taken again, however many accounts have come since.
+
+const db = useDatabase();
+const accounts = 200;
+let session: pg.Client;
+
+const calls = [
+  `open_account(a)`,
+  `grant_credits(a, 90, 'grant 1')`,
+  `grant_credits(a, 90, 'grant 2')`,
+  `set_limit(a, 'limit', 1000)`,
+  `deduct_credits(a, 100, 'deduction')`,
+  `deduct_credits(a, 100, 'deduction')`, // a replay
+  `deduct_credits_batch(jsonb_build_array(jsonb_build_object(
+    'account_id', a, 'amount', 1, 'idempotency_key', 'of a batch')))`,
+  `refund_credits(a, 3, 'refund')`,
+  `hold_credits(a, 9, 'hold 1')`,
+  `extend_hold(a, 1, '2 hours')`,
+  `capture_hold(a, 1, 5, 'capture')`,
+  `hold_credits(a, 9, 'hold 2')`,
+  `release_hold(a, 2, 'release')`,
+  `revoke_grant(a, 2, 'revocation')`,
+  `set_overdraft_limit(a, 5)`,
+  `available_for(a)`,
+  `explain_balance(a)`,
+  `settle_account(a)`,
+  `remove_limit(a, 'limit')`,
+];
+
+beforeAll(async () => {
+  for (const call of calls)
+    await db.query(`select from (values ('the first')) as i (a), credits.${call}`);
+  await db.query('analyze');
+  session = await db.connect();
+});
+
+test.each(calls)('%s of the 200th account reads no more than that of the first', async (call) => {
+  await session.query('begin');
+  await session.query(
+    `select count(*) from (select 'account ' || i from generate_series(1, ${accounts}) as i) as i (a)
+     cross join lateral credits.${call}`,
+  );
+  const { rows } = await session.query(
+    `select sum(seq_scan)::int as scans, sum(idx_tup_fetch)::int as fetched
+     from pg_stat_xact_all_tables where schemaname = 'credits_private'`,
+  );
+  await session.query('commit');
+  expect(rows[0].scans).toBe(0);
+  expect(rows[0].fetched / accounts).toBeLessThan(accounts / 2);
+});
