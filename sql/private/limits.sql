@@ -26,18 +26,21 @@ $$;
 revoke all on function
   credits_private.limit_scope_id(credits_private.limits, text, text, text) from public;
 
--- The window in which a moment lies. A day is one of the account's time zone.
+-- The window in which a moment lies. A day is one of the account's time zone. In plpgsql, as Postgres
+-- before 18 plans a function in SQL anew at each call.
 create or replace function credits_private.limit_window_start(
   p_limit_window text, p_period date, p_effective_at timestamptz, p_time_zone text
 ) returns date
-language sql immutable
+language plpgsql immutable
 set search_path = pg_temp
 as $$
-  select case p_limit_window
+begin
+  return case p_limit_window
     when 'day' then (p_effective_at at time zone p_time_zone)::date
     when 'period' then p_period
     else '-infinity'::date
-  end
+  end;
+end
 $$;
 
 revoke all on function

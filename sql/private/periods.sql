@@ -2,16 +2,18 @@
 -- account's time zone, of its anchor day, and is named by that day. The session's TimeZone and
 -- DateStyle play no part: every conversion names its zone.
 
--- The anchor day in the month of p_day: the 31st is the last day of shorter months.
+-- The anchor day in the month of p_day: the 31st is the last day of shorter months. In plpgsql, as
+-- Postgres before 18 plans a function in SQL anew at each call.
 create or replace function credits_private.anchor_in_month(p_day date, p_anchor_day int)
 returns date
-language sql immutable
+language plpgsql immutable
 set search_path = pg_temp
 as $$
-  select least(
+begin
+  return least(
     date_trunc('month', p_day::timestamp)::date + p_anchor_day - 1,
-    (date_trunc('month', p_day::timestamp) + interval '1 month')::date - 1
-  )
+    (date_trunc('month', p_day::timestamp) + interval '1 month')::date - 1);
+end
 $$;
 
 revoke all on function credits_private.anchor_in_month(date, int) from public;
