@@ -39,8 +39,9 @@ begin
     v_account := credits_private.take_back(v_account, v_grant.grant_id, v_take.grant_ids,
       v_take.amounts, v_at, v_at, p_idempotency_key, p_metadata);
     v_account := credits_private.tidy(v_account, '{}', v_at, v_at);
-    -- And so no balance falls below it: what remains of the grants is never negative.
-    if v_account.debt > 9007199254740991 then
+    -- And so no balance falls below it, whatever a hold's overdraft is captured for: what remains of
+    -- the grants is never negative.
+    if v_account.debt + v_account.overdraft_held > 9007199254740991 then
       perform credits_private.refuse_argument(p_account_id, 'p_amount',
         'a debt must not exceed 9007199254740991', 'Revoke with ''clamp'', or less.');
     end if;

@@ -145,7 +145,8 @@ declare
 begin
   if exists (
     select from jsonb_array_elements(p_items) as i (value)
-    where (jsonb_typeof(i.value -> 'idempotency_key') = 'string'
+    where (jsonb_typeof(i.value -> 'account_id') = 'string'
+      and jsonb_typeof(i.value -> 'idempotency_key') = 'string'
       and jsonb_typeof(i.value -> 'amount') = 'number' and i.value ->> 'amount' ~ '^[0-9]{1,16}$'
       and coalesce(jsonb_typeof(i.value -> 'api_key_id') in ('string', 'null'), true)
       and coalesce(jsonb_typeof(i.value -> 'operation') in ('string', 'null'), true)

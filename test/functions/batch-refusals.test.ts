@@ -130,6 +130,21 @@ test.each(malformed)(
 );
 
 test.each([
+  ['a number', 5, '5'],
+  ['an object', { id: 'acme' }, '{"id": "acme"}'],
+  ['true', true, 'true'],
+])('22023: %s for an account, though one is named so, and however many', async (_, id, name) => {
+  await on('grant_credits', { p_amount: 100, p_idempotency_key: unique() }, name);
+  const bad = () => deduction({ account_id: id });
+  const refused = { transaction_id: null, error_code: '22023' };
+  expect(await batch(db, [bad()])).toMatchObject([refused]);
+  expect(await batch(db, [bad(), bad()])).toMatchObject([refused, refused]);
+  const booked = { balance: 99, error_code: null };
+  const good = deduction({ account_id: name });
+  expect(await batch(db, [bad(), good, bad()])).toMatchObject([refused, booked, refused]);
+});
+
+test.each([
   '1e400',
   '9e99999',
   '-9e99999',

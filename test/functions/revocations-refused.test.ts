@@ -1,6 +1,16 @@
 import { expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
-import { deductAt, discrepancies, figuresAt, grantAt, revokeAt, us } from '../support/ledger.ts';
+import {
+  captureAt,
+  deductAt,
+  discrepancies,
+  figuresAt,
+  grantAt,
+  holdAt,
+  overdraftAt,
+  revokeAt,
+  us,
+} from '../support/ledger.ts';
 import { call, everything } from './calls.ts';
 
 const db = useDatabase();
@@ -26,6 +36,19 @@ test('debt goes as far as 2^53 - 1, and not one credit further', async () => {
   const clamp = await revokeAt(db, 'most', start, { key: 're_2', grant: 2 });
   expect(clamp).toMatchObject({ amount: 0, outstanding: 5 });
   expect(await discrepancies(db)).toEqual([]);
+});
+
+test('debt goes no further than what of it a hold has reserved leaves room for', async () => {
+  await grantAt(db, 'held', start, { key: 'pay', amount: 100 });
+  await overdraftAt(db, 'held', start, largest);
+  await deductAt(db, 'held', start, { key: 'all', amount: 100 });
+  await holdAt(db, 'held', start, { key: 'hold', amount: largest - 60 });
+  const revocation = (amount: number) =>
+    revokeAt(db, 'held', start, { key: `re ${amount}`, grant: 1, amount, onSpent: 'debt' });
+  expect(await raised(revocation(61))).toMatchObject({ code: '22023' });
+  expect(await revocation(60)).toMatchObject({ balance: -60 });
+  const capture = { key: 'capture', hold: 1, amount: largest - 60 };
+  expect(await captureAt(db, 'held', start, capture)).toMatchObject({ balance: -largest });
 });
 
 test.each([
