@@ -39,8 +39,8 @@ begin
     v_account := credits_private.take_back(v_account, v_grant.grant_id, v_take.grant_ids,
       v_take.amounts, v_at, v_at, p_idempotency_key, p_metadata);
     v_account := credits_private.tidy(v_account, '{}', v_at, v_at);
-    -- And so no balance falls below it, whatever a hold's overdraft is captured for: what remains of
-    -- the grants is never negative.
+    -- And so no balance falls below it, also when a hold's overdraft is captured: what remains of the
+    -- grants is never negative.
     if v_account.debt + v_account.overdraft_held > 9007199254740991 then
       perform credits_private.refuse_argument(p_account_id, 'p_amount',
         'a debt must not exceed 9007199254740991', 'Revoke with ''clamp'', or less.');
@@ -93,9 +93,11 @@ beyond the grant: a refund and a dispute of one payment, each with a key of its 
 What is free of the grant is taken now. For what is spent or held, `p_on_spent` decides: 'clamp'
 takes it when it comes back, by a refund, a release or the end of a hold, up to the amount asked
 for, and never makes debt; 'debt' books as debt at once what was not taken, also by earlier
-revocations of the grant, and what comes back later repays it. What has expired is gone, and is no
-debt. Credits that a refund gave back in a new grant, because this one had expired, are reached;
-`p_grant_id` can be that of either. Of a scheduled grant, so much never arrives.
+revocations of the grant, and what comes back later repays it, also if it is for some operations
+only, or would expire; if other credit has repaid it by then, what comes back is credit as ever.
+What has expired is gone, and is no debt. Credits that a refund gave back in a new grant, because
+this one had expired, are reached; `p_grant_id` can be that of either. Of a scheduled grant, so much
+never arrives.
 
 Returns the grant, the transaction (null if nothing was taken), the amount that was taken or booked
 as debt now, the balance, what a deduction without operation may take, whether this is a replay, and

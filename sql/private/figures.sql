@@ -2,9 +2,10 @@
 
 -- What an account's grants have free at p_at: what is booked and not held, and what comes due by
 -- then, which is what expired holds return and what scheduled grants bring. Of the latter, what was
--- revoked is taken first, then debt is repaid, in the order in which settle books it; repaid is how
--- much. What expires by p_at is free of nothing, and may have repaid before. (limit 1: Postgres takes
--- an account's grants for few, and would join them all with each other.)
+-- revoked is taken first, also in place of what was booked as debt, then debt is repaid, in the order
+-- in which settle books it; repaid is how much debt went. What expires by p_at is free of nothing,
+-- and may have repaid before. (limit 1: Postgres takes an account's grants for few, and would join
+-- them all with each other.)
 create or replace function credits_private.free_credit(p_account_id text, p_at timestamptz)
 returns table (
   grant_id bigint, operations text[], expires_at timestamptz, free bigint, repaid bigint
@@ -12,6 +13,12 @@ returns table (
 language plpgsql stable
 set search_path = pg_temp
 as $$
+declare
+  v_due record;
+  v_debt bigint;
+  v_revoked_debt bigint;
+  v_revoked_debts bigint[] := '{}'::bigint[]; -- what is left of each origin's
+  v_instead bigint[] := '{}'::bigint[]; -- what each one that comes due took the place of
 begin
   return query
   select g.grant_id, g.operations, g.expires_at, g.remaining - g.held, 0::bigint
@@ -20,61 +27,78 @@ begin
     and (g.expires_at is null or g.expires_at > p_at);
 
   -- After every call, nothing is due for a while.
-  if not exists (
-    select from credits_private.accounts as a
-    where a.account_id = p_account_id and a.due_at <= p_at)
-  then
+  select a.debt into v_debt
+  from credits_private.accounts as a
+  where a.account_id = p_account_id and a.due_at <= p_at;
+  if not found then
     return;
   end if;
 
-  return query
-  with due as (
-    select h.expires_at as due_at, 1 as step, h.hold_id as step_id, p.grant_id,
-      min(p.part_id) as part, sum(p.amount) as amount
-    from credits_private.holds as h
-    join credits_private.hold_parts as p on p.account_id = h.account_id and p.hold_id = h.hold_id
-    where h.account_id = p_account_id and h.state = 'open' and h.expires_at <= p_at
-      and p.grant_id is not null
-    group by h.expires_at, h.hold_id, p.grant_id
-    having sum(p.amount) > 0
-    union all
-    select g.effective_at, 3, g.grant_id, g.grant_id, 0, g.amount
-    from credits_private.grants as g
-    where g.account_id = p_account_id and g.is_scheduled and g.effective_at <= p_at
-  ), kept as (
-    select d.due_at, d.step, d.step_id, g.grant_id, g.priority, g.operations, g.expires_at,
-      g.source, g.effective_at,
-      d.amount - least(d.amount, greatest(0, o.revoked - o.taken - (
-        sum(d.amount) over (partition by o.grant_id order by d.due_at, d.step, d.step_id, d.part)
-        - d.amount))) as amount
-    from due as d
-    cross join lateral (
-      select g.*
+  for v_due in
+    with due as (
+      select h.expires_at as due_at, 1 as step, h.hold_id as step_id, p.grant_id,
+        min(p.part_id) as part, sum(p.amount) as amount
+      from credits_private.holds as h
+      join credits_private.hold_parts as p
+        on p.account_id = h.account_id and p.hold_id = h.hold_id
+      where h.account_id = p_account_id and h.state = 'open' and h.expires_at <= p_at
+        and p.grant_id is not null
+      group by h.expires_at, h.hold_id, p.grant_id
+      having sum(p.amount) > 0
+      union all
+      select g.effective_at, 3, g.grant_id, g.grant_id, 0, g.amount
       from credits_private.grants as g
-      where g.account_id = p_account_id and g.grant_id = d.grant_id
-      limit 1
-    ) as g
-    cross join lateral (
-      select o.revoked, o.taken, o.grant_id
-      from credits_private.grants as o
-      where o.account_id = p_account_id and o.grant_id = coalesce(g.origin_grant_id, g.grant_id)
-      limit 1
-    ) as o
-  ), owing as (
-    select k.grant_id, k.operations, k.expires_at, k.amount,
-      case when k.operations is null then least(k.amount, greatest(0, a.debt - (
-        sum(k.amount) filter (where k.operations is null) over (
-          order by k.due_at, k.step, k.step_id, k.priority, k.expires_at nulls last,
-            k.source = 'purchase', k.effective_at, k.grant_id)
-        - k.amount))) else 0 end as repaid
+      where g.account_id = p_account_id and g.is_scheduled and g.effective_at <= p_at
+    ), kept as (
+      select d.due_at, d.step, d.step_id, d.part, g.grant_id, g.priority, g.operations,
+        g.expires_at, g.source, g.effective_at, o.revoked_debt,
+        row_number() over (order by d.due_at, d.step, d.step_id, d.part) as n,
+        dense_rank() over (order by o.grant_id) as origin,
+        (d.amount - least(d.amount, greatest(0, o.revoked - o.taken - (
+          sum(d.amount) over (
+            partition by o.grant_id order by d.due_at, d.step, d.step_id, d.part)
+          - d.amount))))::bigint as amount
+      from due as d
+      cross join lateral (
+        select g.*
+        from credits_private.grants as g
+        where g.account_id = p_account_id and g.grant_id = d.grant_id
+        limit 1
+      ) as g
+      cross join lateral (
+        select o.revoked, o.taken, o.grant_id, case when v_debt > 0 and o.taken > 0
+          then credits_private.revoked_debt(p_account_id, o.grant_id) else 0 end as revoked_debt
+        from credits_private.grants as o
+        where o.account_id = p_account_id and o.grant_id = coalesce(g.origin_grant_id, g.grant_id)
+        limit 1
+      ) as o
+    )
+    select k.*, v.is_repaying,
+      k.operations is not null or coalesce(k.expires_at <= k.due_at, false) as repays_nothing
     from kept as k
-    join credits_private.accounts as a on a.account_id = p_account_id
-    where k.expires_at is null or k.expires_at > k.due_at
-  )
-  select o.grant_id, o.operations, o.expires_at,
-    case when o.expires_at <= p_at then 0 else (o.amount - o.repaid)::bigint end,
-    o.repaid::bigint
-  from owing as o;
+    cross join (values (false), (true)) as v (is_repaying)
+    order by k.due_at, k.step, k.step_id, v.is_repaying, case when not v.is_repaying then k.n end,
+      k.priority, k.expires_at nulls last, k.source = 'purchase', k.effective_at, k.grant_id
+  loop
+    v_revoked_debt := coalesce(v_revoked_debts[v_due.origin], v_due.revoked_debt);
+    if not v_due.is_repaying then
+      v_instead[v_due.n] := case when v_due.repays_nothing
+        then least(v_due.amount, v_debt, greatest(0, v_revoked_debt)) else 0 end;
+      v_revoked_debts[v_due.origin] := v_revoked_debt - v_instead[v_due.n];
+      v_debt := v_debt - v_instead[v_due.n];
+    else
+      grant_id := v_due.grant_id;
+      operations := v_due.operations;
+      expires_at := v_due.expires_at;
+      free := v_due.amount - v_instead[v_due.n];
+      repaid := case when v_due.repays_nothing then 0 else least(free, v_debt) end;
+      v_revoked_debts[v_due.origin] := v_revoked_debt - repaid;
+      v_debt := v_debt - repaid;
+      free := case when v_due.expires_at <= p_at then 0 else free - repaid end;
+      repaid := repaid + v_instead[v_due.n];
+      return next;
+    end if;
+  end loop;
 end
 $$;
 

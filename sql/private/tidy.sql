@@ -1,6 +1,6 @@
 -- What must not stay once credit has become free in p_grant_ids, in transactions of their own: what
--- was revoked of a grant is taken, what has expired meanwhile expires, and debt is repaid
--- (debt_and_free_credit_never_coexist). Whatever frees credit ends with it: a grant, a refund, a
+-- was revoked of a grant is taken, also in place of what was booked as debt, what has expired
+-- meanwhile expires, and debt is repaid (debt_and_free_credit_never_coexist). Whatever frees credit ends with it: a grant, a refund, a
 -- release, a capture, a revocation, the end of a hold.
 create or replace function credits_private.tidy(
   p_account credits_private.accounts, p_grant_ids bigint[], p_effective_at timestamptz,
@@ -13,11 +13,13 @@ declare
   v_grant record;
   v_grant_id bigint;
   v_revoked bigint;
+  v_owed bigint;
 begin
   foreach v_grant_id in array p_grant_ids loop
     select
       coalesce(g.origin_grant_id, g.grant_id) as origin_grant_id, g.remaining - g.held as free,
-      coalesce(g.expires_at <= p_effective_at, false) as is_expired
+      coalesce(g.expires_at <= p_effective_at, false) as is_expired,
+      g.operations is not null as is_scoped
     into v_grant
     from credits_private.grants as g
     where g.account_id = p_account.account_id and g.grant_id = v_grant_id;
@@ -28,6 +30,14 @@ begin
     if v_revoked > 0 then
       p_account := credits_private.take_back(p_account, v_grant.origin_grant_id,
         array[v_grant_id], array[v_revoked], p_effective_at, p_created_at);
+    end if;
+    if p_account.debt > 0 and (v_grant.is_expired or v_grant.is_scoped) then
+      v_owed := least(v_grant.free - greatest(0, v_revoked), p_account.debt,
+        credits_private.revoked_debt(p_account.account_id, v_grant.origin_grant_id));
+      if v_owed > 0 then
+        p_account := credits_private.take_back(p_account, v_grant.origin_grant_id,
+          array[null, v_grant_id], array[-v_owed, v_owed], p_effective_at, p_created_at);
+      end if;
     end if;
     if v_grant.is_expired then
       p_account := credits_private.expire_grant(
@@ -44,6 +54,33 @@ $$;
 
 revoke all on function
   credits_private.tidy(credits_private.accounts, bigint[], timestamptz, timestamptz) from public;
+
+-- What was booked as debt for a grant that was revoked after its credit was spent or held, less what
+-- came back to it or to its re-grants and repaid since. What comes back and can repay nothing, as it
+-- is for some operations only or has expired, is taken in place of that debt.
+create or replace function credits_private.revoked_debt(p_account_id text, p_origin_grant_id bigint)
+returns bigint
+language plpgsql stable
+set search_path = pg_temp
+as $$
+declare
+  v_booked bigint;
+  v_first_id bigint;
+begin
+  select -sum(e.amount), min(e.entry_id) into v_booked, v_first_id
+  from credits_private.entries as e
+  where e.account_id = p_account_id and e.kind = 'revocation' and e.grant_id is null
+    and e.revoked_grant_id = p_origin_grant_id;
+  return coalesce(v_booked + (
+    select coalesce(sum(e.amount), 0)
+    from credits_private.entries as e
+    join credits_private.grants as g on g.account_id = e.account_id and g.grant_id = e.grant_id
+    where e.account_id = p_account_id and e.kind = 'repay' and e.entry_id > v_first_id
+      and coalesce(g.origin_grant_id, g.grant_id) = p_origin_grant_id), 0);
+end
+$$;
+
+revoke all on function credits_private.revoked_debt(text, bigint) from public;
 
 -- Writes the entries of a revocation of p_origin_grant_id.
 create or replace function credits_private.take_back(
@@ -102,7 +139,8 @@ $$;
 revoke all on function
   credits_private.repay(credits_private.accounts, timestamptz, timestamptz) from public;
 
--- How much debt a call repaid after its own transaction, which is the last one that it wrote.
+-- How much debt a call repaid, or what came back took the place of, after its own transaction, which
+-- is the last one that it wrote.
 create or replace function credits_private.repaid(p_account_id text, p_transaction_id bigint)
 returns bigint
 language sql stable
@@ -110,7 +148,7 @@ set search_path = pg_temp
 as $$
   select coalesce(sum(e.amount), 0)::bigint
   from credits_private.entries as e
-  where e.account_id = p_account_id and e.kind = 'repay' and e.grant_id is null
+  where e.account_id = p_account_id and e.kind in ('repay', 'revocation') and e.grant_id is null
     and e.entry_id > p_transaction_id
 $$;
 

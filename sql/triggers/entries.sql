@@ -238,7 +238,8 @@ begin
       when 'deduction' then p_entry.amount < 0
       when 'capture' then p_entry.amount < 0 and p_entry.hold_id is not null
       when 'expiry' then p_entry.amount < 0 and p_entry.grant_id is not null
-      when 'revocation' then p_entry.amount < 0 and p_entry.revoked_grant_id is not null
+      when 'revocation' then p_entry.revoked_grant_id is not null
+        and (p_entry.amount < 0 or p_entry.amount > 0 and p_entry.grant_id is null)
       when 'grant' then p_entry.amount > 0 and p_entry.grant_id is not null
       when 'refund' then p_entry.amount > 0
       when 'repay' then p_entry.amount <> 0 and (p_entry.amount > 0) = (p_entry.grant_id is null)

@@ -148,6 +148,54 @@ test('debt: what comes back later repays it, and is not taken again', async () =
   expect(await discrepancies(db)).toEqual([]);
 });
 
+test('debt: what comes back for some operations only is taken in its place', async () => {
+  const scope = { operations: ['search'] };
+  await grantAt(db, 'scoped', start, { key: 'pay_1', amount: 100, ...scope });
+  await deductAt(db, 'scoped', start, { key: 'deduct', amount: 70, operation: 'search' });
+  await revokeAt(db, 'scoped', start, { key: 're_1', grant: 1, amount: 80, onSpent: 'debt' });
+  const refund = { key: 'refund', transaction: 2 };
+  expect(await refundAt(db, 'scoped', start, refund)).toMatchObject({ balance: 20, repaid: 50 });
+  expect(await entriesOf(db, 'scoped', 3)).toEqual([
+    ['revocation', -30, 1],
+    ['revocation', -50, null],
+    ['refund', 70, 1],
+    ['revocation', 50, null],
+    ['revocation', -50, 1],
+  ]);
+  expect(await figuresAt(db, 'scoped', start)).toMatchObject({ debt: 0, scoped: 20 });
+  expect(await grantOf('scoped')).toEqual({ remaining: 20, revoked: 80, taken: 80 });
+  // What was owed for the grant is settled with that: other debt is none of its business.
+  await overdraftAt(db, 'scoped', start, 50);
+  await deductAt(db, 'scoped', start, { key: 'other', amount: 10 });
+  await deductAt(db, 'scoped', start, { key: 'more', amount: 20, operation: 'search' });
+  const more = { key: 'more back', transaction: 9 };
+  expect(await refundAt(db, 'scoped', start, more)).toMatchObject({ amount: 20, repaid: 0 });
+  expect(await figuresAt(db, 'scoped', start)).toMatchObject({ debt: 10, scoped: 20 });
+  expect(await discrepancies(db)).toEqual([]);
+});
+
+test('debt: what a hold lets go of after the expiry is taken in its place, and does not expire', async () => {
+  const late = expiry + DAY;
+  for (const [account, end, balance] of [
+    ['let go', () => releaseAt(db, 'let go', late, { key: 'end', hold: 1 }), 0],
+    ['used', () => captureAt(db, 'used', late, { key: 'end', hold: 1, amount: 30 }), -30],
+    ['late', () => settleAt(db, 'late', expiry + 2 * DAY), 0],
+  ] as const) {
+    await grantAt(db, account, start, { key: 'pay_1', amount: 100, expires: expiry });
+    await holdAt(db, account, start, { key: 'hold', amount: 100, expiresIn: '32 days' });
+    const debt = { key: 're_1', grant: 1, onSpent: 'debt' as const };
+    expect(await revokeAt(db, account, start, debt)).toMatchObject({ amount: 100, balance: 0 });
+    expect(await figuresAt(db, account, expiry + 2 * DAY)).toMatchObject({ debt: 0, held: 0 });
+    expect(await end()).toMatchObject({ balance });
+    expect((await entriesOf(db, account)).slice(-2)).toEqual([
+      ['revocation', 100 + balance, null],
+      ['revocation', -100 - balance, 1],
+    ]);
+    expect(await figuresAt(db, account, late)).toMatchObject({ debt: 0 - balance });
+  }
+  expect(await discrepancies(db)).toEqual([]);
+});
+
 test('credit that repaid debt is spent: it comes back with a refund of that debt, and is taken then', async () => {
   await overdraftAt(db, await overdrawn('repaid'), start, 0);
   await grantAt(db, 'repaid', start, { key: 'pay_2', amount: 30 }); // repays 20

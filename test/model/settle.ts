@@ -9,6 +9,7 @@ import {
   inOrder,
   type Part,
   refuse,
+  sum,
   taken,
   unheld,
 } from './account.ts';
@@ -30,6 +31,14 @@ export function book(a: Account, kind: Entry['kind'], at: number, parts: Part[],
 }
 export const spend = (parts: Part[]) => parts.map((part) => ({ ...part, amount: -part.amount }));
 
+/** What was booked as debt for a grant, less what came back since and repaid. */
+function revokedDebt(a: Account, { id }: Grant) {
+  const booked = a.entries.filter((e) => e.revoked === id && e.grant === null);
+  const repaid = a.entries.slice(booked[0]?.id ?? Infinity).filter((e) => e.kind === 'repay');
+  const own = repaid.filter((e) => e.grant !== null && grantOf(a, e.grant).origin === id);
+  return sum(own, (e) => e.amount) - sum(booked, (e) => e.amount);
+}
+
 /** What must not stay once credit has come free: revoked, expired, or beside debt. */
 export function tidy(a: Account, at: number, freed: Part[]) {
   for (const { grant: id } of freed) {
@@ -38,6 +47,11 @@ export function tidy(a: Account, at: number, freed: Part[]) {
     const origin = grantOf(a, grant.origin);
     const back = first([unheld(a, grant)], outstanding(a, origin));
     book(a, 'revocation', at, spend(back), { revoked: origin.id });
+    const canRepay = grant.operations === null && grant.expires > at;
+    const owed = canRepay ? 0 : Math.min(debt(a), revokedDebt(a, origin));
+    const instead = first([unheld(a, grant)], Math.max(0, owed));
+    const pairs = instead.flatMap((part) => [{ ...part, grant: null }, ...spend([part])]);
+    book(a, 'revocation', at, pairs, { revoked: origin.id });
     if (grant.expires <= at) expire(a, grant, at);
   }
   const repaid = first(free(a, null, at), debt(a));
