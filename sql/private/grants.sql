@@ -40,10 +40,15 @@ begin
   perform credits_private.check_id(p_account_id, 'p_priority', p_priority::text);
   perform credits_private.check_id(p_account_id, 'p_paid_currency', p_paid_currency, true);
   perform credits_private.check_metadata(p_account_id, p_metadata);
-  if not isfinite(p_expires_at) or not isfinite(p_effective_at) then
+  -- Beyond, a time in microseconds is no bigint.
+  if greatest(p_expires_at, p_effective_at) > '290000-01-01Z'
+    or least(p_expires_at, p_effective_at) = '-infinity'
+  then
     perform credits_private.refuse_argument(p_account_id,
-      case when not isfinite(p_expires_at) then 'p_expires_at' else 'p_effective_at' end,
-      'a time must be finite', 'Leave p_expires_at out for a grant that never expires.');
+      case when p_expires_at > '290000-01-01Z' or p_expires_at = '-infinity'
+        then 'p_expires_at' else 'p_effective_at' end,
+      'a time must be finite, and before the year 290000',
+      'Leave p_expires_at out for a grant that never expires.');
   elsif p_paid_amount not between 0 and 9007199254740991
     or (p_paid_amount is null) <> (p_paid_currency is null)
   then

@@ -16,6 +16,11 @@ const optionalAmounts = { zero: 0, negative: -1, '2^53': tooLarge };
 const ceilings = { negative: -1, '2^53': tooLarge };
 const requiredCeilings = { null: null, ...ceilings };
 const numbers = { null: null, zero: 0, negative: -1 };
+const endless = {
+  infinite: 'infinity',
+  'minus infinite': '-infinity',
+  'the last that Postgres has': '294276-12-31Z',
+};
 const durations = {
   null: null,
   nothing: '0',
@@ -63,8 +68,8 @@ const cases: Record<string, { valid: Arguments; bad: Record<string, Arguments> }
       p_idempotency_key: requiredIds,
       p_source: requiredIds,
       p_priority: { null: null },
-      p_expires_at: { infinite: 'infinity', 'minus infinite': '-infinity', past: '2024-01-01Z' },
-      p_effective_at: { infinite: 'infinity', 'minus infinite': '-infinity' },
+      p_expires_at: { ...endless, past: '2024-01-01Z' },
+      p_effective_at: endless,
       p_operations: {
         empty: [],
         'an empty operation': ['search', ''],
