@@ -9,29 +9,41 @@ declare
   v_account_id text;
   v_account credits_private.accounts;
   v_at timestamptz := coalesce(p_at, clock_timestamp());
-  v_settled int := 0;
+  v_skipped text[] := '{}'::text[];
+  v_settled int;
 begin
   if p_max_accounts is null or p_max_accounts < 1 then
     perform credits_private.refuse_argument(null, 'p_max_accounts',
       'a number of accounts must be at least 1', 'Pass how many accounts to settle at most.');
   end if;
 
-  for v_account_id in
-    select a.account_id
-    from credits_private.accounts as a
-    where a.due_at <= v_at
-    order by a.due_at
+  -- Again, without the one that cannot be settled: the others must not wait for it.
   loop
-    select a.* into v_account
-    from credits_private.accounts as a
-    where a.account_id = v_account_id and a.due_at <= v_at
-    for no key update skip locked;
-    if found then
-      perform credits_private.settle(v_account,
-        greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at));
-      v_settled := v_settled + 1;
-      exit when v_settled = p_max_accounts;
-    end if;
+    v_settled := 0;
+    begin
+      for v_account_id in
+        select a.account_id
+        from credits_private.accounts as a
+        where a.due_at <= v_at and a.account_id <> all (v_skipped)
+        order by a.due_at
+      loop
+        select a.* into v_account
+        from credits_private.accounts as a
+        where a.account_id = v_account_id and a.due_at <= v_at
+        for no key update skip locked;
+        if found then
+          perform credits_private.settle(v_account,
+            greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at));
+          v_settled := v_settled + 1;
+          exit when v_settled = p_max_accounts;
+        end if;
+      end loop;
+      exit;
+    exception when invalid_parameter_value then -- of a zone that is gone
+      raise warning 'account % was not settled: %', v_account_id, sqlerrm
+        using hint = 'Give it another: update credits_private.accounts set time_zone = ….';
+      v_skipped := v_skipped || v_account_id;
+    end;
   end loop;
   return v_settled;
 end
@@ -59,5 +71,6 @@ those that are due longest first, and returns how many they were.
 
 For cron, pg_cron or a worker: call it, commit, and call it again until it returns 0. It never
 waits: an account that somebody else is using is left to them, or to the next run. So it can run
-in several places at once. Raises `22023` if `p_max_accounts` is null or less than 1.
+in several places at once. An account whose time zone the server no longer has is left out, with a
+warning. Raises `22023` if `p_max_accounts` is null or less than 1.
 $comment$;

@@ -156,3 +156,36 @@ test('four hundred grants that expire are booked together, in order', async () =
   expect({ expiries, in_order }).toEqual({ expiries: 400, in_order: true });
   expect(await discrepancies(db)).toEqual([]);
 });
+
+test('an account whose time zone is gone is left out, with a warning, and keeps no other from being settled', async () => {
+  const others = ['one', 'another'].map((name) => unique(name));
+  const gone = unique('gone');
+  for (const [i, id] of [gone, ...others].entries())
+    await callAt(db, 'open_account', `2023-01-0${i + 1}Z`, { p_account_id: id });
+  await db.query(
+    `update credits_private.accounts set time_zone = 'US/Gone' where account_id = $1`,
+    [gone],
+  );
+  const client = await db.connect();
+  const warnings: string[] = [];
+  client.on('notice', ({ message }) => warnings.push(message ?? ''));
+  const due = async () => {
+    const { rows } = await client.query(
+      `select account_id from credits_private.accounts
+       where account_id = any ($1) and due_at <= '2023-03-01Z' order by 1`,
+      [[gone, ...others]],
+    );
+    return rows.map(({ account_id }) => account_id);
+  };
+  expect(await due()).toHaveLength(3);
+  const { rows } = await client.query(
+    `select credits_private.settle_due_at(3, '2023-03-01Z') as settled`,
+  );
+  expect(rows).toEqual([{ settled: 2 }]);
+  expect(warnings).toEqual([`account ${gone} was not settled: time zone "US/Gone" not recognized`]);
+  expect(await due()).toEqual([gone]);
+  await db.query(`update credits_private.accounts set time_zone = 'UTC' where account_id = $1`, [
+    gone,
+  ]);
+  expect(await settleDueAt('2023-03-01Z', 1)).toBe(1);
+});
