@@ -73,7 +73,7 @@ async function checkTable(client: pg.ClientBase, at: string, table: string) {
     table,
   ]);
   if (named instanceof Error) return `${at}.table: ${table} is not the name of a table`;
-  if (named.rows[0]?.found) return undefined;
+  if (named.rows[0]?.found) return checkReadable(client, at, table);
   const { rows } = await client.query(
     `select pg_catalog.format('%I.%I', n.nspname, c.relname) as name
      from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
@@ -84,6 +84,16 @@ async function checkTable(client: pg.ClientBase, at: string, table: string) {
   );
   const hint = rows.length > 0 ? `: there is ${rows.map((row) => row.name).join(', ')}` : '';
   return `${at}.table: there is no ${table}${hint}`;
+}
+
+/** What keeps the user from all of its columns is said once. */
+async function checkReadable(client: pg.ClientBase, at: string, table: string) {
+  const result = await attempt(client, `select from ${table} limit 0`);
+  if (!(result instanceof Error)) return undefined;
+  // The message is in the server's language.
+  const hides = (result as pg.DatabaseError).routine === 'check_enable_rls';
+  const hint = hides ? ': connect as a role that sees all rows, like one with bypassrls' : '';
+  return `${at}.table: ${result.message}${hint}`;
 }
 
 async function checkExpression(

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { settings } from '../lib/live.ts';
+import { allRows, settings } from '../lib/live.ts';
 
 /** Where and when it was read. */
 export interface Moment {
@@ -12,7 +12,7 @@ export async function readOneMoment<T>(
   client: pg.ClientBase,
   look: (moment: Moment) => Promise<T>,
 ): Promise<T> {
-  await client.query(settings);
+  await client.query(`${settings}; ${allRows}`);
   try {
     await endWithUs(client);
     const { rows } = await client.query(

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { Failure } from '../lib/explain.ts';
-import { readOnly } from '../lib/live.ts';
+import { allRows, readOnly } from '../lib/live.ts';
 import { become, canBecome, grantTo, ident, readGround } from '../lib/roles.ts';
 import { readSchemas } from '../lib/schemas.ts';
 
@@ -35,6 +35,7 @@ export const readAsUser = <T>(
 ): Promise<T> =>
   readOnly(client, async () => {
     await become(client, user);
+    await client.query(allRows);
     return look();
   });
 

@@ -22,6 +22,9 @@ export const settings = `
   set local search_path = ''; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD';
   set local intervalstyle = 'postgres'; set local quote_all_identifiers = off`;
 
+/** Of an app's tables, where row security may hide rows: all of them, or an error. */
+export const allRows = 'set local row_security = off';
+
 /** Everything that `look` reads is as of one moment; nothing is changed, and no setting stays behind. */
 export async function readOnly<T>(
   client: pg.ClientBase,

@@ -230,7 +230,7 @@ test('of a user who is no superuser, one line says what is missing, until nothin
     /^\w+adopter may not act as \w+credits_owner, who has the ledger: an administrator must run: (grant "\w+credits_owner" to "\w+adopter".*;)$/,
   );
   await db.query(grant);
-  await says(/^mapping: balances.account_id: permission denied for table wallets\n/);
+  await says(/^mapping: balances.table: permission denied for table wallets$/);
   await db.query(`grant select on app.wallets to ${role}`);
   await db.query('alter table app.transactions enable row level security');
   await says(/row-level security policy for table "transactions"/);

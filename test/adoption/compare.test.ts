@@ -133,6 +133,25 @@ test('shut with the shadow off, disabled, or of another mapping', async () => {
   expect(dropped).toEqual(['the shadow is off: it is not installed']);
 });
 
+test('rows that row security hides are missed by nobody', async () => {
+  const owner = `${db.rolePrefix}hidden_from`;
+  await db.query(`
+    create role ${owner} login password 'p'; grant ${db.rolePrefix}credits_owner to ${owner};
+    create table public.plain as select * from public.credit_transactions;
+    alter table public.plain owner to ${owner};
+    create policy own on public.plain using (user_id = 'u1');
+    alter table public.plain enable row level security, force row level security`);
+  const client = await db.connect();
+  await client.query(`set session authorization ${owner}`);
+  const { transactions } = mapping;
+  const hidden = { transactions: { ...transactions, table: 'public.plain' }, counters: [] };
+  await expect(compare(client, hidden, await readParties(client))).rejects.toThrow(
+    /row-level security policy for table "plain"/,
+  );
+  await client.end();
+  await db.query('drop table public.plain');
+});
+
 test('the command: 0 and 1, and what it says when nothing was written', async () => {
   const open = await command('--gate', '--window', '0');
   expect(open).toMatchObject({ code: 0, stderr: '' });

@@ -24,8 +24,9 @@ beforeAll(async () => {
 const diagnose = (mapping: string, ...args: string[]) =>
   cli(['diagnose', '--database-url', db.url, '--mapping', mapping, ...args]);
 /** As every command begins; most of these tests spare the process. */
-async function check(text: string) {
+async function check(text: string, role?: string) {
   const client = await db.connect();
+  if (role) await client.query(`set role ${role}`);
   const mapping = parseMapping(text, 'pg-credits.yaml');
   await readOneMoment(client, () => checkMapping(client, mapping)).finally(() => client.end());
 }
@@ -159,6 +160,23 @@ test('a table whose name is none', async () => {
   await expect(check(withBalances('public..x'))).rejects.toThrow(
     /^mapping: balances\.table: (there is no public\.\.x|public\.\.x is not the name of a table)$/,
   );
+});
+
+test('row security that hides rows from the user: a line for the table, not for each column', async () => {
+  const owner = `${db.rolePrefix}shop`;
+  await db.query(`
+    create table public.secured as select * from public.user_credits;
+    create role ${owner}; grant usage on schema public to ${owner};
+    grant select on all tables in schema public to ${owner}; alter table public.secured owner to ${owner};
+    create policy own on public.secured using (user_id = current_user);
+    alter table public.secured enable row level security, force row level security`);
+  await expect(check(withBalances('public.secured'), owner)).rejects.toThrow(
+    new Failure(
+      'mapping: balances.table: query would be affected by row-level security policy for table "secured": connect as a role that sees all rows, like one with bypassrls',
+    ),
+  );
+  await db.query('alter table public.secured no force row level security');
+  await check(withBalances('public.secured'), owner);
 });
 
 test('the command ends with these lines, and writes nothing', async () => {
