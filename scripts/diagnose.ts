@@ -8,7 +8,14 @@ import { writeFirstMapping } from './adoption/init.ts';
 import { readMapping } from './adoption/mapping.ts';
 import { type Moment, readOneMoment } from './adoption/moment.ts';
 import { readTimeline } from './adoption/timeline.ts';
-import { addAccount, newTotals, sortCauses, Top, type Totals } from './adoption/totals.ts';
+import {
+  addAccount,
+  comparesNothing,
+  newTotals,
+  sortCauses,
+  Top,
+  type Totals,
+} from './adoption/totals.ts';
 import { parseCommand, sharedHelp, UsageError, wholeNumber, withClient } from './lib/connect.ts';
 import { plural, toJson } from './lib/format.ts';
 import { progressLine } from './lib/running.ts';
@@ -19,13 +26,14 @@ Reads only: one read-only transaction, as of one moment; pg-credits need not be 
 says in which of the app's tables to look. For each account it holds the balance, the chain of balance_after, each
 counter and the calls with an API key against the sum of the transactions, and names likely causes; with --json of
 every account that disagrees, a line each, then the totals.
-Exit status: 0 it was made, 1 it failed, 2 wrong usage; with --check 3 when anything disagrees.
+Exit status: 0 it was made, 1 it failed, 2 wrong usage; with --check 3 when anything disagrees, or
+nothing can.
 
   --mapping FILE        YAML or JSON (pg-credits.yaml)
   --init                write a first mapping, by what the catalogue says; never over a file that is there
   --top N               how many accounts to show, those with the most drift first (10)
   --html FILE           write the picture too: one page that needs nothing else
-  --check               exit 3 when anything disagrees, for CI
+  --check               exit 3 when anything disagrees, or there is nothing to compare, for CI
 ${sharedHelp}`;
 
 export async function run(args: string[]): Promise<number> {
@@ -56,7 +64,7 @@ export async function run(args: string[]): Promise<number> {
       return totals;
     }),
   );
-  return values.check && totals.disagreeing > 0n ? 3 : 0;
+  return values.check && (totals.disagreeing > 0n || comparesNothing(totals)) ? 3 : 0;
 }
 
 /** What stays of all accounts is the totals and the worst few. */

@@ -2,14 +2,19 @@ import { type Align, formatTable, plural } from '../lib/format.ts';
 import { causeNames } from './causes.ts';
 import { type AccountDiagnosis, differenceOf } from './diagnosis.ts';
 import type { Moment } from './moment.ts';
-import type { CauseTotal, SurfaceTotal, Totals } from './totals.ts';
+import { type CauseTotal, comparesNothing, type SurfaceTotal, type Totals } from './totals.ts';
+
+export const nothingToCompare = 'nothing to compare: map balances or counters';
 
 export function describe(moment: Moment, totals: Totals, top: AccountDiagnosis[]): string[] {
   const { accounts, disagreeing, surfaces, causes } = totals;
-  const blocks = [heading(moment, totals), surfaceTable(surfaces)];
+  const blocks = [heading(moment, totals)];
+  if (surfaces.length > 0) blocks.push(surfaceTable(surfaces));
   if (causes.length > 0) blocks.push(causeTable(causes));
-  if (disagreeing === 0n) blocks.push([`all surfaces agree, on ${plural(accounts, 'account')}`]);
-  else blocks.push(accountTable(top, disagreeing));
+  if (comparesNothing(totals)) blocks.push([nothingToCompare]);
+  else if (disagreeing === 0n)
+    blocks.push([`all surfaces agree, on ${plural(accounts, 'account')}`]);
+  if (disagreeing > 0n) blocks.push(accountTable(top, disagreeing));
   return blocks.flatMap((block, i) => (i === 0 ? block : ['', ...block]));
 }
 

@@ -1,5 +1,5 @@
 import type { AccountDiagnosis } from './diagnosis.ts';
-import { period } from './diagnosis-text.ts';
+import { nothingToCompare, period } from './diagnosis-text.ts';
 import { accountList } from './html-accounts.ts';
 import { drawDrift } from './html-drift.ts';
 import { style } from './html-style.ts';
@@ -7,7 +7,7 @@ import { causeTable, surfaceTable } from './html-tables.ts';
 import { counted, escapeHtml, grouped } from './html-text.ts';
 import type { Moment } from './moment.ts';
 import type { Point } from './timeline.ts';
-import type { Totals } from './totals.ts';
+import { comparesNothing, type Totals } from './totals.ts';
 
 /** One page that needs nothing else: no script, no other file, and its own policy forbids both. */
 export function drawPage(
@@ -29,7 +29,7 @@ export function drawPage(
 <body>
 <main>
 ${header(moment, totals)}
-${section('Surfaces', surfaceTable(totals.surfaces))}
+${totals.surfaces.length > 0 ? section('Surfaces', surfaceTable(totals.surfaces)) : ''}
 ${totals.causes.length > 0 ? section('Likely causes', causeTable(totals.causes)) : ''}
 ${totals.disagreeing > 0n ? section('Drift over time', drawDrift(timeline)) : ''}
 ${top.length > 0 ? section('Accounts, the most drift first', accountList(top, totals)) : ''}
@@ -45,9 +45,11 @@ const section = (title: string, body: string) => `<section><h2>${title}</h2>\n${
 function header({ database }: Moment, totals: Totals): string {
   const { accounts, disagreeing, transactions, debits, debited, refunded } = totals;
   const verdict =
-    disagreeing === 0n
-      ? 'All surfaces agree'
-      : `${grouped(disagreeing)} of ${counted(accounts, 'account disagrees', 'accounts disagree')}`;
+    disagreeing > 0n
+      ? `${grouped(disagreeing)} of ${counted(accounts, 'account disagrees', 'accounts disagree')}`
+      : comparesNothing(totals)
+        ? nothingToCompare.replace('n', 'N')
+        : 'All surfaces agree';
   const back = refunded === 0n ? '' : `, of which ${grouped(refunded)} refunded`;
   return `<header>
 <p class="eyebrow">${escapeHtml(database)}</p>

@@ -42,6 +42,10 @@ export const newTotals = (): Totals => ({
   causes: [],
 });
 
+/** No surface is mapped, or no account has any: nothing can disagree, and nothing was found to agree. */
+export const comparesNothing = ({ surfaces, accounts }: Totals): boolean =>
+  surfaces.every(({ without }) => without === accounts);
+
 export function addAccount(totals: Totals, account: AccountDiagnosis): void {
   totals.accounts += 1n;
   if (disagrees(account)) totals.disagreeing += 1n;

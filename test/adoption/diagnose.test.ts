@@ -95,6 +95,27 @@ test('where all agrees: it says so, and --check is content', async () => {
   expect(JSON.parse(json.stdout)).toMatchObject({ accounts: [], totals: { disagreeing: 0 } });
 });
 
+test('with only transactions mapped, nothing agrees: it says so, and --check is not content', async () => {
+  const mapping = mappingFile(
+    legacyMapping
+      .replace(/balances:[\s\S]*?(?=transactions:)/, '')
+      .replace(/counters:[\s\S]*/, '')
+      .replace(/.*(api_key_id|balance_after).*\n/g, ''),
+  );
+  const html = join(folder(), 'page.html');
+  const outcome = await diagnose('--mapping', mapping, '--check', '--html', html);
+  expect(outcome).toMatchObject({ code: 3, stderr: '' });
+  expect(rows(outcome.stdout).slice(1)).toEqual([
+    '1 account, of which 0 disagree; 73 transactions from 2026-03-01 to 2026-03-30: 72 debits of 861 in all',
+    '',
+    'nothing to compare: map balances or counters',
+    '',
+  ]);
+  expect(readFileSync(html, 'utf8')).toContain(
+    '<h1>Nothing to compare: map balances or counters</h1>',
+  );
+});
+
 test('it only reads, whatever the mapping’s expressions do', async () => {
   await db.query(`
     create table public.calls_seen (call int);
