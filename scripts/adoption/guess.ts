@@ -17,6 +17,12 @@ const idOf = (table: Table) =>
 const moment = ({ quoted, kind }: Column) =>
   kind === 'local' ? `${quoted} at time zone 'UTC'` : quoted;
 
+/** Of a table whose rows are not deleted but marked: those that are there. */
+function present(table: Table): { where?: string } {
+  const deleted = find(table, names.deleted, isMoment);
+  return deleted ? { where: `${deleted.quoted} is null` } : {};
+}
+
 /** Whose credits a row is about: where it points to, or else how it is called. */
 function accountOf(table: Table, like?: Column): Column | undefined {
   const pointing = table.columns.filter(
@@ -30,6 +36,16 @@ function accountOf(table: Table, like?: Column): Column | undefined {
   );
 }
 
+/** Whose ids these are: as the foreign key says, or else those of the table of that name. */
+function ownersOf(tables: Table[], { name, references, kind }: Column): Table | undefined {
+  if (references) return tables.find((table) => table.name === references);
+  const one = bare(name).replace(/id$/, '');
+  const called = [one, `${one}s`, one.replace(/y$/, 'ies')];
+  return tables.find((table) => called.includes(bare(table.plain)) && idOf(table)?.kind === kind);
+}
+
+const bare = (name: string) => name.replaceAll('_', '').toLowerCase();
+
 /** What may be the mapping; undefined when no table looks like one of transactions. */
 export function guessMapping(tables: Table[]): Mapping | undefined {
   const candidates = tables.flatMap((table) => {
@@ -39,11 +55,12 @@ export function guessMapping(tables: Table[]): Mapping | undefined {
   const best = candidates.sort((a, b) => b.score - a.score)[0];
   if (!best) return undefined;
   const others = tables.filter((table) => table !== best.table);
-  const owners = tables.find(({ name }) => name === best.account.references);
+  const owners = ownersOf(others, best.account);
   const id = owners && idOf(owners);
   const balances = guessBalances(others, best.account, owners);
   return {
-    ...(owners && id && { accounts: { table: owners.name, account_id: id.quoted } }),
+    ...(owners &&
+      id && { accounts: { table: owners.name, account_id: id.quoted, ...present(owners) } }),
     ...(balances && { balances }),
     transactions: best.transactions,
     counters: others.flatMap((table) => guessCounters(table, best.account, owners)),
@@ -62,7 +79,7 @@ function guessTransactions(table: Table) {
     refunded_transaction_id:
       table.columns.find(({ references }) => references === table.name) ??
       find(table, names.refunded, isAny, [id]),
-    reference: find(table, names.reference, isAny, [id]),
+    reference: find(table, names.reference, isAny, [id]) ?? find(table, names.payment, isAny, [id]),
     api_key_id: find(table, names.api_key, isAny, [id]),
     operation: find(table, names.operation, ({ kind }) => kind === 'text'),
     run_id: find(table, names.run, isAny, [id]),
@@ -78,6 +95,7 @@ function guessTransactions(table: Table) {
     amount: amount.quoted,
     created_at: moment(at),
     ...Object.fromEntries(found),
+    ...present(table),
   };
   return { account, score, transactions };
 }
@@ -87,8 +105,13 @@ function guessBalances(tables: Table[], like: Column, owners: Table | undefined)
   for (const table of tables) {
     const account = table === owners ? idOf(table) : accountOf(table, like);
     const balance = find(table, names.balance, isWhole, [account]);
-    if (account?.isUnique && balance && names.balances.test(table.plain))
-      return { table: table.name, account_id: account.quoted, balance: balance.quoted };
+    if (account?.isUnique && balance && (table === owners || names.balances.test(table.plain)))
+      return {
+        table: table.name,
+        account_id: account.quoted,
+        balance: balance.quoted,
+        ...present(table),
+      };
   }
   return undefined;
 }
@@ -111,5 +134,6 @@ function guessCounters(table: Table, like: Column, owners: Table | undefined): C
       value: column.quoted,
       counts: 'credits',
       ...(since && { since: moment(since) }),
+      ...present(table),
     }));
 }

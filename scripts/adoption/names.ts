@@ -12,13 +12,17 @@ export const names = {
   refunded:
     /^(refund(ed|s)?(_of)?|original|revers(ed|es)|parent)_?(credit_?)?(transaction|entry)?_?id$/i,
   reference: /^(reference|reference_?id|ref|idempotency_?key|external_?id|request_?id|event_?id)$/i,
+  payment:
+    /^(stripe_?(event|(checkout_?)?session|payment_?intent|invoice|charge)|payment_?intent|checkout_?session)_?id$/i,
   api_key: /^(api_?key_?id|api_?key|key_?id|token_?id)$/i,
   operation: /^(operation|endpoint|path|route|action|feature|model|service|method)$/i,
   run: /^(run|session|job|trace|task)_?id$/i,
   transactions: /credit|transaction|ledger|entries|movement|billing|history|usage/i,
   balance:
-    /^(balance|credits?|credits?_?balance|current_?balance|credits?_?(remaining|left|available)|remaining_?credits)$/i,
-  balances: /credit|balance|wallet|account|user|org|team/i,
+    /^(balance|credits?|credits?_?balance|current_?balance|credits?_?(remaining|left|available)|(remaining|available)_?credits)$/i,
+  balances:
+    /credit|balance|wallet|account|user|profile|customer|member|client|compan(y|ies)|tenant|workspace|subscription|org|team/i,
+  deleted: /^deleted_?at$/i,
   counter: /(calls?|requests?|usage|used|consumed|spent)(_?(count|total|counter))?$/i,
   noCounter: /limit|quota|allowance|max|price|cost|_id$|_at$/i,
   since: /reset|period_?start|window_?start|cycle_?start|since|started/i,

@@ -23,6 +23,7 @@ const comments: Record<string, string> = {
   reference: 'two of an account with the same one are the same, booked twice: is it so?',
   api_key_id: 'null where a debit named none',
   balance: 'what the app shows and checks',
+  where: 'what the app has marked as deleted is left out: is it so?',
   counts: 'credits, or calls if each call adds 1 whatever it costs',
   since: 'from when on it counts',
 };

@@ -95,3 +95,97 @@ test('names that need quotes, moments without a zone, debits without a sign, bal
   const next = await run();
   expect(next).toMatchObject({ code: 0, stderr: '' });
 });
+
+const transactions = (more: object) => ({
+  table: 'public.credit_transactions',
+  account_id: 'user_id',
+  transaction_id: 'id',
+  amount: 'amount',
+  created_at: 'created_at',
+  ...more,
+});
+
+test.each<[string, string, object]>([
+  [
+    'credits with the profiles, as on Supabase',
+    `create table public.profiles (id uuid primary key, credits int not null);
+     create table public.credit_transactions (id bigint primary key, user_id uuid not null references public.profiles,
+       amount int not null, type text, stripe_session_id text, created_at timestamptz not null);
+     insert into public.profiles values ('00000000-0000-0000-0000-000000000001', 5);
+     insert into public.credit_transactions
+     values (1, '00000000-0000-0000-0000-000000000001', 7, 'purchase', 'cs_1', now()),
+       (2, '00000000-0000-0000-0000-000000000001', -2, 'usage', null, now())`,
+    {
+      accounts: { table: 'public.profiles', account_id: 'id' },
+      balances: { table: 'public.profiles', account_id: 'id', balance: 'credits' },
+      transactions: transactions({ kind: 'type', reference: 'stripe_session_id' }),
+    },
+  ],
+  [
+    'customers that are not deleted but marked, and two references',
+    `create table public.customers (id bigint primary key, credit_balance numeric not null, deleted_at timestamp);
+     create table public.credit_transactions (id bigint primary key, customer_id bigint references public.customers,
+       amount numeric not null, stripe_payment_intent_id text, idempotency_key text, created_at timestamp not null,
+       deleted_at timestamp);
+     insert into public.customers values (1, 5, null), (2, 9, now());
+     insert into public.credit_transactions values (1, 1, 7, 'pi_1', 'a', now(), null),
+       (2, 1, -2, null, 'b', now(), null), (3, 1, -4, null, 'b', now(), now())`,
+    {
+      accounts: { table: 'public.customers', account_id: 'id', where: 'deleted_at is null' },
+      balances: {
+        table: 'public.customers',
+        account_id: 'id',
+        balance: 'credit_balance',
+        where: 'deleted_at is null',
+      },
+      transactions: transactions({
+        account_id: 'customer_id',
+        created_at: `created_at at time zone 'UTC'`,
+        reference: 'idempotency_key',
+        where: 'deleted_at is null',
+      }),
+    },
+  ],
+  [
+    'users that no foreign key names, in camel case',
+    `create table public."User" (id text primary key, credits int not null);
+     create table public."CreditTransaction" (id text primary key, "userId" text not null, amount int not null,
+       "stripeEventId" text, "createdAt" timestamp not null);
+     create index on public."CreditTransaction" ("userId");
+     insert into public."User" values ('u', 5);
+     insert into public."CreditTransaction" values ('a', 'u', 7, 'evt_1', now()), ('b', 'u', -2, null, now())`,
+    {
+      accounts: { table: 'public."User"', account_id: 'id' },
+      balances: { table: 'public."User"', account_id: 'id', balance: 'credits' },
+      transactions: {
+        table: 'public."CreditTransaction"',
+        account_id: '"userId"',
+        transaction_id: 'id',
+        amount: 'amount',
+        created_at: `"createdAt" at time zone 'UTC'`,
+        reference: '"stripeEventId"',
+      },
+    },
+  ],
+  [
+    'users that no foreign key names, beside a table of another type',
+    `create schema auth; create table auth.users (id uuid primary key, credits int);
+     create table public.users (id bigint primary key, credits int not null);
+     create table public.credit_transactions (id bigint primary key, user_id bigint not null, amount int not null,
+       payment_intent_id text, created_at timestamptz not null);
+     insert into public.users values (1, 5);
+     insert into public.credit_transactions values (1, 1, 7, 'pi_1', now()), (2, 1, -2, null, now())`,
+    {
+      accounts: { table: 'public.users', account_id: 'id' },
+      balances: { table: 'public.users', account_id: 'id', balance: 'credits' },
+      transactions: transactions({ reference: 'payment_intent_id' }),
+    },
+  ],
+])('%s: the balances are found, and agree', async (_, app, expected) => {
+  await db.query(app);
+  expect(await run('--init')).toMatchObject({ code: 0, stderr: '' });
+  expect(readMapping(file)).toEqual({ ...expected, counters: [] });
+  const next = await run('--check');
+  expect(next).toMatchObject({ code: 0, stderr: '' });
+  expect(next.stdout).toContain('all surfaces agree, on 1 account');
+});
