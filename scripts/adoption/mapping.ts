@@ -34,7 +34,7 @@ export interface TransactionsMapping extends Source {
   amount: string;
   created_at: string;
   balance_after?: string;
-  /** Whether it gives back what a debit took; without it, whether kind is 'refund'. */
+  /** Whether it gives back what a debit took; without it, whether kind is 'refund', in capitals or not. */
   is_refund?: string;
   refunded_transaction_id?: string;
   kind?: string;

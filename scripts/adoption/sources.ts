@@ -50,6 +50,7 @@ function value(of: Expressions | undefined, name: string, type: string): string 
   const mapped = expression(of, name);
   if (mapped !== undefined) return `(${mapped})::${type}`;
   const kind = expression(of, 'kind');
-  if (name === 'is_refund') return kind ? `coalesce((${kind})::text = 'refund', false)` : 'false';
+  if (name === 'is_refund')
+    return kind ? `coalesce(pg_catalog.lower((${kind})::text) = 'refund', false)` : 'false';
   return `null::${type}`;
 }

@@ -18,7 +18,7 @@ const comments: Record<string, string> = {
   amount: 'what it added to the balance: a debit must be negative, and all whole numbers',
   created_at: 'the order of the transactions; those of the same moment go by transaction_id',
   balance_after: 'the balance right after it; leave it out if it is something else',
-  kind: "a refund is where it is 'refund'; if yours has another name: is_refund: kind = 'reversal'",
+  kind: "a refund is where it is 'refund' or 'REFUND'; if yours has another name: is_refund: kind = 'reversal'",
   refunded_transaction_id: 'of a refund: which debit it gives back',
   reference: 'two of an account with the same one are the same, booked twice: is it so?',
   api_key_id: 'null where a debit named none',

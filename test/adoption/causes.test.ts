@@ -310,6 +310,11 @@ test('without a reference, the same row at the same moment is a duplicate', asyn
   ).toEqual(['balance duplicates 1 0 0']);
 });
 
+test('a refund is one in capitals too', async () => {
+  const rows = right(grant, debit(5), { amount: 5, kind: 'REFUND', refunds: 2 });
+  expect(await found({ rows, balance: 100, counters: both(0, 1) })).toEqual([]);
+});
+
 test('without keys on transactions, counters of keys are compared by account', async () => {
   const counters = [...both(4, 1), ...both(1, 2, 'other')];
   expect(
