@@ -13,11 +13,14 @@ export const diagnosisQuery = (mapping: Mapping): string => `
     from classified group by account_id, key, windows, counter
     order by account_id`;
 
-/** What happened when, for all accounts together; what the balances are off by at last has no day. */
+/**
+ * What happened when, for all accounts together; what the balances are off by at last has no day, nor has what
+ * happened at no time.
+ */
 export const timelineQuery = (mapping: Mapping): string => `
     with ${classified(mapping)}
     select
-      case when not is_balance then pg_catalog.to_char(created_at at time zone 'UTC', 'YYYY-MM-DD') end as day,
+      case when ${isDated} then pg_catalog.to_char(created_at at time zone 'UTC', 'YYYY-MM-DD') end as day,
       ${sum('gap')} as gaps, ${sum('-amount', "is_debit and key = ''")} as keyless
     from classified where is_transaction or is_balance
     group by 1 order by 1`;
@@ -89,6 +92,9 @@ const detour = `coalesce(
 const sum = (expression: string, condition?: string) =>
   `coalesce(sum(${expression})${condition ? ` filter (where ${condition})` : ''}, 0)::bigint`;
 
+// A moment may be infinity: an app's way to say that it knows none.
+const isDated = 'is_transaction and pg_catalog.isfinite(created_at)';
+
 const once = 'is_duplicate and gap = -amount and not is_detour';
 const leftOut = 'is_refund and not is_duplicate and gap = -amount and not is_detour';
 const otherwise = `gap <> 0 and not is_detour and not ((is_duplicate or is_refund) and gap = -amount)`;
@@ -114,8 +120,8 @@ const columns: Record<string, string> = {
   off: sum('off'),
   balance: 'max(balance_after) filter (where is_balance)',
   balance_after: 'max(balance_after) filter (where is_last and is_transaction)',
-  first_at: 'min(created_at) filter (where is_transaction)',
-  last_at: 'max(created_at) filter (where is_transaction)',
+  first_at: `min(created_at) filter (where ${isDated})`,
+  last_at: `max(created_at) filter (where ${isDated})`,
 };
 const sums = Object.entries(columns)
   .map(([name, expression]) => `${expression} as ${name}`)

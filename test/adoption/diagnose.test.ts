@@ -116,6 +116,35 @@ test('with only transactions mapped, nothing agrees: it says so, and --check is 
   );
 });
 
+test('a moment beyond all is in no period, and no day of the page', async () => {
+  await db.query(`
+    create table public.endless as select * from public.credit_transactions where amount > 0;
+    update public.endless set created_at = 'infinity';
+    insert into public.endless
+    select id - 100, user_id, 3, 'purchase', null, null, null, null, 3, '-infinity' from public.endless`);
+  const mapping = mappingFile(
+    legacyMapping
+      .replace('public.credit_transactions', 'public.endless')
+      .replace(/counters:[\s\S]*/, ''),
+  );
+  const html = join(folder(), 'page.html');
+  const outcome = await diagnose('--mapping', mapping, '--html', html);
+  expect(outcome).toMatchObject({ code: 0, stderr: '' });
+  expect(rows(outcome.stdout)[1]).toMatch(/^1 account, of which 1 disagrees; 2 transactions: /);
+  const page = readFileSync(html, 'utf8');
+  expect(page).toContain('Nothing of it has a date');
+  expect(page).not.toMatch(/NaN|infinity/i);
+  const json = await diagnose('--mapping', mapping, '--json');
+  expect(JSON.parse(json.stdout).totals).toMatchObject({ first_at: null, last_at: null });
+
+  await db.query(`
+    insert into public.endless
+    select id + 1, user_id, 1, 'purchase', null, null, null, null, 4, '2026-03-02' from public.endless where amount = 3`);
+  const more = await diagnose('--mapping', mapping, '--html', html);
+  expect(rows(more.stdout)[1]).toContain('; 3 transactions from 2026-03-02 to 2026-03-02: ');
+  expect(readFileSync(html, 'utf8')).not.toMatch(/NaN|infinity/i);
+});
+
 test('it only reads, whatever the mapping’s expressions do', async () => {
   await db.query(`
     create table public.calls_seen (call int);
