@@ -22,16 +22,21 @@ export const causeNames = {
   refunds_left_out: 'refunds left out',
   balance_changed_without_transaction: 'balance changed without a transaction',
   duplicates: 'transactions booked twice',
+  possible_duplicates: 'transactions that may be booked twice',
   chain_gaps: 'balance_after wrong in single rows',
   unexplained: 'unexplained',
 };
 
 export const counterSurface = (name: string) => `counter ${name}`;
 
+/** Without a reference they are but alike and of one moment, as a batch's are. */
+const doubles = ({ transactions }: Mapping): CauseName =>
+  transactions.reference ? 'duplicates' : 'possible_duplicates';
+
 export function causesOf(figures: Figures, mapping: Mapping): Cause[] {
   const causes = balanceCauses(figures, mapping);
   mapping.counters.forEach((counter, i) => {
-    causes.push(...counterCauses(figures, counter, i));
+    causes.push(...counterCauses(figures, counter, i, doubles(mapping)));
   });
   if (mapping.transactions.api_key_id) {
     const rows = without(figures)?.parts.reduce((sum, { sums }) => sum + sums.debits, 0n) ?? 0n;
@@ -49,16 +54,16 @@ function balanceCauses({ all, balance }: Figures, mapping: Mapping): Cause[] {
   const add = (cause: CauseName, rows: bigint, effect: bigint, more = {}) => {
     if (rows > 0n) causes.push({ surface, cause, rows, effect, ...more });
   };
-  if (!mapping.transactions.balance_after) return withoutChain(all, balance);
+  if (!mapping.transactions.balance_after) return withoutChain(all, balance, doubles(mapping));
   add('balance_changed_without_transaction', all.changes, all.changes_amount);
-  add('duplicates', all.duplicates, -all.once_amount, { once: all.once });
+  add(doubles(mapping), all.duplicates, -all.once_amount, { once: all.once });
   add('refunds_left_out', all.refunds_left_out, -all.refunds_left_out_amount);
   add('chain_gaps', all.off, 0n);
   return causes;
 }
 
 /** Only the whole difference is known: if it is what the duplicates come to, it is theirs. */
-function withoutChain(all: Sums, balance: bigint | null): Cause[] {
+function withoutChain(all: Sums, balance: bigint | null, cause: CauseName): Cause[] {
   const surface = 'balance';
   const causes: Cause[] = [];
   const difference = balance === null ? 0n : balance - all.amount;
@@ -66,7 +71,7 @@ function withoutChain(all: Sums, balance: bigint | null): Cause[] {
   if (all.duplicates > 0n) {
     const once = isTheirs ? all.duplicates : difference === 0n && balance !== null ? 0n : null;
     const effect = isTheirs ? difference : 0n;
-    causes.push({ surface, cause: 'duplicates', rows: all.duplicates, effect, once });
+    causes.push({ surface, cause, rows: all.duplicates, effect, once });
   }
   if (difference !== 0n && !isTheirs)
     causes.push({
@@ -79,7 +84,12 @@ function withoutChain(all: Sums, balance: bigint | null): Cause[] {
 }
 
 /** Of each key for itself, where the counter is one for each key. */
-function counterCauses(figures: Figures, counter: CounterMapping, i: number): Cause[] {
+function counterCauses(
+  figures: Figures,
+  counter: CounterMapping,
+  i: number,
+  doubled: CauseName,
+): Cause[] {
   const surface = counterSurface(counter.name);
   const found = new Map<CauseName, Cause>();
   const add = (cause: CauseName, rows: bigint | null, effect: bigint) => {
@@ -89,13 +99,13 @@ function counterCauses(figures: Figures, counter: CounterMapping, i: number): Ca
   };
   if (!counter.api_key_id) {
     const sums = inWindow(i, figures.keys.values());
-    explain(counted(figures, i), sums, counter, add);
+    explain(counted(figures, i), sums, counter, doubled, add);
     return [...found.values()];
   }
   for (const [key, of] of figures.keys) {
     const value = of.values.get(i);
     const sums = inWindow(i, [of]);
-    if (value !== undefined) explain(value, sums, counter, add);
+    if (value !== undefined) explain(value, sums, counter, doubled, add);
     else missing(key, sums, counter, add);
   }
   return [...found.values()];
@@ -113,12 +123,18 @@ export function counted(figures: Figures, counter: number): bigint {
 export const expectedOf = (sums: Sums, { counts }: CounterMapping): bigint =>
   counts === 'calls' ? sums.debits : sums.debited - sums.refunded;
 
-function explain(value: bigint, sums: Sums, counter: CounterMapping, add: Add): void {
+function explain(
+  value: bigint,
+  sums: Sums,
+  counter: CounterMapping,
+  doubled: CauseName,
+  add: Add,
+): void {
   const rest = value - expectedOf(sums, counter);
   const isCalls = counter.counts === 'calls';
   const twice = isCalls ? sums.duplicate_debits : sums.duplicate_debited;
   if (rest === 0n) return;
-  if (rest === -twice) add('duplicates', sums.duplicate_debits, rest);
+  if (rest === -twice) add(doubled, sums.duplicate_debits, rest);
   else if (!isCalls && rest < 0n && -rest <= sums.above_one) add('counted_as_one', null, rest);
   else if (!isCalls && rest > 0n && rest <= sums.refunded) add('refunds_left_out', null, rest);
   else add('unexplained', null, rest);

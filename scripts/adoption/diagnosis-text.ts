@@ -89,11 +89,17 @@ function causeTable(causes: CauseTotal[]): string[] {
 
 export const signed = (value: bigint) => (value > 0n ? `+${value}` : String(value));
 
-export function duplicateNote({ once, rows }: CauseTotal): string[] {
+export function duplicateNote({ cause, once, rows }: CauseTotal): string[] {
   if (rows === null || once === undefined) return [];
-  if (once === null)
-    return ['booked twice: whether the balance has them once or twice, nothing tells'];
-  return [`booked twice: the balance has ${once} of them once, ${rows - once} twice`];
+  const booked =
+    cause === 'duplicates'
+      ? 'booked twice'
+      : 'alike and of one moment (a reference, mapped, would tell whether they are booked twice)';
+  const seen =
+    once === null
+      ? 'whether the balance has them once or twice, nothing tells'
+      : `the balance has ${once} of them once, ${rows - once} twice`;
+  return [`${booked}: ${seen}`];
 }
 
 function accountTable(top: AccountDiagnosis[], disagreeing: bigint): string[] {

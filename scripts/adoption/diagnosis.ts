@@ -33,8 +33,10 @@ export interface AccountDiagnosis extends Activity {
 
 export const differenceOf = ({ says, should }: Surface): bigint =>
   says === null ? 0n : says - should;
+/** A mere suspicion, of which no figure shows anything, is none. */
 export const disagrees = (account: AccountDiagnosis): boolean =>
-  account.causes.length > 0 || account.surfaces.some((each) => differenceOf(each) !== 0n);
+  account.causes.some(({ cause }) => cause !== 'possible_duplicates') ||
+  account.surfaces.some((each) => differenceOf(each) !== 0n);
 
 /** One account after the other, through a cursor: however many there are, few are here at a time. */
 export async function* diagnose(

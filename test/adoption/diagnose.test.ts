@@ -145,6 +145,30 @@ test('a moment beyond all is in no period, and no day of the page', async () => 
   expect(readFileSync(html, 'utf8')).not.toMatch(/NaN|infinity/i);
 });
 
+test('what may be booked twice, for want of a reference: said, and no reason to fail', async () => {
+  await db.query(`
+    create table public.batch as
+    select n as id, 'acme' as user_id, case when n = 0 then 100 else -5 end as amount, now() as created_at
+    from generate_series(0, 3) as n;
+    create table public.batch_balances as select 'acme' as user_id, 85 as balance`);
+  const mapping = mappingFile(`
+balances: { table: public.batch_balances, account_id: user_id, balance: balance }
+transactions:
+  { table: public.batch, account_id: user_id, transaction_id: id, amount: amount, created_at: created_at }`);
+  const outcome = await diagnose('--mapping', mapping, '--check');
+  expect(outcome).toMatchObject({ code: 0, stderr: '' });
+  expect(rows(outcome.stdout).slice(-8)).toEqual([
+    '',
+    'likely cause | of | transactions | makes it differ by | accounts',
+    expect.stringMatching(/^-+$/),
+    'transactions that may be booked twice | balance | 2 | 0 | 1',
+    'alike and of one moment (a reference, mapped, would tell whether they are booked twice): the balance has 0 of them once, 2 twice',
+    '',
+    'all surfaces agree, on 1 account',
+    '',
+  ]);
+});
+
 test('it only reads, whatever the mapping’s expressions do', async () => {
   await db.query(`
     create table public.calls_seen (call int);
