@@ -45,7 +45,7 @@ const classified = (mapping: Mapping) => `
       from debits
       window o as (partition by account_id, origin)
     ),
-    placed as (select *, ${windowMask(mapping.counters)} as windows from keyed),
+    placed as (select *, ${windowDigits(mapping.counters)} as windows from keyed),
     levels as (
       select *, (balance_after - sum(amount) over (
         partition by account_id order by created_at, position rows unbounded preceding))::bigint as level
@@ -68,18 +68,18 @@ const classified = (mapping: Mapping) => `
     )`;
 
 /**
- * In the windows of which counters it is, as bits. A window begins for each key when its counter was reset, and for
- * what names none, or one without a counter, with the earliest of the account's.
+ * In the windows of which counters it is, a digit for each. A window begins for each key when its counter was reset,
+ * and for what names none, or one without a counter, with the earliest of the account's.
  */
-function windowMask(counters: CounterMapping[]): string {
-  const bits = counters.map((counter, i) => {
+function windowDigits(counters: CounterMapping[]): string {
+  const digits = counters.map((counter, i) => {
     const begins = (of: string) =>
       `min(since) filter (where counter = ${i}) over (partition by ${of})`;
     return counter.since
-      ? `case when is_transaction and created_at >= coalesce(${begins('account_id, key')}, ${begins('account_id')}) then ${1 << i} else 0 end`
-      : `case when is_transaction then ${1 << i} else 0 end`;
+      ? `case when is_transaction and created_at >= coalesce(${begins('account_id, key')}, ${begins('account_id')}) then '1' else '0' end`
+      : `case when is_transaction then '1' else '0' end`;
   });
-  return bits.join(' + ') || '0';
+  return `(${digits.join(' || ') || `''`}) collate "C"`;
 }
 
 // A level that is left for one row, or for two, and returned to: no credit is missing, those rows'

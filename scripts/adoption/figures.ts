@@ -34,8 +34,8 @@ export interface Figures {
 }
 
 export interface KeyFigures {
-  /** By the set of counters in whose window they are. */
-  parts: { windows: number; sums: Sums }[];
+  /** By the set of counters in whose window they are: a digit for each. */
+  parts: { windows: string; sums: Sums }[];
   /** Of each counter that has a row for this key. */
   values: Map<number, bigint>;
 }
@@ -68,7 +68,7 @@ export function addRow(figures: Figures, row: Record<string, unknown>): void {
   }
   const sums = noSums();
   for (const name of sumNames) sums[name] = BigInt(row[name] as string);
-  of.parts.push({ windows: Number(row.windows), sums });
+  of.parts.push({ windows: String(row.windows), sums });
   addSums(figures.all, sums);
   for (const name of ['balance', 'balance_after'] as const)
     if (row[name] !== null) figures[name] = BigInt(row[name] as string);
@@ -81,6 +81,6 @@ export function addRow(figures: Figures, row: Record<string, unknown>): void {
 export function inWindow(counter: number, keys: Iterable<KeyFigures>): Sums {
   const sums = noSums();
   for (const { parts } of keys)
-    for (const part of parts) if (part.windows & (1 << counter)) addSums(sums, part.sums);
+    for (const part of parts) if (part.windows[counter] === '1') addSums(sums, part.sums);
   return sums;
 }

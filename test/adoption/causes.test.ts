@@ -333,6 +333,22 @@ test('a refund is one in capitals too', async () => {
   expect(await found({ rows, balance: 100, counters: both(0, 1) })).toEqual([]);
 });
 
+test('of forty counters, each has its own figures', async () => {
+  const more = Array.from(
+    { length: 38 },
+    (_, i) => `
+  - { name: c${i}, table: public.counters, account_id: account_id, value: credits, counts: credits,
+      since: "since + interval '${i} days'", where: credits is not null }`,
+  ).join('');
+  const days = Array.from({ length: 38 }, (_, i) => new Date(Date.UTC(2026, 0, i + 1, 1)));
+  const rows = right(grant, ...days.map((day) => debit(1, { at: day.toISOString() })));
+  const counters = [{ key: 'k', credits: 38, calls: 38, since: '2026-01-01T00:00:00Z' }];
+  // Of 38 debits, a day each, the counter that begins i days later should have i less.
+  expect(await found({ rows, balance: 62, counters }, (text) => text + more)).toEqual(
+    Array.from({ length: 37 }, (_, i) => `counter c${i + 1} unexplained ? ${i + 1}`),
+  );
+});
+
 test('without keys on transactions, counters of keys are compared by account', async () => {
   const counters = [...both(4, 1), ...both(1, 2, 'other')];
   expect(
