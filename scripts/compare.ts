@@ -4,7 +4,7 @@ import { compare } from './adoption/compare.ts';
 import { describeSample } from './adoption/compare-report.ts';
 import { describeGate, watchGate } from './adoption/gate.ts';
 import { readMapping } from './adoption/mapping.ts';
-import { readAsUser, readParties } from './adoption/parties.ts';
+import { hasAdopted, readAsUser, readParties } from './adoption/parties.ts';
 import { parseCommand, sharedHelp, UsageError, wholeNumber, withClient } from './lib/connect.ts';
 import { toJson } from './lib/format.ts';
 
@@ -41,7 +41,9 @@ export async function run(args: string[]): Promise<number> {
   const mapping = readMapping(values.mapping ?? 'pg-credits.yaml');
   return withClient(values, async (client) => {
     const parties = await readParties(client);
-    await readAsUser(client, parties, () => checkMapping(client, mapping));
+    await readAsUser(client, parties, async () =>
+      checkMapping(client, mapping, await hasAdopted(client, parties)),
+    );
     const sample = () => compare(client, mapping, parties);
     if (gate) {
       const progress = (line: string) =>

@@ -35,23 +35,32 @@ const unique: Partial<Record<Part, string>> = {
   transactions: 'transaction_id',
 };
 
-/** Holds a mapping against the database, in the caller's transaction; throws a Failure with a line for each problem. */
-export async function checkMapping(client: pg.ClientBase, mapping: Mapping): Promise<void> {
+/**
+ * Holds a mapping against the database, in the caller's transaction; throws a Failure with a line for each problem. A
+ * table without rows is one, unless it may be empty.
+ */
+export async function checkMapping(
+  client: pg.ClientBase,
+  mapping: Mapping,
+  mayBeEmpty = false,
+): Promise<void> {
   const problems: string[] = [];
   const { counters, ...parts } = mapping;
-  for (const [part, of] of Object.entries(parts))
-    problems.push(...(await checkPart(client, part as Part, part, of as unknown as Mapped)));
-  for (const counter of counters) {
-    const { name, counts: _, ...of } = counter;
-    problems.push(
-      ...(await checkPart(client, 'counters', `counter ${name}`, of as unknown as Mapped)),
-    );
-  }
+  const check = async (part: Part, at: string, of: unknown) =>
+    problems.push(...(await checkPart(client, part, at, of as Mapped, mayBeEmpty)));
+  for (const [part, of] of Object.entries(parts)) await check(part as Part, part, of);
+  for (const { name, counts: _, ...of } of counters) await check('counters', `counter ${name}`, of);
   if (problems.length > 0)
     throw new Failure(problems.map((problem) => `mapping: ${problem}`).join('\n'));
 }
 
-async function checkPart(client: pg.ClientBase, part: Part, at: string, of: Mapped) {
+async function checkPart(
+  client: pg.ClientBase,
+  part: Part,
+  at: string,
+  of: Mapped,
+  mayBeEmpty: boolean,
+) {
   const missing = await checkTable(client, at, of.table);
   if (missing) return [missing];
   const { table, where, ...expressions } = of;
@@ -65,7 +74,7 @@ async function checkPart(client: pg.ClientBase, part: Part, at: string, of: Mapp
     problems.push(...wrong);
     if (type === 'bigint' && wrong.length === 0) numeric.push(name);
   }
-  return problems.length > 0 ? problems : checkRows(client, part, at, of, numeric);
+  return problems.length > 0 ? problems : checkRows(client, part, at, of, numeric, mayBeEmpty);
 }
 
 async function checkTable(client: pg.ClientBase, at: string, table: string) {
@@ -118,6 +127,7 @@ async function checkRows(
   at: string,
   of: Mapped,
   numeric: string[],
+  mayBeEmpty: boolean,
 ): Promise<string[]> {
   const counts: [string, string][] = [];
   const count = (condition: string, problem: string) =>
@@ -142,7 +152,7 @@ async function checkRows(
   );
   if (result instanceof Error) return [`${at}: ${result.message}`];
   const [row] = result.rows;
-  if (BigInt(row.rows) === 0n)
+  if (BigInt(row.rows) === 0n && !mayBeEmpty)
     return [`${at}: ${of.table} has no rows${where && ', or none for its where'}`];
   const found = counts.map(([, problem], i) => ({ problem, rows: BigInt(row[`c${i}`]) }));
   // Rows without an id are no repeats of each other.

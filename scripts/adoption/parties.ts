@@ -61,3 +61,12 @@ export async function hasAdoption(client: pg.ClientBase): Promise<boolean> {
   );
   return rows[0].found;
 }
+
+/** Whether any account is adopted: from then on the ledger has what the app's tables have lost. */
+export async function hasAdopted(client: pg.ClientBase, parties: Parties): Promise<boolean> {
+  if (!(await hasAdoption(client))) return false;
+  const { rows } = await asOwner(client, parties, () =>
+    client.query('select exists (select from credits_adoption.accounts) as found'),
+  );
+  return rows[0].found;
+}

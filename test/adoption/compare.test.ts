@@ -194,6 +194,31 @@ test('trust in the balance: that is what is compared', async () => {
   await db.query(`update public.user_credits set balance = 40 where user_id = 'odd'`);
 });
 
+test('after a truncate every account differs, and nothing is wrong with the mapping', async () => {
+  const app = await createApp(2);
+  const here = ['--database-url', app.url, '--mapping', file];
+  await app.query('create table public.kept as select * from public.credit_transactions');
+  await install(app);
+  await app.query('truncate public.credit_transactions');
+  const none = await cli(['compare', ...here]);
+  expect(none).toMatchObject({ code: 1, stdout: '' });
+  expect(none.stderr).toBe('mapping: transactions: public.credit_transactions has no rows\n');
+  await app.query(
+    'insert into public.credit_transactions overriding system value table public.kept',
+  );
+  for (const user of ['u1', 'u2']) await adopt(app, user);
+  await app.query('truncate public.credit_transactions');
+  const { code, stdout, stderr } = await cli(['compare', ...here]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toContain('\n2 accounts: 0 agree, 2 differ by 1940 in all\n');
+  const gated = await cli(['compare', ...here, '--gate']);
+  expect(gated).toMatchObject({ code: 1, stderr: '' });
+  expect(gated.stdout).toContain('the gate is shut');
+  const again = await cli(['diagnose', ...here]);
+  expect(again.stderr).toBe('mapping: transactions: public.credit_transactions has no rows\n');
+  await app.drop();
+});
+
 test('--watch goes on until it is stopped', async () => {
   const running = command('--watch', '--every', '1', '--json');
   const samples: string[] = [];
