@@ -9,8 +9,13 @@ type Mapped = { table: string; where?: string } & Record<string, string | undefi
 
 const { builtins } = pg.types;
 const whole: number[] = [builtins.INT2, builtins.INT4, builtins.INT8, builtins.NUMERIC];
+const decimals = (amount: string) =>
+  `(${/^\w+$/.test(amount) ? amount : `(${amount})`} * 100)::bigint with scale: "2" in accounts`;
 const accepted: Record<string, { types: number[]; hint: string } | undefined> = {
-  bigint: { types: whole, hint: 'map it to a whole number, like (amount)::bigint' },
+  bigint: {
+    types: whole,
+    hint: `map it to a whole number, like (amount)::bigint, or ${decimals('amount')}`,
+  },
   int: { types: whole, hint: 'map it to a whole number' },
   boolean: { types: [builtins.BOOL], hint: "map it to a condition, like kind = 'refund'" },
   timestamptz: {
@@ -121,6 +126,8 @@ async function checkExpression(
   return [`${at}: ${text} is ${rows[0].name}: ${rule.hint}`];
 }
 
+const rowsWith = (condition: string) => `count(*) filter (where ${condition})`;
+
 async function checkRows(
   client: pg.ClientBase,
   part: Part,
@@ -129,23 +136,30 @@ async function checkRows(
   numeric: string[],
   mayBeEmpty: boolean,
 ): Promise<string[]> {
-  const counts: [string, string][] = [];
-  const count = (condition: string, problem: string) =>
-    counts.push([`count(*) filter (where ${condition})`, problem]);
+  const counts: { expression: string; problem: string; hint: string }[] = [];
+  const count = (
+    expression: string,
+    problem: string,
+    hint = 'mend or leave them out, with where',
+  ) => counts.push({ expression, problem, hint });
   for (const name of Object.keys(of))
-    if (needed.has(name)) count(`(${of[name]}) is null`, `${name} is null`);
+    if (needed.has(name)) count(rowsWith(`(${of[name]}) is null`), `${name} is null`);
   count(
-    `pg_catalog.octet_length((${of.account_id})::text) not between 1 and 255`,
+    rowsWith(`pg_catalog.octet_length((${of.account_id})::text) not between 1 and 255`),
     'account_id is not of 1 to 255 bytes',
   );
   for (const name of numeric) {
-    count(`(${of[name]}) <> pg_catalog.trunc((${of[name]})::numeric)`, `${name} has a fraction`);
-    count(`abs(${of[name]}) > 9007199254740991`, `${name} is beyond 2^53 - 1`);
+    count(
+      rowsWith(`(${of[name]}) <> pg_catalog.trunc((${of[name]})::numeric)`),
+      `${name} has a fraction`,
+      `map all figures in the smallest unit, like ${decimals(of[name] ?? '')}`,
+    );
+    count(rowsWith(`abs(${of[name]}) > 9007199254740991`), `${name} is beyond 2^53 - 1`);
   }
   const key = unique[part];
-  if (key) counts.push([`count(*) - count(distinct (${of[key]}))`, `${key} is there before`]);
+  if (key) count(`count(*) - count(distinct (${of[key]}))`, `${key} is there before`);
   const where = of.where === undefined ? '' : ` where (${of.where})`;
-  const list = counts.map(([expression], i) => `${expression} as c${i}`).join(', ');
+  const list = counts.map(({ expression }, i) => `${expression} as c${i}`).join(', ');
   const result = await attempt(
     client,
     `select count(*) as rows, ${list} from ${of.table} as t${where}`,
@@ -154,14 +168,14 @@ async function checkRows(
   const [row] = result.rows;
   if (BigInt(row.rows) === 0n && !mayBeEmpty)
     return [`${at}: ${of.table} has no rows${where && ', or none for its where'}`];
-  const found = counts.map(([, problem], i) => ({ problem, rows: BigInt(row[`c${i}`]) }));
+  const found = counts.map((each, i) => ({ ...each, rows: BigInt(row[`c${i}`]) }));
   // Rows without an id are no repeats of each other.
   if (found.some(({ problem, rows }) => problem.endsWith('is null') && rows > 0n)) found.pop();
   return found
     .filter(({ rows }) => rows > 0n)
     .map(
-      ({ problem, rows }) =>
-        `${at}: ${problem} in ${plural(rows, 'row')} of ${of.table}: mend or leave them out, with where`,
+      ({ problem, rows, hint }) =>
+        `${at}: ${problem} in ${plural(rows, 'row')} of ${of.table}: ${hint}`,
     );
 }
 

@@ -58,7 +58,7 @@ test.each<[string, () => string, string]>([
   [
     'a wrong type',
     () => replaced('amount: amount', 'amount: kind'),
-    'transactions.amount: kind is text: map it to a whole number, like (amount)::bigint',
+    'transactions.amount: kind is text: map it to a whole number, like (amount)::bigint, or (amount * 100)::bigint with scale: "2" in accounts',
   ],
   [
     'a moment without its time zone',
@@ -93,7 +93,17 @@ test.each<[string, () => string, string]>([
   [
     'a fraction',
     () => withBalances('public.fractions'),
-    'balances: balance has a fraction in 1 row of public.fractions: mend or leave them out, with where',
+    'balances: balance has a fraction in 1 row of public.fractions: map all figures in the smallest unit, like (balance * 100)::bigint with scale: "2" in accounts',
+  ],
+  [
+    'a sum with a fraction',
+    () => withBalances('public.fractions', 'balance + 1'),
+    'balances: balance has a fraction in 1 row of public.fractions: map all figures in the smallest unit, like ((balance + 1) * 100)::bigint with scale: "2" in accounts',
+  ],
+  [
+    'a figure that is a float',
+    () => withBalances('public.user_credits', 'balance::float'),
+    'balances.balance: balance::float is double precision: map it to a whole number, like (amount)::bigint, or (amount * 100)::bigint with scale: "2" in accounts',
   ],
   [
     'a column that is null, and a figure beyond all bounds',
@@ -162,8 +172,15 @@ test('a table whose name is none', async () => {
   );
 });
 
+test('decimals in the smallest unit, as that line says', async () => {
+  await db.query(`
+    create table public.decimals as select user_id, 12.34 as balance from public.user_credits`);
+  const text = withBalances('public.decimals', '(balance * 100)::bigint');
+  await check(text.replace('accounts:\n', 'accounts:\n  scale: "2"\n'));
+});
+
 test('row security that hides rows from the user: a line for the table, not for each column', async () => {
-  const owner = `${db.rolePrefix}shop`;
+  const owner = `${db.rolePrefix}secured`;
   await db.query(`
     create table public.secured as select * from public.user_credits;
     create role ${owner}; grant usage on schema public to ${owner};
