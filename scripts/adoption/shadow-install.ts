@@ -38,17 +38,28 @@ async function checkTable(client: pg.ClientBase, table: string) {
     `select case c.relkind when 'v' then 'a view' when 'm' then 'a materialized view'
         when 'f' then 'a foreign table' end as other,
       pg_catalog.pg_get_userbyid(c.relowner) as owner, current_user as user,
-      pg_catalog.pg_has_role(c.relowner, 'USAGE') as owned
+      pg_catalog.pg_has_role(c.relowner, 'USAGE') as owned,
+      array(
+        select pg_catalog.format('%I.%I', n.nspname, h.relname)
+        from pg_catalog.pg_inherits as i join pg_catalog.pg_class as h on h.oid = i.inhrelid
+        join pg_catalog.pg_namespace as n on n.oid = h.relnamespace
+        where i.inhparent = c.oid and not h.relispartition order by 1
+      ) as heirs
     from pg_catalog.pg_class as c where c.oid = pg_catalog.to_regclass($1)`,
     [table],
   );
-  const { other, owner, user, owned } = rows[0];
+  const { other, owner, user, owned, heirs } = rows[0];
   if (other)
     throw new Failure(`${table} is ${other}: the shadow needs the table that is written to`);
   if (!owned)
     throw new Failure(
       `${table} belongs to ${owner}, and only its owner can install the shadow: connect as ${owner}, not as ${user}`,
       '42501',
+    );
+  // A trigger goes with partitions, but not with inheritance.
+  if (heirs.length > 0)
+    throw new Failure(
+      `rows of ${table} are also in what inherits from it (${heirs.join(', ')}), where no write would be mirrored: declare partitions instead, or end the inheritance`,
     );
 }
 

@@ -156,6 +156,18 @@ test('a view, a table on which it is not, and a database without pg-credits: one
   }
 });
 
+test('a table that others inherit from is refused, as no write to them would be mirrored', async () => {
+  await shadow('remove');
+  await db.query(`
+    create table public."moves 2024" () inherits (public.credit_transactions);
+    create table public.moves_2025 () inherits (public.credit_transactions)`);
+  expect((await shadow('install')).stderr).toBe(
+    'rows of public.credit_transactions are also in what inherits from it (public."moves 2024", public.moves_2025), where no write would be mirrored: declare partitions instead, or end the inheritance\n',
+  );
+  await db.query('drop table public."moves 2024", public.moves_2025');
+  expect((await shadow('install')).stdout).toMatch(on);
+});
+
 test('--forget drops what was adopted, but not what is still to be booked', async () => {
   await db.query(
     `insert into credits_adoption.failures (error, sqlstate) values ('planted', '00000')`,
