@@ -122,6 +122,22 @@ test.each<[string, string, object]>([
     },
   ],
   [
+    'profiles beside the users that both tables point to',
+    `create schema auth; create table auth.users (id uuid primary key);
+     create table public.profiles (id uuid primary key references auth.users, credits int not null);
+     create table public.credit_transactions (id bigint primary key, user_id uuid not null references auth.users,
+       amount int not null, type text, created_at timestamptz not null);
+     insert into auth.users values ('00000000-0000-0000-0000-000000000001');
+     insert into public.profiles values ('00000000-0000-0000-0000-000000000001', 5);
+     insert into public.credit_transactions
+     values (1, '00000000-0000-0000-0000-000000000001', 5, 'purchase', now())`,
+    {
+      accounts: { table: 'auth.users', account_id: 'id' },
+      balances: { table: 'public.profiles', account_id: 'id', balance: 'credits' },
+      transactions: transactions({ kind: 'type' }),
+    },
+  ],
+  [
     'customers that are not deleted but marked, and two references',
     `create table public.customers (id bigint primary key, credit_balance numeric not null, deleted_at timestamp);
      create table public.credit_transactions (id bigint primary key, customer_id bigint references public.customers,
