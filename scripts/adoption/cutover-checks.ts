@@ -1,9 +1,11 @@
 import type pg from 'pg';
 import { Failure } from '../lib/explain.ts';
+import { plural, printable } from '../lib/format.ts';
 import { ident } from '../lib/roles.ts';
-import type { Mapping } from './mapping.ts';
+import type { CounterMapping } from './mapping.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
 import { counterSource } from './sources.ts';
+import type { Column } from './tables.ts';
 import type { View } from './views.ts';
 
 /** Constraints and triggers of the app's may refuse what a rollback has to write: better known now. */
@@ -47,29 +49,90 @@ export async function checkReader(
   }
 }
 
-/** The ledger knows no usage from before an opening balance. */
-export async function incompleteCounters(
-  client: pg.ClientBase,
-  mapping: Mapping,
-  parties: Parties,
-): Promise<Map<string, string>> {
-  const incomplete = new Map<string, string>();
-  if (!(await hasAdoption(client))) return incomplete;
+/** Why a counter can't come from the ledger, if it can't. */
+export async function counterObjections(client: pg.ClientBase, parties: Parties) {
+  const opened = await lastOpening(client, parties);
+  return async (counter: CounterMapping, column: Column, figure: string) =>
+    (await countsFromBefore(client, counter, opened)) ??
+    (await countsWithinAPeriod(client, parties, counter)) ??
+    (await saysOtherwise(client, counter, column, figure));
+}
+
+async function lastOpening(client: pg.ClientBase, parties: Parties): Promise<string | null> {
+  if (!(await hasAdoption(client))) return null;
   const { rows } = await asOwner(client, parties, () =>
     client.query(
       `select max(a.adopted_at)::text as last from credits_adoption.accounts as a where a.book = 'opening'`,
     ),
   );
-  const { last } = rows[0];
-  if (last === null) return incomplete;
-  for (const counter of mapping.counters) {
-    const query = `select exists (select from ${counterSource(counter)} as c
-      where c.since is null or c.since < $1::timestamptz) as earlier`;
-    if ((await client.query(query, [last])).rows[0].earlier)
-      incomplete.set(
-        counter.name,
-        'it counts from before accounts were adopted with their opening balance, which only --book history knows',
-      );
-  }
-  return incomplete;
+  return rows[0].last;
+}
+
+/** The ledger knows no usage from before an opening balance. */
+async function countsFromBefore(
+  client: pg.ClientBase,
+  counter: CounterMapping,
+  opened: string | null,
+) {
+  if (opened === null) return undefined;
+  const query = `select exists (select from ${counterSource(counter)} as c
+    where c.since is null or c.since < $1::timestamptz) as earlier`;
+  const { rows } = await client.query(query, [opened]);
+  return rows[0].earlier
+    ? 'it counts from before accounts were adopted with their opening balance, which only --book history knows'
+    : undefined;
+}
+
+/** The ledger counts by billing period. What lies in periods that are over can be compared: this is about the running one. */
+async function countsWithinAPeriod(
+  client: pg.ClientBase,
+  parties: Parties,
+  counter: CounterMapping,
+) {
+  const { rows } = await client.query(
+    `select array_agg(c.account_id) as ids, array_agg((c.since at time zone 'UTC')::date::text) as days
+     from (select distinct c.account_id, c.since from ${counterSource(counter)} as c
+       where isfinite(c.since) and c.since > pg_catalog.now() - interval '32 days') as c`,
+  );
+  const found = await asOwner(client, parties, () =>
+    client.query(withinQuery, [rows[0].ids, rows[0].days]),
+  );
+  const [first] = found.rows;
+  return (
+    first &&
+    `of account ${printable(first.account_id)} it counts from ${first.day} on, but the ledger by billing periods, the last from ${first.period}: is the mapping's anchor_day that of the counter?`
+  );
+}
+
+const withinQuery = `
+  select c.account_id, c.day::text, p.period::text
+  from unnest($1::text[], $2::date[]) as c (account_id, day)
+  join credits_private.accounts as a using (account_id)
+  cross join lateral (
+    select credits_private.period_at(clock_timestamp(), a.period, a.next_period, a.period_ends_at,
+      a.time_zone, a.anchor_day) as period
+  ) as p
+  where c.day > p.period and c.day < case when p.period = a.period then a.next_period
+    else credits_private.next_anchor(p.period, a.anchor_day) end
+  order by c.account_id
+  limit 1`;
+
+/** Who reads it sees the same figure before and after, and a rollback writes only what has changed since. */
+async function saysOtherwise(
+  client: pg.ClientBase,
+  { table, account_id }: CounterMapping,
+  { name }: Column,
+  figure: string,
+) {
+  const { rows } = await client.query(
+    `select c.*, count(*) over ()::int as count
+     from (select (${account_id})::text as account, t.${ident(name)} as theirs, ${figure} as ours from ${table} as t) as c
+     where c.theirs is distinct from c.ours
+     order by c.account limit 1`,
+  );
+  const [first] = rows;
+  return (
+    first &&
+    `${plural(BigInt(first.count), 'row says', 'rows say')} something else than the ledger (account ${printable(first.account)}: ${first.theirs}, the ledger ${first.ours}): correct what is wrong first, or nothing counts there any more`
+  );
 }

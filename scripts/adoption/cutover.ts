@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { Log } from '../lib/connect.ts';
 import { Failure } from '../lib/explain.ts';
 import { readSample } from './compare.ts';
-import { checkReader, incompleteCounters, tryWritingBack } from './cutover-checks.ts';
+import { checkReader, counterObjections, tryWritingBack } from './cutover-checks.ts';
 import { objectionsTo } from './gate.ts';
 import { lockTables, withLocks } from './locking.ts';
 import type { Mapping } from './mapping.ts';
@@ -35,8 +35,8 @@ export async function planCutover(client: pg.ClientBase, mapping: Mapping, parti
     const since = sinceOf(await readTable(client, name));
     if (since) throw new Failure(`nothing to do: ${name} was cut over at ${since}`);
   }
-  const incomplete = await incompleteCounters(client, mapping, parties);
-  const { views, left } = await planViews(client, mapping, incomplete);
+  const objection = await counterObjections(client, parties);
+  const { views, left } = await planViews(client, mapping, objection);
   if (views.length === 0)
     throw new Failure(`no table can be replaced by a view:\n${left.join('\n')}`);
   for (const view of views) await checkReader(client, view, parties);

@@ -3,7 +3,7 @@ import type { Log } from '../lib/connect.ts';
 import { Failure } from '../lib/explain.ts';
 import { ident } from '../lib/roles.ts';
 import { mappedTables } from './cutover.ts';
-import { incompleteCounters, insertion } from './cutover-checks.ts';
+import { insertion } from './cutover-checks.ts';
 import { withLocks } from './locking.ts';
 import type { Mapping } from './mapping.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
@@ -39,15 +39,15 @@ export async function rollback(
     }
     const since = sinceOf(views[0]);
     if (!since) throw new Failure('nothing to do: no view stands where a table was');
+    const shown = new Map<string, Set<string>>();
+    for (const { name } of views) shown.set(name, await figuresOf(client, name));
     await putBack(client, views);
     // No call is under way from here on: its credits would be in neither of the two.
     await asOwner(client, parties, () =>
       client.query('lock table credits_private.accounts in exclusive mode'),
     );
-    const plan = await planViews(
-      client,
-      mapping,
-      await incompleteCounters(client, mapping, parties),
+    const plan = await planViews(client, mapping, async (_counter, { name }, _figure, table) =>
+      shown.get(table.name)?.has(name) ? undefined : 'it stayed',
     );
     const restored = new Set(views.map(({ name }) => name));
     const back = plan.views.filter(({ table }) => restored.has(table.name));
@@ -56,6 +56,17 @@ export async function rollback(
     await installShadow(client, mapping, parties);
     return { since, restored: [...restored], transactions, figures };
   });
+}
+
+/** The columns that a view of ours has from the ledger, none of which can be written. */
+async function figuresOf(client: pg.ClientBase, view: string): Promise<Set<string>> {
+  const { rows } = await client.query(
+    `select a.attname as name from pg_catalog.pg_attribute as a
+     where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0
+       and not pg_catalog.pg_column_is_updatable(a.attrelid, a.attnum, false)`,
+    [view],
+  );
+  return new Set(rows.map(({ name }) => name));
 }
 
 async function putBack(client: pg.ClientBase, views: Table[]) {

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { ident } from '../lib/roles.ts';
-import type { Mapping } from './mapping.ts';
-import { columnOf, readTable, type Table } from './tables.ts';
+import type { CounterMapping, Mapping } from './mapping.ts';
+import { type Column, columnOf, readTable, type Table } from './tables.ts';
 import { balanceFigure, counterFigure } from './view-figures.ts';
 import { planTransactions, type TransactionsView } from './view-transactions.ts';
 
@@ -29,11 +29,18 @@ export const sinceOf = (table: Table | undefined): string | undefined =>
     ? table.comment.slice(mark.length)
     : undefined;
 
-/** `incomplete`: the counters that the ledger knows in part, by name, and why. */
+/** Why a counter, which would be that figure in that column, stays as it is. */
+export type CounterObjection = (
+  counter: CounterMapping,
+  column: Column,
+  figure: string,
+  table: Table,
+) => Promise<string | undefined>;
+
 export async function planViews(
   client: pg.ClientBase,
   mapping: Mapping,
-  incomplete: Map<string, string>,
+  objection: CounterObjection,
 ): Promise<ViewPlan> {
   const plan: ViewPlan = { views: [], left: [] };
   const viewOf = async (name: string): Promise<View | undefined> => {
@@ -46,34 +53,35 @@ export async function planViews(
     const known = plan.views.find((view) => view.table.name === table.name);
     return known ?? { table, figures: new Map(), transactions: null, reads: new Set() };
   };
-  const addFigure = async (
+  const addFigure = async <T extends { table: string }>(
     name: string,
-    part: { table: string },
+    part: T,
     value: string,
-    make: typeof balanceFigure | typeof counterFigure,
+    make: (part: T, column: Column) => string,
     reads: string,
+    stays?: (column: Column, figure: string, table: Table) => Promise<string | undefined>,
   ) => {
     const view = await viewOf(part.table);
-    const column = view && columnOf(view.table, value);
-    if (view && !column) plan.left.push(`${part.table}: ${name} is an expression, not a column`);
-    if (!view || !column) return;
-    view.figures?.set(column.name, (make as (part: object, c: object) => string)(part, column));
+    if (!view) return;
+    const column = columnOf(view.table, value);
+    const figure = column && make(part, column);
+    const why = figure
+      ? await stays?.(column, figure, view.table)
+      : 'its value is an expression, not a column';
+    if (!figure || why) {
+      plan.left.push(`${part.table}: ${name}: ${why}`);
+      return;
+    }
+    view.figures?.set(column.name, figure);
     view.reads.add(reads);
     if (!plan.views.includes(view)) plan.views.push(view);
   };
-  if (mapping.balances)
-    await addFigure(
-      'balance',
-      mapping.balances,
-      mapping.balances.balance,
-      balanceFigure,
-      'entries',
+  const { balances } = mapping;
+  if (balances) await addFigure('balance', balances, balances.balance, balanceFigure, 'entries');
+  for (const counter of mapping.counters)
+    await addFigure(counter.name, counter, counter.value, counterFigure, 'usage', (...figure) =>
+      objection(counter, ...figure),
     );
-  for (const counter of mapping.counters) {
-    const why = incomplete.get(counter.name);
-    if (why) plan.left.push(`${counter.table}: ${counter.name}: ${why}`);
-    else await addFigure(counter.name, counter, counter.value, counterFigure, 'usage');
-  }
   await addTransactions(mapping, plan, await viewOf(mapping.transactions.table));
   return plan;
 }

@@ -14,6 +14,9 @@ import { createApp, failures, install, mappingText, write } from './shadow-app.t
 let db: Database;
 beforeEach(async () => {
   db = await createApp();
+  // The app's counter, which counts calls by their key, agrees with the calls that had one.
+  await db.query(`update public.api_keys set key_id = 'key 1' where user_id = 'u1'`);
+  await db.query(`update public.api_keys set monthly_calls_count = 0 where user_id <> 'u1'`);
 });
 afterEach(() => db.drop());
 
@@ -50,9 +53,6 @@ const readers = [
 const readAll = () => Promise.all(readers.map((query) => db.query(query)));
 
 test('readers see the same rows before and after, and then what the ledger books', async () => {
-  // The app's counter, which counts calls by their key, agrees with the calls that had one.
-  await db.query(`update public.api_keys set key_id = 'key 1' where user_id = 'u1'`);
-  await db.query(`update public.api_keys set monthly_calls_count = 0 where user_id <> 'u1'`);
   await prepare();
   const before = await readAll();
   const outcome = await cutover();
@@ -195,13 +195,39 @@ test('a counter of what was used before an opening balance stays as it is', asyn
     /^-- left alone: public\.api_keys: calls: it counts from before accounts were adopted/,
   );
   expect(stdout).not.toContain('alter table public.api_keys');
-  const since = mappingText.replace(
+  // One that counts from the next period on has nothing to lose.
+  await db.query('update public.api_keys set monthly_calls_count = 0');
+  const { stdout: later } = await command('cutover', since('next_period'), '--plan');
+  expect(later).toContain('alter table public.api_keys');
+});
+
+/** The mapping of an app whose counters begin at that day of the account's in the ledger. */
+const since = (day: string) =>
+  mappingText.replace(
     'counts: calls',
-    "counts: calls\n    since: now() + interval '1 hour'",
+    `counts: calls\n    since: (select (a.${day})::timestamp at time zone 'UTC' from credits_private.accounts as a where a.account_id = user_id)`,
   );
-  expect((await command('cutover', since, '--plan')).stdout).toContain(
-    'alter table public.api_keys',
-  );
+
+test('a counter that does not count by billing periods, or otherwise than the ledger, stays', async () => {
+  await prepare();
+  const left = async (text: string) =>
+    (await command('cutover', text, '--plan')).stdout.match(/(?<=^-- left alone: ).*$/gm);
+  expect(await left(since('period'))).toBeNull();
+  expect(await left(since('period + 1'))).toEqual([
+    expect.stringMatching(
+      /^public\.api_keys: calls: of account u1 it counts from \d{4}-\d\d-02 on, but the ledger by billing periods, the last from \d{4}-\d\d-01: is the mapping's anchor_day that of the counter\?$/,
+    ),
+  ]);
+  await db.query(`update public.api_keys set monthly_calls_count = 7 where user_id = 'u2'`);
+  const other =
+    'public.api_keys: calls: 1 row says something else than the ledger (account u2: 7, the ledger 0): correct what is wrong first, or nothing counts there any more';
+  expect(await left(mappingText)).toEqual([other]);
+  // Nor does a rollback touch it, or any other that nothing has happened to.
+  expect((await cutover()).stdout).toContain(`left alone: ${other}\n`);
+  await db.query(`select from credits.grant_credits('u2', 500, 'payment 1')`);
+  expect((await cutover('--rollback')).stdout).toContain('figures set in 1 row\n');
+  const counts = await db.query('select monthly_calls_count as n from public.api_keys order by 1');
+  expect(counts.map(({ n }) => n)).toEqual([0, 1, 7]);
 });
 
 test('the gate is asked once more: an account that differs by one credit stops it', async () => {
