@@ -54,7 +54,10 @@ export async function run(args: string[]): Promise<number> {
 
 function describePlan(report: CutoverReport): string[] {
   const comments = [
-    ...describeRest(report),
+    ...describeRest(
+      report,
+      'a rollback will be possible, unless a constraint or a trigger of yours refuses it: cutover tries that',
+    ),
     'one transaction: these tables are locked, compared, and the shadow is removed; then:',
   ];
   return [...comments.map((line) => `-- ${line}`), ...report.statements.map((each) => `${each};`)];
@@ -64,12 +67,15 @@ function describeCutover(report: CutoverReport): string[] {
   return [...describeRest(report), `cut over at ${report.since}: ${report.replaced.join(', ')}`];
 }
 
-const describeRest = ({ left, notes, one_way }: CutoverReport) => [
+const describeRest = (
+  { left, notes, one_way }: CutoverReport,
+  wayBack = 'a rollback will be possible',
+) => [
   ...left.map((line) => `left alone: ${line}`),
   ...notes.map((line) => `note: ${line}`),
   ...(one_way.length > 0
     ? one_way.map((line) => `a rollback will be impossible: ${line}`)
-    : ['a rollback will be possible']),
+    : [wayBack]),
 ];
 
 function describeRollback({ since, restored, transactions, figures }: RollbackReport): string[] {

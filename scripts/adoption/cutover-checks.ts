@@ -8,25 +8,6 @@ import { counterSource } from './sources.ts';
 import type { Column } from './tables.ts';
 import type { View } from './views.ts';
 
-/** Constraints and triggers of the app's may refuse what a rollback has to write: better known now. */
-export async function tryWritingBack(client: pg.ClientBase, { table, transactions }: View) {
-  if (!transactions) return [];
-  await client.query('savepoint pg_credits_rollback');
-  try {
-    await client.query(insertion(table.name, transactions, transactions.samples));
-    return [];
-  } catch (error) {
-    return [`${table.name} would not take a grant or a deduction: ${(error as Error).message}`];
-  } finally {
-    await client.query('rollback to savepoint pg_credits_rollback');
-  }
-}
-
-export const insertion = (name: string, of: NonNullable<View['transactions']>, from: string) =>
-  `insert into ${name} (${of.written.map((column) => ident(column.name)).join(', ')})
-  ${of.rows(from, of.written)}
-  order by x.created_at, x.account_id, x.transaction_id`;
-
 /** A view reads what its owner may read. */
 export async function checkReader(
   client: pg.ClientBase,

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { Log } from '../lib/connect.ts';
 import { Failure } from '../lib/explain.ts';
 import { readSample } from './compare.ts';
-import { checkReader, counterObjections, tryWritingBack } from './cutover-checks.ts';
+import { checkReader, counterObjections } from './cutover-checks.ts';
 import { objectionsTo } from './gate.ts';
 import { lockTables, withLocks } from './locking.ts';
 import type { Mapping } from './mapping.ts';
@@ -10,6 +10,7 @@ import type { Parties } from './parties.ts';
 import { removeShadow } from './shadow-install.ts';
 import { readTable } from './tables.ts';
 import { planViews, sinceOf, type View, viewStatements } from './views.ts';
+import { tryWritingBack } from './writing-back.ts';
 
 export interface CutoverReport {
   since: string;
@@ -42,18 +43,18 @@ export async function planCutover(client: pg.ClientBase, mapping: Mapping, parti
   for (const view of views) await checkReader(client, view, parties);
   const { rows } = await client.query('select pg_catalog.clock_timestamp()::text as now');
   const since: string = rows[0].now;
-  const transactions = views.find((view) => view.transactions);
+  const transactions = views.find((view) => view.transactions)?.transactions;
   const report: CutoverReport = {
     since,
     statements: views.flatMap((view) => viewStatements(view, since, parties.user)),
     replaced: views.map(({ table }) => table.name),
     left,
     notes: views.flatMap(notesOf),
-    one_way: transactions?.transactions?.impossible ?? [
+    one_way: transactions?.impossible ?? [
       `${mapping.transactions.table} stays, and what the ledger books could not be written to it`,
     ],
   };
-  return { report, transactions };
+  return { report, views };
 }
 
 const notesOf = ({ table, transactions }: View) => [
@@ -71,15 +72,13 @@ export async function cutover(
   const names = mappedTables(mapping);
   return withLocks(client, parties, names, log, async () => {
     await lockTables(client, parties, names);
-    const { report, transactions } = await planCutover(client, mapping, parties);
+    const { report, views } = await planCutover(client, mapping, parties);
     const objections = objectionsTo(await readSample(client, mapping, parties));
     if (objections.length > 0)
       throw new Failure(`the gate is shut, nothing was changed:\n${objections.join('\n')}`);
     // What the old code writes to a table that stays is still mirrored.
-    if (transactions) {
-      await removeShadow(client, parties);
-      if (report.one_way.length === 0) report.one_way = await tryWritingBack(client, transactions);
-    }
+    if (views.some((view) => view.transactions)) await removeShadow(client, parties);
+    if (report.one_way.length === 0) report.one_way = await tryWritingBack(client, views);
     if (report.one_way.length > 0 && !oneWay)
       throw new Failure(
         `a rollback would be impossible, nothing was changed:\n${report.one_way.join('\n')}\nto cut over all the same: --one-way`,

@@ -1,15 +1,14 @@
 import type pg from 'pg';
 import type { Log } from '../lib/connect.ts';
 import { Failure } from '../lib/explain.ts';
-import { ident } from '../lib/roles.ts';
 import { mappedTables } from './cutover.ts';
-import { insertion } from './cutover-checks.ts';
 import { withLocks } from './locking.ts';
 import type { Mapping } from './mapping.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
 import { installShadow } from './shadow-install.ts';
 import { readTable, type Table } from './tables.ts';
-import { ours, planViews, sinceOf, type View } from './views.ts';
+import { planViews, sinceOf, type View } from './views.ts';
+import { writeFigures, writeTransactions } from './writing-back.ts';
 
 export interface RollbackReport {
   since: string;
@@ -51,7 +50,9 @@ export async function rollback(
     );
     const restored = new Set(views.map(({ name }) => name));
     const back = plan.views.filter(({ table }) => restored.has(table.name));
-    const transactions = await writeTransactions(client, back, since);
+    const { table, of } = transactionsOf(back);
+    // Before the figures: a trigger of the app's may add to a balance what is inserted here.
+    const transactions = await writeTransactions(client, table, of, since);
     const figures = await writeFigures(client, back);
     await installShadow(client, mapping, parties);
     return { since, restored: [...restored], transactions, figures };
@@ -81,30 +82,12 @@ async function putBack(client: pg.ClientBase, views: Table[]) {
     await client.query(`alter table ${before} rename to ${ownIdent}`);
 }
 
-/** Before the figures: a trigger of the app's may add to a balance what is inserted here. */
-async function writeTransactions(client: pg.ClientBase, views: View[], since: string) {
+function transactionsOf(views: View[]) {
   const view = views.find(({ transactions }) => transactions);
   const of = view?.transactions;
   if (!view || !of || of.impossible.length > 0)
     throw new Failure(
       `a rollback is impossible, nothing was changed:\n${of ? of.impossible.join('\n') : 'the table of transactions was not replaced'}`,
     );
-  const { rowCount } = await client.query(insertion(view.table.name, of, ours(since)));
-  return rowCount ?? 0;
-}
-
-async function writeFigures(client: pg.ClientBase, views: View[]) {
-  let rows = 0;
-  for (const { table, figures } of views) {
-    if (!figures) continue;
-    const set = [...figures].map(([column, sql]) => `${ident(column)} = ${sql}`);
-    const differs = [...figures].map(
-      ([column, sql]) => `t.${ident(column)} is distinct from ${sql}`,
-    );
-    const { rowCount } = await client.query(
-      `update ${table.name} as t set ${set.join(', ')} where ${differs.join(' or ')}`,
-    );
-    rows += rowCount ?? 0;
-  }
-  return rows;
+  return { table: view.table.name, of };
 }

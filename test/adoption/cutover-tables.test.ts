@@ -256,3 +256,41 @@ test('views that read a table are named; a name that is taken stops it', async (
   ]);
   await client.query('rollback');
 });
+
+/** What apps have: a trigger, whose function names a table without its schema. */
+const triggerOn = (table: string, when: string, does: string) =>
+  `create function app.on_${table}() returns trigger language plpgsql as $$ begin ${does}; return null; end $$;
+   create trigger ${table}_trigger after ${when} on app.${table} for each row execute function app.on_${table}()`;
+
+/** As whoever has the app's schema in its search_path. */
+async function prepareWithin(mapping: Mapping) {
+  await db.query(`alter role current_user in database ${db.name} set search_path = app, public`);
+  return prepare(mapping);
+}
+
+test("the app's own triggers find their tables, there and back", async () => {
+  await db.query(
+    `${tables};
+    ${triggerOn('moves', 'insert', 'update users set credits = credits + new.amount where id = new.user_id')};
+    create table app.log (credits int);
+    ${triggerOn('users', 'update', 'insert into log values (new.credits)')}`,
+  );
+  const mapping = mappingWith();
+  const { client, parties } = await prepareWithin(mapping);
+  const report = await cutover(client, mapping, parties, { oneWay: false, log });
+  expect(report.one_way).toEqual([]);
+  await db.query(`select from credits.deduct_credits('${user}', 5, 'r1')`);
+  await rollback(client, mapping, parties, log);
+  expect(await db.query('select credits from app.users')).toEqual([{ credits: 65 }]);
+  expect(await db.query('select credits from app.log')).toEqual([{ credits: 65 }]);
+  expect((await client.query('show search_path')).rows).toEqual([{ search_path: 'app, public' }]);
+});
+
+test('a trigger that would refuse a figure is known before', async () => {
+  await db.query(`${tables}; ${triggerOn('users', 'update', `raise 'no %', new.credits`)}`);
+  const mapping = mappingWith();
+  const { client, parties } = await prepare(mapping);
+  await expect(cutover(client, mapping, parties, { oneWay: false, log })).rejects.toThrow(
+    'a rollback would be impossible, nothing was changed:\napp.users would not take another figure: no 71\n',
+  );
+});

@@ -152,6 +152,9 @@ test('--plan prints the SQL, and changes nothing', async () => {
   expect(stdout).toContain(
     '\nalter table public.user_credits rename to user_credits_before_pg_credits;\ncreate view',
   );
+  expect(stdout).toMatch(
+    /^-- a rollback will be possible, unless .* refuses it: cutover tries that$/m,
+  );
   await write(db, 'u1', -5);
   expect(await failures(db)).toEqual([]);
   // It is SQL that does what it says.
