@@ -63,7 +63,7 @@ export async function readSample(
   return sample;
 }
 
-function compareAccount(legacy: Row | undefined, ours: Row | undefined): Compared {
+export function compareAccount(legacy: Row | undefined, ours: Row | undefined): Compared {
   const balance = whole(legacy?.balance);
   const transactions = whole(legacy?.transactions) ?? 0n;
   const trust = (ours?.trust ?? null) as Compared['trust'];

@@ -78,7 +78,11 @@ export async function cutover(
       throw new Failure(`the gate is shut, nothing was changed:\n${objections.join('\n')}`);
     // What the old code writes to a table that stays is still mirrored.
     if (views.some((view) => view.transactions)) await removeShadow(client, parties);
-    if (report.one_way.length === 0) report.one_way = await tryWritingBack(client, views);
+    if (report.one_way.length === 0) {
+      const { refused, notes } = await tryWritingBack(client, views);
+      report.one_way = refused;
+      report.notes.push(...notes);
+    }
     if (report.one_way.length > 0 && !oneWay)
       throw new Failure(
         `a rollback would be impossible, nothing was changed:\n${report.one_way.join('\n')}\nto cut over all the same: --one-way`,

@@ -64,7 +64,7 @@ export function objectionsTo(sample: Sample): string[] {
   return lines;
 }
 
-function describeDifference({
+export function describeDifference({
   account_id,
   balance,
   transactions,

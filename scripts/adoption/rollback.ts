@@ -5,10 +5,11 @@ import { mappedTables } from './cutover.ts';
 import { withLocks } from './locking.ts';
 import type { Mapping } from './mapping.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
+import { checkWritten } from './rollback-checks.ts';
 import { installShadow } from './shadow-install.ts';
 import { readTable, type Table } from './tables.ts';
 import { planViews, sinceOf, type View } from './views.ts';
-import { writeFigures, writeTransactions } from './writing-back.ts';
+import { countRows, writeFigures, writeTransactions } from './writing-back.ts';
 
 export interface RollbackReport {
   since: string;
@@ -51,9 +52,14 @@ export async function rollback(
     const restored = new Set(views.map(({ name }) => name));
     const back = plan.views.filter(({ table }) => restored.has(table.name));
     const { table, of } = transactionsOf(back);
+    const before = await countRows(client, table);
     // Before the figures: a trigger of the app's may add to a balance what is inserted here.
     const transactions = await writeTransactions(client, table, of, since);
     const figures = await writeFigures(client, back);
+    await checkWritten(client, mapping, parties, back, {
+      written: transactions,
+      found: (await countRows(client, table)) - before,
+    });
     await installShadow(client, mapping, parties);
     return { since, restored: [...restored], transactions, figures };
   });

@@ -6,20 +6,26 @@ import { ours, type View } from './views.ts';
 // What a rollback writes to the app's tables. The app's triggers run meanwhile.
 
 /** Constraints and triggers of the app's may refuse what a rollback has to write: better known now. */
-export async function tryWritingBack(client: pg.ClientBase, views: View[]): Promise<string[]> {
-  const refused: string[] = [];
+export async function tryWritingBack(client: pg.ClientBase, views: View[]) {
+  const found = { refused: [] as string[], notes: [] as string[] };
+  const log = views.find(({ transactions }) => transactions)?.table.name;
+  const before = log === undefined ? 0 : await countRows(client, log);
   for (const view of views) {
     await client.query('savepoint pg_credits_rollback');
     try {
       await withOwnPath(client, () => client.query(attempt(view)));
+      if (view.figures && log !== undefined && (await countRows(client, log)) !== before)
+        found.notes.push(
+          `before a rollback, disable what writes to ${log} when ${view.table.name} is written to: ${(await triggersOf(client, [view])).join(', ')}`,
+        );
     } catch (error) {
-      refused.push(
+      found.refused.push(
         `${view.table.name} would not take ${view.figures ? 'another figure' : 'a grant or a deduction'}: ${(error as Error).message}`,
       );
     }
     await client.query('rollback to savepoint pg_credits_rollback');
   }
-  return refused;
+  return found;
 }
 
 function attempt({ table, figures, transactions }: View): string {
@@ -60,4 +66,22 @@ export async function writeFigures(client: pg.ClientBase, views: View[]): Promis
     rows += rowCount ?? 0;
   }
   return rows;
+}
+
+export async function countRows(client: pg.ClientBase, table: string): Promise<number> {
+  const { rows } = await client.query(`select count(*) as count from ${table}`);
+  return Number(rows[0].count);
+}
+
+/** The app's own, with the table's name while a view has its place. */
+export async function triggersOf(client: pg.ClientBase, views: View[]): Promise<string[]> {
+  const { rows } = await client.query(
+    `select pg_catalog.format('%I on %s', t.tgname, n.before) as trigger
+     from unnest($1::text[], $2::text[]) as n (name, before)
+     join pg_catalog.pg_trigger as t on t.tgrelid = pg_catalog.to_regclass(n.name)
+     where not t.tgisinternal and t.tgenabled <> 'D' and t.tgname !~ '^_\\d+_pg_credits_'
+     order by n.name, t.tgname`,
+    [views.map(({ table }) => table.name), views.map(({ table }) => table.before)],
+  );
+  return rows.map(({ trigger }) => trigger);
 }

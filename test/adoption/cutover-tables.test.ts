@@ -294,3 +294,35 @@ test('a trigger that would refuse a figure is known before', async () => {
     'a rollback would be impossible, nothing was changed:\napp.users would not take another figure: no 71\n',
   );
 });
+
+const logging = (row: string) =>
+  `create function app.log_credits() returns trigger language plpgsql as $$
+   begin
+     insert into app.moves (user_id, amount) values (new.id, ${row});
+     return null;
+   end $$;
+   create trigger log_credits after update of credits on app.users
+     for each row when (old.credits <> new.credits) execute function app.log_credits()`;
+
+test('a trigger that writes transactions of its own stops a rollback, until it is disabled', async () => {
+  await db.query(`${tables}; ${logging('new.credits - old.credits')}`);
+  const mapping = mappingWith();
+  const { client, parties } = await prepare(mapping);
+  const { notes } = await cutover(client, mapping, parties, { oneWay: false, log });
+  expect(notes).toContain(
+    'before a rollback, disable what writes to app.moves when app.users is written to: log_credits on app.users_before_pg_credits',
+  );
+  await db.query(`select from credits.deduct_credits('${user}', 5, 'r1')`);
+  await expect(rollback(client, mapping, parties, log)).rejects.toThrow(
+    `nothing was changed: with what was written back, the tables would not say what the ledger says:
+app.moves has 2 new rows instead of 1
+account ${user}: the transactions say 60, the ledger 65: it differs by 5
+if a trigger writes balances or transactions of its own, disable it, run this again, and enable it then: log_credits on app.users_before_pg_credits`,
+  );
+  expect(await db.query('select credits from app.users')).toEqual([{ credits: 65 }]);
+  await db.query('alter table app.users_before_pg_credits disable trigger log_credits');
+  expect(await rollback(client, mapping, parties, log)).toMatchObject({ transactions: 1 });
+  await db.query('alter table app.users enable trigger log_credits');
+  await db.query('update app.users set credits = 60');
+  expect(await compare(client, mapping, parties)).toMatchObject({ agree: 1n, mirrored: 1n });
+});

@@ -1,0 +1,60 @@
+import type pg from 'pg';
+import { Failure } from '../lib/explain.ts';
+import { plural } from '../lib/format.ts';
+import { type Compared, compareAccount } from './compare.ts';
+import { pairs } from './compare-reading.ts';
+import { describeDifference } from './gate.ts';
+import type { Mapping } from './mapping.ts';
+import type { Parties } from './parties.ts';
+import type { View } from './views.ts';
+import { triggersOf } from './writing-back.ts';
+
+const shown = 10;
+
+/** What a rollback has written must be what the ledger says: a trigger of the app's may have written it once more. */
+export async function checkWritten(
+  client: pg.ClientBase,
+  mapping: Mapping,
+  parties: Parties,
+  views: View[],
+  rows: { written: number; found: number },
+) {
+  const wrong: string[] = [];
+  if (rows.found !== rows.written)
+    wrong.push(
+      `${mapping.transactions.table} has ${plural(BigInt(rows.found), 'new row')} instead of ${rows.written}`,
+    );
+  const balances = views.some(({ reads }) => reads.has('entries'));
+  for await (const [legacy, ours] of pairs(client, mapping, parties)) {
+    // What has left the app has no row to be written to.
+    if (!legacy || !ours) continue;
+    const account = compareAccount(legacy, ours);
+    const wrongly = disagreement(account, balances);
+    if (wrongly) wrong.push(describeDifference(wrongly));
+  }
+  if (wrong.length === 0) return;
+  const more = wrong.length > shown ? [`… and ${wrong.length - shown} more`] : [];
+  throw new Failure(
+    [
+      'nothing was changed: with what was written back, the tables would not say what the ledger says:',
+      ...wrong.slice(0, shown),
+      ...more,
+      ...suspects(await triggersOf(client, views)),
+    ].join('\n'),
+  );
+}
+
+/** By what is trusted, or else by the balance, if that was written. */
+function disagreement(account: Compared, balances: boolean): Compared | undefined {
+  const { balance, ours, difference } = account;
+  if (difference !== 0n) return account;
+  if (!balances || balance === null || ours === null || balance === ours) return undefined;
+  return { ...account, trust: 'balance', difference: ours - balance };
+}
+
+const suspects = (triggers: string[]) =>
+  triggers.length === 0
+    ? []
+    : [
+        `if a trigger writes balances or transactions of its own, disable it, run this again, and enable it then: ${triggers.join(', ')}`,
+      ];
