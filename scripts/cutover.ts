@@ -1,6 +1,7 @@
 import { checkMapping } from './adoption/check.ts';
 import { type CutoverReport, cutover, planCutover } from './adoption/cutover.ts';
 import { readMapping } from './adoption/mapping.ts';
+import { describeHomeless } from './adoption/newcomers.ts';
 import { readAsUser, readParties } from './adoption/parties.ts';
 import { type RollbackReport, rollback } from './adoption/rollback.ts';
 import { type Log, parseCommand, sharedHelp, UsageError, withClient } from './lib/connect.ts';
@@ -78,8 +79,12 @@ const describeRest = (
     : [wayBack]),
 ];
 
-function describeRollback({ since, restored, transactions, figures }: RollbackReport): string[] {
+function describeRollback(report: RollbackReport): string[] {
+  const { since, restored, transactions, figures, homeless } = report;
+  const more = homeless.length - 20;
   return [
+    ...homeless.slice(0, 20).map(describeHomeless),
+    ...(more > 0 ? [`… and ${more} more, which --json lists`] : []),
     `${plural(BigInt(transactions), 'transaction')} since ${since} written back, figures set in ${plural(BigInt(figures), 'row')}`,
     `rolled back: ${restored.join(', ')}; the shadow is on`,
   ];

@@ -4,6 +4,7 @@ import { Failure } from '../lib/explain.ts';
 import { mappedTables } from './cutover.ts';
 import { withLocks } from './locking.ts';
 import type { Mapping } from './mapping.ts';
+import { adoptNewcomers, findHomeless, type Homeless } from './newcomers.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
 import { checkWritten } from './rollback-checks.ts';
 import { installShadow } from './shadow-install.ts';
@@ -18,6 +19,7 @@ export interface RollbackReport {
   transactions: number;
   /** Rows whose figures were set. */
   figures: number;
+  homeless: Homeless[];
 }
 
 /** One transaction: the tables in their places, with what happened since, and the shadow on. */
@@ -56,12 +58,14 @@ export async function rollback(
     // Before the figures: a trigger of the app's may add to a balance what is inserted here.
     const transactions = await writeTransactions(client, table, of, since);
     const figures = await writeFigures(client, back);
-    await checkWritten(client, mapping, parties, back, {
+    await adoptNewcomers(client, mapping, parties);
+    const homeless = await findHomeless(client, mapping, since);
+    await checkWritten(client, mapping, parties, back, homeless, {
       written: transactions,
       found: (await countRows(client, table)) - before,
     });
     await installShadow(client, mapping, parties);
-    return { since, restored: [...restored], transactions, figures };
+    return { since, restored: [...restored], transactions, figures, homeless };
   });
 }
 

@@ -33,9 +33,9 @@ function command(name: string, text: string, ...args: string[]) {
 }
 const cutover = (...args: string[]) => command('cutover', mappingText, ...args);
 
-async function compareNow() {
+async function compareNow(text = mappingText) {
   const client = await db.connect();
-  return compare(client, parseMapping(mappingText), await readParties(client));
+  return compare(client, parseMapping(text), await readParties(client));
 }
 
 const readers = [
@@ -143,6 +143,33 @@ test('rolled back, the tables have what happened since, and the old code goes on
   expect(
     (await db.one(`select balance from public.user_credits where user_id = 'u1'`)).balance,
   ).toBe(895);
+});
+
+test('an account that began in the ledger after the cutover is mirrored after a rollback', async () => {
+  const wallets = mappingText.replace(
+    'accounts:\n  table: public.user_credits',
+    'accounts:\n  table: public.users',
+  );
+  await db.query('create table public.users as select user_id from public.user_credits');
+  await prepare(wallets);
+  await command('cutover', wallets);
+  await db.query(`insert into public.users values ('new'), ('without balance')`);
+  await db.query(`insert into public.user_credits (user_id) values ('new')`);
+  for (const account of ['new', 'without balance', 'nobody'])
+    await db.query(`select from credits.grant_credits($1, 50, 'payment')`, [account]);
+  const outcome = await command('cutover', wallets, '--rollback');
+  expect(outcome.stderr).toBe('');
+  expect(outcome.stdout).toContain(
+    `account nobody: public.users has no row of it: of its 50 since the cutover, nothing was written back
+account without balance: public.user_credits has no row of it: of its 50 since the cutover, only the transactions are there
+2 transactions since `,
+  );
+  const agreeing = { shadow: { on: true }, accounts: 5n, agree: 5n };
+  expect(await compareNow(wallets)).toMatchObject(agreeing);
+  await write(db, 'new', -5);
+  expect(await compareNow(wallets)).toMatchObject({ ...agreeing, mirrored: 1n });
+  // Of its usage, too, the ledger knows all.
+  expect((await command('cutover', wallets)).stdout).not.toContain('left alone');
 });
 
 test('--plan prints the SQL, and changes nothing', async () => {
