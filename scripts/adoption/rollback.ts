@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { Log } from '../lib/connect.ts';
 import { Failure } from '../lib/explain.ts';
 import { mappedTables } from './cutover.ts';
+import { dropGuard } from './guard.ts';
 import { withLocks } from './locking.ts';
 import type { Mapping } from './mapping.ts';
 import { adoptNewcomers, findHomeless, type Homeless } from './newcomers.ts';
@@ -88,8 +89,10 @@ async function putBack(client: pg.ClientBase, views: Table[]) {
     if (code !== '2BP01') throw error;
     throw new Failure(`${message}: drop these first: ${detail}`, code, { cause: error });
   }
-  for (const { before, ownIdent } of views)
-    await client.query(`alter table ${before} rename to ${ownIdent}`);
+  for (const view of views) {
+    await client.query(dropGuard(view));
+    await client.query(`alter table ${view.before} rename to ${view.ownIdent}`);
+  }
 }
 
 function transactionsOf(views: View[]) {

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { ident } from '../lib/roles.ts';
+import { guardStatements } from './guard.ts';
 import type { CounterMapping, Mapping } from './mapping.ts';
 import { type Column, columnOf, readTable, type Table } from './tables.ts';
 import { balanceFigure, counterFigure } from './view-figures.ts';
@@ -105,11 +106,8 @@ function unfit(table: Table): string | undefined {
 }
 
 /** The statements that put it in the table's place. */
-export function viewStatements(
-  { table, figures, transactions }: View,
-  since: string,
-  user: string,
-) {
+export function viewStatements(view: View, since: string, user: string) {
+  const { table, figures, transactions } = view;
   const { name, before, beforeIdent } = table;
   const select = (figure: (column: string) => string | undefined) =>
     `select\n  ${table.columns
@@ -124,6 +122,7 @@ export function viewStatements(
   return [
     `alter table ${name} rename to ${beforeIdent}`,
     `create view ${name} as\n${query}`,
+    ...guardStatements(view, since),
     ...(table.owner === user ? [] : [`alter view ${name} owner to ${ident(table.owner)}`]),
     `comment on view ${name} is ${pg.escapeLiteral(mark + since)}`,
     ...table.defaults.map((grantee) => `revoke all on ${name} from ${grantee}`),

@@ -6,7 +6,7 @@ import { type Mapping, parseMapping } from '../../scripts/adoption/mapping.ts';
 import { readParties } from '../../scripts/adoption/parties.ts';
 import { rollback } from '../../scripts/adoption/rollback.ts';
 import { installShadow } from '../../scripts/adoption/shadow-install.ts';
-import { createDatabase, type Database } from '../support/database.ts';
+import { createDatabase, type Database, raised } from '../support/database.ts';
 import { adoptAll } from './app.ts';
 
 // Tables of the kinds that apps have, other than the simplest.
@@ -325,4 +325,51 @@ if a trigger writes balances or transactions of its own, disable it, run this ag
   await db.query('alter table app.users enable trigger log_credits');
   await db.query('update app.users set credits = 60');
   expect(await compare(client, mapping, parties)).toMatchObject({ agree: 1n, mirrored: 1n });
+});
+
+test('what is bound to a table that stepped aside does not write to it, and nobody knows', async () => {
+  await db.query(
+    `${tables};
+    alter table app.moves drop constraint moves_user_id_fkey,
+      add foreign key (user_id) references app.users on delete cascade;
+    create function app.spend(amount int) returns void
+    begin atomic
+      update app.users set credits = credits - spend.amount;
+    end;
+    create function app.note(amount int) returns void
+    begin atomic
+      insert into app.moves (user_id, amount) values ('${user}', note.amount);
+    end;
+    create function app.rename() returns void
+    begin atomic
+      update app.users set email = 'b@example.org';
+    end`,
+  );
+  const mapping = mappingWith();
+  const { client, parties } = await prepare(mapping);
+  await cutover(client, mapping, parties, { oneWay: false, log });
+  expect(await raised(db.query('select app.spend(5)'))).toMatchObject({
+    code: '55000',
+    message: expect.stringMatching(
+      /^app\.users_before_pg_credits is no longer written to: the ledger has its credits since 20/,
+    ),
+    hint: 'Call credits.deduct_credits or credits.grant_credits. A function, rule or policy that was made before means app.users_before_pg_credits: create it again, and it means app.users.',
+  });
+  expect(await raised(db.query('select app.note(-5)'))).toMatchObject({ code: '55000' });
+  for (const change of [
+    'update app.moves_before_pg_credits set amount = 0',
+    'delete from app.moves_before_pg_credits',
+  ])
+    expect(await raised(db.query(change))).toMatchObject({ code: '55000' });
+  await db.query('select app.rename()');
+  await db.query(`insert into app.users (id) values ('${user.replaceAll('1', '9')}')`);
+  await client.query(`begin; delete from app.users where id = '${user}'`);
+  expect((await client.query('select from app.moves_before_pg_credits')).rowCount).toBe(0);
+  await client.query('rollback');
+  await rollback(client, mapping, parties, log);
+  await db.query('select app.spend(5), app.note(-5)');
+  expect(await db.query(`select credits from app.users where id = '${user}'`)).toEqual([
+    { credits: 65 },
+  ]);
+  expect(await db.query(`select from pg_proc where proname like '%before_pg_credits'`)).toEqual([]);
 });
