@@ -59,7 +59,12 @@ export async function planCutover(client: pg.ClientBase, mapping: Mapping, parti
 
 const notesOf = ({ table, transactions }: View) => [
   ...(transactions?.notes ?? []).map((note) => `${table.name}: ${note}`),
-  ...table.readers.map((view) => `view ${view} goes on reading ${table.before}: create it again`),
+  ...table.readers.map((reader) => `${reader} goes on with ${table.before}: create it again`),
+  // To what is no figure, rows are still added there.
+  ...(transactions ? table.referrers : []).map(
+    (key) =>
+      `${key} points to ${table.before}, which has no new transactions: drop it, or a write that names one fails`,
+  ),
 ];
 
 /** One transaction: the last comparison, with writers locked out, and the views in the tables' places. */

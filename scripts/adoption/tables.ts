@@ -30,8 +30,10 @@ export interface Table {
   owner: string;
   owned: boolean;
   rowSecurity: boolean;
-  /** Views that read it. */
+  /** Views, functions, rules and policies that are bound to it, whatever its name is. */
   readers: string[];
+  /** Foreign keys of other tables. */
+  referrers: string[];
   comment: string | null;
   columns: Column[];
   grants: Grant[];
@@ -57,13 +59,23 @@ const tableQuery = `
     pg_catalog.obj_description(c.oid, 'pg_class') as comment,
     exists (select from pg_catalog.pg_class as o
       where o.relnamespace = c.relnamespace and o.relname = b.name) as "beforeExists",
-    array(select distinct pg_catalog.format('%I.%I', vn.nspname, v.relname)
+    array(select distinct case when i.identity like '"_RETURN" on %' then 'view ' || pg_catalog.substr(i.identity, 14)
+        else i.type || ' ' || i.identity end
       from pg_catalog.pg_depend as d
-      join pg_catalog.pg_rewrite as r on r.oid = d.objid
-      join pg_catalog.pg_class as v on v.oid = r.ev_class
-      join pg_catalog.pg_namespace as vn on vn.oid = v.relnamespace
-      where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refobjid = c.oid and v.oid <> c.oid
+      cross join lateral pg_catalog.pg_identify_object(d.classid, d.objid, 0) as i
+      where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = c.oid
+        and (d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+          or exists (select from pg_catalog.pg_rewrite as r
+            where d.classid = r.tableoid and d.objid = r.oid and r.ev_class <> c.oid)
+          or exists (select from pg_catalog.pg_policy as p
+            where d.classid = p.tableoid and d.objid = p.oid and p.polrelid <> c.oid))
       order by 1) as readers,
+    array(select pg_catalog.format('foreign key %I of %I.%I', k.conname, fn.nspname, f.relname)
+      from pg_catalog.pg_constraint as k
+      join pg_catalog.pg_class as f on f.oid = k.conrelid
+      join pg_catalog.pg_namespace as fn on fn.oid = f.relnamespace
+      where k.contype = 'f' and k.confrelid = c.oid and k.conrelid <> c.oid and k.conparentid = 0
+      order by 1) as referrers,
     array(select distinct case when e.grantee = 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(e.grantee)) end
       from pg_catalog.pg_default_acl as d
       join pg_catalog.pg_roles as u on u.oid = d.defaclrole and u.rolname = current_user

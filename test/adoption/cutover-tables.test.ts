@@ -241,15 +241,35 @@ test('what makes a rollback impossible is known before: a column, or a constrain
   await run();
 });
 
-test('views that read a table are named; a name that is taken stops it', async () => {
-  await db.query(`${tables}; create view app.summary as select sum(credits) from app.users`);
+test('what is bound to a table is named; a name that is taken stops it', async () => {
+  await db.query(
+    `${tables};
+    create view app.summary as select sum(credits) from app.users;
+    create table app.orders (
+      user_id uuid references app.users,
+      move uuid constraint paid_by references app.moves
+    );
+    create policy rich on app.orders using (exists (select from app.users as u where u.credits > 5));
+    create rule orders_cost as on insert to app.orders do also update app.users set credits = credits - 1;
+    create function app."Spend"(amount int) returns void
+    begin atomic
+      update app.users set credits = credits - amount;
+    end`,
+  );
   const mapping = mappingWith();
   const { client, parties } = await prepare(mapping);
   await client.query(`begin; set local search_path = ''`);
   const { report } = await planCutover(client, mapping, parties);
-  expect(report.notes).toContain(
-    'view app.summary goes on reading app.users_before_pg_credits: create it again',
-  );
+  const stays = 'goes on with app.users_before_pg_credits: create it again';
+  expect(report.notes).toEqual([
+    `function app."Spend"(integer) ${stays}`,
+    `policy rich on app.orders ${stays}`,
+    `rule orders_cost on app.orders ${stays}`,
+    `view app.summary ${stays}`,
+    expect.stringMatching(/^app\.moves: "id" of a new transaction/),
+    expect.stringMatching(/^app\.moves: null in new/),
+    'foreign key paid_by of app.orders points to app.moves_before_pg_credits, which has no new transactions: drop it, or a write that names one fails',
+  ]);
   await client.query('create table app.users_before_pg_credits ()');
   expect((await planCutover(client, mapping, parties)).report.left).toEqual([
     'app.users: there is no room for the name app.users_before_pg_credits',
