@@ -55,7 +55,7 @@ export async function rollback(
     const restored = new Set(views.map(({ name }) => name));
     const back = plan.views.filter(({ table }) => restored.has(table.name));
     const { table, of } = transactionsOf(back);
-    const before = await countRows(client, table);
+    const before = await countRows(client, table.name);
     // Before the figures: a trigger of the app's may add to a balance what is inserted here.
     const transactions = await writeTransactions(client, table, of, since);
     const figures = await writeFigures(client, back);
@@ -63,7 +63,7 @@ export async function rollback(
     const homeless = await findHomeless(client, mapping, since);
     await checkWritten(client, mapping, parties, back, homeless, {
       written: transactions,
-      found: (await countRows(client, table)) - before,
+      found: (await countRows(client, table.name)) - before,
     });
     await installShadow(client, mapping, parties);
     return { since, restored: [...restored], transactions, figures, homeless };
@@ -102,5 +102,5 @@ function transactionsOf(views: View[]) {
     throw new Failure(
       `a rollback is impossible, nothing was changed:\n${of ? of.impossible.join('\n') : 'the table of transactions was not replaced'}`,
     );
-  return { table: view.table.name, of };
+  return { table: view.table, of };
 }

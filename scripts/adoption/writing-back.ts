@@ -1,6 +1,9 @@
 import type pg from 'pg';
+import { Failure, isLostConnection } from '../lib/explain.ts';
 import { ident } from '../lib/roles.ts';
+import { isPassing } from '../lib/script.ts';
 import { withOwnPath } from './locking.ts';
+import type { Table } from './tables.ts';
 import { ours, type View } from './views.ts';
 
 // What a rollback writes to the app's tables. The app's triggers run meanwhile.
@@ -19,6 +22,7 @@ export async function tryWritingBack(client: pg.ClientBase, views: View[]) {
           `before a rollback, disable what writes to ${log} when ${view.table.name} is written to: ${(await triggersOf(client, [view])).join(', ')}`,
         );
     } catch (error) {
+      if (isPassing(error) || isLostConnection(error)) throw error;
       found.refused.push(
         `${view.table.name} would not take ${view.figures ? 'another figure' : 'a grant or a deduction'}: ${(error as Error).message}`,
       );
@@ -41,16 +45,40 @@ const insertion = (name: string, of: NonNullable<View['transactions']>, from: st
   order by x.created_at, x.account_id, x.transaction_id`;
 
 /** New transactions, and how many they are. */
-export async function writeTransactions(
+export const writeTransactions = (
   client: pg.ClientBase,
-  table: string,
+  table: Table,
   of: NonNullable<View['transactions']>,
   since: string,
-): Promise<number> {
-  const query = insertion(table, of, ours(since));
-  const { rowCount } = await withOwnPath(client, () => client.query(query));
-  return rowCount ?? 0;
+): Promise<number> => write(client, table, insertion(table.name, of, ours(since)));
+
+async function write(client: pg.ClientBase, table: Table, query: string): Promise<number> {
+  try {
+    const { rowCount } = await withOwnPath(client, () => client.query(query));
+    return rowCount ?? 0;
+  } catch (error) {
+    throw isPassing(error) || isLostConnection(error) ? error : refusal(table, error as Error);
+  }
 }
+
+/** Whoever rolls back is in a hurry: what refused which row, and what can be done. */
+function refusal({ name, before }: Table, error: Error) {
+  const { code, schema, table, constraint, detail, where } = error as pg.DatabaseError;
+  const at = schema && table ? `${ident(schema)}.${ident(table)}` : name;
+  // By now the table has its name again, but what is thrown here takes that back.
+  const there = same(at, name) ? before : at;
+  const way = constraint
+    ? `drop the constraint or index ${ident(constraint)} of ${there}, run this again, and mend the rows then`
+    : `mend that in ${there}, or disable the trigger that raised it, and run this again`;
+  const lines = [error.message, detail, where && `in ${where.split('\n', 1)[0]}`, way];
+  return new Failure(
+    `nothing was changed: ${name} does not take what the ledger has:\n${lines.filter(Boolean).join('\n')}`,
+    code,
+    { cause: error },
+  );
+}
+
+const same = (a: string, b: string) => a.replaceAll('"', '') === b.replaceAll('"', '');
 
 /** What the ledger says, in each row that says something else. Returns how many there were. */
 export async function writeFigures(client: pg.ClientBase, views: View[]): Promise<number> {
@@ -62,8 +90,7 @@ export async function writeFigures(client: pg.ClientBase, views: View[]): Promis
       ([column, sql]) => `t.${ident(column)} is distinct from ${sql}`,
     );
     const query = `update ${table.name} as t set ${set.join(', ')} where ${differs.join(' or ')}`;
-    const { rowCount } = await withOwnPath(client, () => client.query(query));
-    rows += rowCount ?? 0;
+    rows += await write(client, table, query);
   }
   return rows;
 }

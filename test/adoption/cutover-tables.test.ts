@@ -393,3 +393,35 @@ test('what is bound to a table that stepped aside does not write to it, and nobo
   ]);
   expect(await db.query(`select from pg_proc where proname like '%before_pg_credits'`)).toEqual([]);
 });
+
+test("what a constraint of the app's refuses is named, and how to go on", async () => {
+  const other = user.replaceAll('1', '9');
+  await db.query(
+    `${tables};
+    insert into app.users values ('${other}');
+    insert into app.moves (user_id, amount) values ('${other}', 0);
+    alter table app.users add constraint "In credit" check (credits >= 0);
+    alter table app.moves add column ref text;
+    create unique index once on app.moves (ref)`,
+  );
+  const mapping = mappingWith({ reference: 'ref' });
+  const { client, parties } = await prepare(mapping);
+  await cutover(client, mapping, parties, { oneWay: false, log });
+  for (const account of [user, other]) {
+    await db.query(`select credits.set_overdraft_limit('${account}', 100)`);
+    await db.query(`select from credits.deduct_credits('${account}', 75, 'request 1')`);
+  }
+  const run = () => rollback(client, mapping, parties, log);
+  await expect(run()).rejects.toThrow(
+    `nothing was changed: app.moves does not take what the ledger has:
+duplicate key value violates unique constraint "once"
+Key (ref)=(request 1) already exists.
+drop the constraint or index "once" of app.moves_before_pg_credits, run this again, and mend the rows then`,
+  );
+  await db.query('drop index app.once');
+  await expect(run()).rejects.toThrow(
+    /^nothing was changed: app\.users does not take .*\nFailing row contains .*\ndrop the constraint or index "In credit" of app\.users_before_pg_credits, /s,
+  );
+  await db.query('alter table app.users_before_pg_credits drop constraint "In credit"');
+  expect(await run()).toMatchObject({ transactions: 2, figures: 2 });
+});
