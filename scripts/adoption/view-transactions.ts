@@ -80,7 +80,13 @@ join ${from} as x on x.account_id = a.native::text`;
       (values (1::bigint, 'grant', 1::bigint), (2, 'deduction', -1)) as k (transaction_id, kind, amount),
       lateral (select k.*, 0::bigint as balance_after, null::text as api_key_id,
         null::text as operation, null::text as run_id, k.kind as idempotency_key, pg_catalog.now() as created_at) as v)`;
-  return { rows, samples, ...planRollback(table, values, id), notes: notesOf(table, values, id) };
+  const mapped = new Set(Object.values(of).map((expression) => columnOf(table, expression)));
+  return {
+    rows,
+    samples,
+    ...planRollback(table, values, id, mapped),
+    notes: notesOf(table, values, id),
+  };
 }
 
 function valuesOf(of: TransactionsMapping, table: Table): Map<string, Value> {
@@ -104,7 +110,12 @@ function valuesOf(of: TransactionsMapping, table: Table): Map<string, Value> {
   return values;
 }
 
-function planRollback(table: Table, values: Map<string, Value>, id: Column | undefined) {
+function planRollback(
+  table: Table,
+  values: Map<string, Value>,
+  id: Column | undefined,
+  mapped: Set<Column | undefined>,
+) {
   const impossible: string[] = [];
   const written = table.columns.filter((column) => {
     // A sequence goes on counting where it was: its ids are its own.
@@ -114,9 +125,12 @@ function planRollback(table: Table, values: Map<string, Value>, id: Column | und
   for (const column of table.columns) {
     const value = written.includes(column) ? values.get(column.name) : undefined;
     if (!column.notNull || (value && !value.nullable) || (!value && column.filled)) continue;
-    impossible.push(
-      `column ${ident(column.name)} of ${table.name} must not be null, and ${value ? 'what is mapped to it may be' : 'nothing is mapped to it'}`,
-    );
+    const why = value
+      ? 'what is mapped to it may be'
+      : mapped.has(column)
+        ? `its type ${column.type} does not take what the ledger has for it: give it a default`
+        : 'nothing is mapped to it: give it a default';
+    impossible.push(`column ${ident(column.name)} of ${table.name} must not be null, and ${why}`);
   }
   return { written, impossible };
 }

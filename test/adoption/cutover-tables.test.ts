@@ -241,6 +241,18 @@ test('what makes a rollback impossible is known before: a column, or a constrain
   await run();
 });
 
+test('a kind of a type of its own can not be written, unless it has a default', async () => {
+  await db.query(`${tables}; alter table app.moves alter column kind set not null`);
+  const mapping = mappingWith();
+  const { client, parties } = await prepare(mapping);
+  const run = () => cutover(client, mapping, parties, { oneWay: false, log });
+  await expect(run()).rejects.toThrow(
+    '\ncolumn "kind" of app.moves must not be null, and its type app.kind does not take what the ledger has for it: give it a default\n',
+  );
+  await db.query(`alter table app.moves alter column kind set default 'usage'`);
+  expect((await run()).one_way).toEqual([]);
+});
+
 test('what is bound to a table is named; a name that is taken stops it', async () => {
   await db.query(
     `${tables};
