@@ -14,7 +14,8 @@ In one transaction: writers are locked out, both books are compared once more, t
 the mapping names for balances, transactions and counters becomes X_before_pg_credits, and a view X has its columns,
 types and privileges. A balance or a counter comes from the ledger; what else is in such a table can be read and
 written as before; a write to a figure, or to the transactions, fails: the code that spends must call credits.* now.
-Readers need no change.
+Readers need no change, but for what needs a table: group by a primary key alone, copy X to, and what is bound to the
+table and not to its name, which --plan lists.
 Exit status: 0 done, 1 it failed and nothing was changed, 2 wrong usage, 130 or 143 interrupted.
 
   --mapping FILE        where the app keeps its credits (pg-credits.yaml)

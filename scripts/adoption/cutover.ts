@@ -49,13 +49,16 @@ export async function planCutover(client: pg.ClientBase, mapping: Mapping, parti
     statements: views.flatMap((view) => viewStatements(view, since, parties.user)),
     replaced: views.map(({ table }) => table.name),
     left,
-    notes: views.flatMap(notesOf),
+    notes: [...views.flatMap(notesOf), noKeys],
     one_way: transactions?.impossible ?? [
       `${mapping.transactions.table} stays, and what the ledger books could not be written to it`,
     ],
   };
   return { report, views };
 }
+
+const noKeys =
+  'a view has no primary key: a query that groups by that of its table must group by whatever else it selects, too; and copy X to becomes copy (select * from X) to';
 
 const notesOf = ({ table, transactions }: View) => [
   ...(transactions?.notes ?? []).map((note) => `${table.name}: ${note}`),

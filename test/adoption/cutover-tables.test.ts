@@ -76,7 +76,13 @@ test('uuids, enums, whole numbers of 4 bytes, times without zone', async () => {
   expect(report.notes).toEqual([
     'app.moves: "id" of a new transaction is made from its account and number in the ledger',
     'app.moves: null in new transactions: "kind"',
+    expect.stringMatching(/^a view has no primary key: /),
   ]);
+  // Which fails, and which does not, is as the note says.
+  const grouped = 'select u.id, u.email from app.users as u group by u.id';
+  expect(await raised(db.query(grouped))).toMatchObject({ code: '42803' });
+  expect(await db.query(`${grouped}, u.email`)).toHaveLength(1);
+  expect(await raised(db.query('copy app.users to stdout'))).toMatchObject({ code: '42809' });
   // A key in another form than the app's is none of its rows' business; nor is an account that it does not have.
   await db.query(
     `select from credits.deduct_credits('${user}', 5, 'r1', p_api_key_id => 'no uuid')`,
@@ -281,6 +287,7 @@ test('what is bound to a table is named; a name that is taken stops it', async (
     expect.stringMatching(/^app\.moves: "id" of a new transaction/),
     expect.stringMatching(/^app\.moves: null in new/),
     'foreign key paid_by of app.orders points to app.moves_before_pg_credits, which has no new transactions: drop it, or a write that names one fails',
+    expect.stringMatching(/^a view has no primary key: /),
   ]);
   await client.query('create table app.users_before_pg_credits ()');
   expect((await planCutover(client, mapping, parties)).report.left).toEqual([
