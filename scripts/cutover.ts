@@ -1,6 +1,6 @@
 import { checkMapping } from './adoption/check.ts';
 import { type CutoverReport, cutover, planCutover } from './adoption/cutover.ts';
-import { readMapping } from './adoption/mapping.ts';
+import { type Mapping, readMapping } from './adoption/mapping.ts';
 import { describeHomeless } from './adoption/newcomers.ts';
 import { readAsUser, readParties } from './adoption/parties.ts';
 import { type RollbackReport, rollback } from './adoption/rollback.ts';
@@ -44,7 +44,10 @@ export async function run(args: string[]): Promise<number> {
       console.log(json ? toJson(report) : describe(report).join('\n'));
       return 0;
     };
-    if (back) return show(await rollback(client, mapping, parties, log), describeRollback);
+    if (back)
+      return show(await rollback(client, mapping, parties, log), (report) =>
+        describeRollback(mapping, report),
+      );
     const planned = await readAsUser(client, parties, async () => {
       await checkMapping(client, mapping);
       return (await planCutover(client, mapping, parties)).report;
@@ -80,11 +83,11 @@ const describeRest = (
     : [wayBack]),
 ];
 
-function describeRollback(report: RollbackReport): string[] {
+function describeRollback(mapping: Mapping, report: RollbackReport): string[] {
   const { since, restored, transactions, figures, homeless } = report;
   const more = homeless.length - 20;
   return [
-    ...homeless.slice(0, 20).map(describeHomeless),
+    ...homeless.slice(0, 20).map((account) => describeHomeless(mapping, account)),
     ...(more > 0 ? [`… and ${more} more, which --json lists`] : []),
     `${plural(BigInt(transactions), 'transaction')} since ${since} written back, figures set in ${plural(BigInt(figures), 'row')}`,
     `rolled back: ${restored.join(', ')}; the shadow is on`,

@@ -5,49 +5,47 @@ import { asOwner, type Parties } from './parties.ts';
 import { source } from './sources.ts';
 import { ours } from './views.ts';
 
-/** What the ledger booked since the cutover, and the app has no row for. */
-export interface Homeless {
+/** An account of which the ledger has booked something since the cutover. */
+export interface Booked {
   account_id: string;
   amount: bigint;
-  /** The table that has no row of the account. */
-  table: string;
-  /** Whether at least its transactions were written. */
+  /** Whether its transactions have a place in the app, and its balance. */
   written: boolean;
+  shown: boolean;
 }
 
-export async function findHomeless(client: pg.ClientBase, mapping: Mapping, since: string) {
-  const { accounts, balances } = mapping;
-  const known = accounts ? 'accounts' : 'balances';
+export async function readBooked(client: pg.ClientBase, mapping: Mapping, since: string) {
+  const known = mapping.accounts ? 'accounts' : 'balances';
+  const has = (part: 'accounts' | 'balances') =>
+    `x.account_id in (select k.account_id from ${source(mapping, part)} as k where k.account_id is not null)`;
   const { rows } = await client.query(
-    `select o.account_id, o.amount::text, o.written
-     from (
-       select x.account_id, sum(x.amount) as amount,
-         x.account_id in (select k.account_id from ${source(mapping, known)} as k where k.account_id is not null) as written
-       from ${ours(since)} as x
-       group by x.account_id
-     ) as o
-     where not o.written or (${balances !== undefined}
-       and o.account_id not in (select b.account_id from ${source(mapping, 'balances')} as b where b.account_id is not null))
-     order by o.account_id`,
+    `select x.account_id, sum(x.amount)::text as amount, ${has(known)} as written,
+       ${mapping.balances ? has('balances') : 'true'} as shown
+     from ${ours(since)} as x
+     group by x.account_id
+     order by x.account_id`,
   );
-  return rows.map(
-    ({ account_id, amount, written }): Homeless => ({
-      account_id,
-      amount: BigInt(amount),
-      table: (written ? balances?.table : mapping[known]?.table) ?? '',
-      written: written === true,
-    }),
-  );
+  return rows.map((row): Booked => ({ ...row, amount: BigInt(row.amount) }));
 }
 
-export const describeHomeless = ({ account_id, amount, table, written }: Homeless) =>
-  `account ${printable(account_id)}: ${table} has no row of it: of its ${amount} since the cutover, ${written ? 'only the transactions are there' : 'nothing was written back'}`;
+export function describeHomeless(
+  { accounts, balances }: Mapping,
+  { account_id, amount, written }: Booked,
+) {
+  const table = written ? balances?.table : (accounts ?? balances)?.table;
+  return `account ${printable(account_id)}: ${table} has no row of it: of its ${amount} since the cutover, ${written ? 'only the transactions are there' : 'nothing was written back'}`;
+}
 
 /** The accounts that began in the ledger after the cutover are mirrored from now on as those that were adopted. */
-export async function adoptNewcomers(client: pg.ClientBase, mapping: Mapping, parties: Parties) {
+export async function adoptNewcomers(
+  client: pg.ClientBase,
+  mapping: Mapping,
+  parties: Parties,
+  since: string,
+) {
   const asLedger = (query: string, values: unknown[]) =>
     asOwner(client, parties, () => client.query(query, values));
-  const used = await asLedger(newcomers, []);
+  const used = await asLedger(newcomers, [since]);
   const { rows } = await client.query(
     `select i.account_id, i.account_id in (select b.account_id from ${source(mapping, 'balances')} as b) as shown
      from unnest($1::text[]) as i (account_id)
@@ -62,10 +60,14 @@ export async function adoptNewcomers(client: pg.ClientBase, mapping: Mapping, pa
   ]);
 }
 
+// What was booked before is not in the app's tables.
 const newcomers = `
   select a.account_id from credits_private.accounts as a
   where not credits_private.is_unused(a)
-    and not exists (select from credits_adoption.accounts as x where x.account_id = a.account_id)`;
+    and not exists (select from credits_adoption.accounts as x where x.account_id = a.account_id)
+    and not exists (
+      select from credits_private.entries as e
+      where e.account_id = a.account_id and e.created_at <= $1::timestamptz)`;
 
 // A history: the ledger has had all of it. Trusted is what the others' adoption trusted.
 const record = `

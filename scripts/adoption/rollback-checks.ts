@@ -5,7 +5,7 @@ import { type Compared, compareAccount } from './compare.ts';
 import { pairs } from './compare-reading.ts';
 import { describeDifference } from './gate.ts';
 import type { Mapping } from './mapping.ts';
-import type { Homeless } from './newcomers.ts';
+import type { Booked } from './newcomers.ts';
 import type { Parties } from './parties.ts';
 import type { View } from './views.ts';
 import { triggersOf } from './writing-back.ts';
@@ -18,7 +18,7 @@ export async function checkWritten(
   mapping: Mapping,
   parties: Parties,
   views: View[],
-  homeless: Homeless[],
+  booked: Booked[],
   rows: { written: number; found: number },
 ) {
   const wrong: string[] = [];
@@ -27,10 +27,9 @@ export async function checkWritten(
       `${mapping.transactions.table} has ${plural(BigInt(rows.found), 'new row')} instead of ${rows.written}`,
     );
   const balances = views.some(({ reads }) => reads.has('entries'));
-  const unwritten = new Set(homeless.map(({ account_id }) => account_id));
+  const accounts = new Set(booked.filter(({ written }) => written).map((each) => each.account_id));
   for await (const [legacy, ours] of pairs(client, mapping, parties)) {
-    // What has left the app has no row to be written to.
-    if (!legacy || !ours || unwritten.has(ours.account_id)) continue;
+    if (!legacy || !ours || !accounts.has(ours.account_id)) continue;
     const account = compareAccount(legacy, ours);
     const wrongly = disagreement(account, balances);
     if (wrongly) wrong.push(describeDifference(wrongly));

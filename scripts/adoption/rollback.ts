@@ -5,7 +5,7 @@ import { mappedTables } from './cutover.ts';
 import { dropGuard } from './guard.ts';
 import { withLocks } from './locking.ts';
 import type { Mapping } from './mapping.ts';
-import { adoptNewcomers, findHomeless, type Homeless } from './newcomers.ts';
+import { adoptNewcomers, type Booked, readBooked } from './newcomers.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
 import { checkWritten } from './rollback-checks.ts';
 import { installShadow } from './shadow-install.ts';
@@ -20,7 +20,8 @@ export interface RollbackReport {
   transactions: number;
   /** Rows whose figures were set. */
   figures: number;
-  homeless: Homeless[];
+  /** Accounts that the app has no row of, or no balance. */
+  homeless: Booked[];
 }
 
 /** One transaction: the tables in their places, with what happened since, and the shadow on. */
@@ -42,15 +43,15 @@ export async function rollback(
     }
     const since = sinceOf(views[0]);
     if (!since) throw new Failure('nothing to do: no view stands where a table was');
-    const shown = new Map<string, Set<string>>();
-    for (const { name } of views) shown.set(name, await figuresOf(client, name));
+    const figuresIn = new Map<string, Set<string>>();
+    for (const { name } of views) figuresIn.set(name, await figuresOf(client, name));
     await putBack(client, views);
     // No call is under way from here on: its credits would be in neither of the two.
     await asOwner(client, parties, () =>
       client.query('lock table credits_private.accounts in exclusive mode'),
     );
     const plan = await planViews(client, mapping, async (_counter, { name }, _figure, table) =>
-      shown.get(table.name)?.has(name) ? undefined : 'it stayed',
+      figuresIn.get(table.name)?.has(name) ? undefined : 'it stayed',
     );
     const restored = new Set(views.map(({ name }) => name));
     const back = plan.views.filter(({ table }) => restored.has(table.name));
@@ -59,13 +60,14 @@ export async function rollback(
     // Before the figures: a trigger of the app's may add to a balance what is inserted here.
     const transactions = await writeTransactions(client, table, of, since);
     const figures = await writeFigures(client, back);
-    await adoptNewcomers(client, mapping, parties);
-    const homeless = await findHomeless(client, mapping, since);
-    await checkWritten(client, mapping, parties, back, homeless, {
+    await adoptNewcomers(client, mapping, parties, since);
+    const booked = await readBooked(client, mapping, since);
+    await checkWritten(client, mapping, parties, back, booked, {
       written: transactions,
       found: (await countRows(client, table.name)) - before,
     });
     await installShadow(client, mapping, parties);
+    const homeless = booked.filter(({ written, shown }) => !written || !shown);
     return { since, restored: [...restored], transactions, figures, homeless };
   });
 }

@@ -444,3 +444,19 @@ drop the constraint or index "once" of app.moves_before_pg_credits, run this aga
   await db.query('alter table app.users_before_pg_credits drop constraint "In credit"');
   expect(await run()).toMatchObject({ transactions: 2, figures: 2 });
 });
+
+test('what the ledger had of another account before does not stop a rollback', async () => {
+  const other = user.replaceAll('1', '9');
+  await db.query(tables);
+  const mapping = mappingWith();
+  const { client, parties } = await prepare(mapping);
+  await db.query(`select from credits.grant_credits('${other}', 10, 'before')`);
+  await cutover(client, mapping, parties, { oneWay: false, log });
+  await db.query(`insert into app.users (id) values ('${other}')`);
+  await db.query(`select from credits.grant_credits('${other}', 5, 'after')`);
+  expect(await rollback(client, mapping, parties, log)).toMatchObject({ transactions: 1 });
+  expect(await compare(client, mapping, parties)).toMatchObject({
+    agree: 1n,
+    missing: [other],
+  });
+});
