@@ -82,7 +82,7 @@ async function tryReading(client: pg.ClientBase, mapping: Mapping, { user, owner
       new ${mapping.transactions.table};
     begin
       set local role ${ident(owner)};
-      perform to_jsonb(r) from ${reading(mapping, 'new')} as r;
+      perform ${reading(mapping, 'select new.*')};
     end`;
   try {
     await client.query(`do ${literal(probe)}`);

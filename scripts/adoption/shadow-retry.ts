@@ -2,14 +2,16 @@ import type pg from 'pg';
 import { explain, isLostConnection } from '../lib/explain.ts';
 import type { Mapping } from './mapping.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
-import { source } from './sources.ts';
+import { reading } from './shadow.ts';
 
 interface FailureRow {
   failure_id: string;
   account_id: string | null;
   transaction_id: string | null;
   sqlstate: string;
-  change: { unread?: { old: unknown; new: unknown } } | null;
+  /** As text: what is a number there need not be one of JavaScript's. */
+  change: string | null;
+  is_unread: boolean;
 }
 
 export interface Left {
@@ -69,7 +71,8 @@ async function inTransaction<T>(client: pg.ClientBase, work: () => Promise<T>): 
 const nextFailure = (client: pg.ClientBase, parties: Parties, after: string) =>
   asOwner(client, parties, async (): Promise<FailureRow | undefined> => {
     const { rows } = await client.query(
-      `select failure_id, account_id, transaction_id, change, sqlstate
+      `select failure_id, account_id, transaction_id, sqlstate, change::text,
+         coalesce(change ? 'unread', false) as is_unread
        from credits_adoption.failures where failure_id > $1 order by failure_id limit 1`,
       [after],
     );
@@ -80,38 +83,35 @@ async function retry(
   client: pg.ClientBase,
   mapping: Mapping,
   parties: Parties,
-  { failure_id, change, sqlstate }: FailureRow,
+  { failure_id, change, is_unread, sqlstate }: FailureRow,
 ): Promise<number> {
   if (sqlstate === 'truncated')
     throw new Error(
       'the table was truncated: see what pg-credits compare says, book what is due by hand, then delete this row of credits_adoption.failures',
     );
-  const read = change?.unread ? await readAgain(client, mapping, change.unread) : change;
+  const read = is_unread ? await readAgain(client, mapping, change) : change;
   return asOwner(client, parties, async () => {
     const { rows } = await client.query(
       'select credits_adoption.retry_failure($1, $2::jsonb) as booked',
-      [failure_id, JSON.stringify(read)],
+      [failure_id, read],
     );
     return rows[0].booked;
   });
 }
 
-/** Of a row that the trigger could not read: by the mapping as it is now. */
-async function readAgain(
-  client: pg.ClientBase,
-  mapping: Mapping,
-  rows: { old: unknown; new: unknown },
-) {
-  const { table } = mapping.transactions;
-  const row = `(select (pg_catalog.jsonb_populate_record(null::${table}, $1)).*)`;
-  const from = source(
-    { ...mapping, transactions: { ...mapping.transactions, table: row } },
-    'transactions',
-  );
-  const read = async (value: unknown) => {
-    if (value === null) return null;
-    const query = `select pg_catalog.to_jsonb(r) as row from ${from} as r`;
-    return (await client.query(query, [JSON.stringify(value)])).rows[0]?.row ?? null;
+/** What the trigger could not read, by the mapping as it is now. */
+async function readAgain(client: pg.ClientBase, mapping: Mapping, change: string | null) {
+  const row = (which: 'old' | 'new') => {
+    const recorded = `nullif($1::jsonb #> '{unread,${which}}', 'null')`;
+    return reading(
+      mapping,
+      `select p.* from jsonb_populate_record(null::${mapping.transactions.table}, ${recorded}) as p
+       where ${recorded} is not null`,
+    );
   };
-  return { old: await read(rows.old), new: await read(rows.new) };
+  const { rows } = await client.query(
+    `select jsonb_build_object('old', ${row('old')}, 'new', ${row('new')})::text as change`,
+    [change],
+  );
+  return rows[0].change;
 }

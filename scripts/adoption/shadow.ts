@@ -2,12 +2,12 @@ import type pg from 'pg';
 import type { Mapping } from './mapping.ts';
 import { source } from './sources.ts';
 
-/** A row of the trigger's, as the mapping reads rows of the table. */
-export const reading = (mapping: Mapping, row: 'old' | 'new') =>
-  source(
-    { ...mapping, transactions: { ...mapping.transactions, table: `(select ${row}.*)` } },
-    'transactions',
-  );
+/** One row, as the mapping reads rows of the table. */
+export const reading = (mapping: Mapping, row: string) => {
+  const transactions = { ...mapping.transactions, table: `(${row})` };
+  const from = source({ ...mapping, transactions }, 'transactions');
+  return `(select to_jsonb(r) - 'position' from ${from} as r)`;
+};
 
 // After a wait that was in vain, this transaction waits no more: a thousand rows would wait a thousand times. A setting
 // that any role can make is good enough: at worst a write is recorded, and booked by a retry. A row that can not be
@@ -22,10 +22,10 @@ begin
       perform set_config('lock_timeout', '1ms', true);
     end if;
     if tg_op <> 'INSERT' then
-      v_change := v_change || jsonb_build_object('old', (select to_jsonb(r) - 'position' from ${reading(mapping, 'old')} as r));
+      v_change := v_change || jsonb_build_object('old', ${reading(mapping, 'select old.*')});
     end if;
     if tg_op <> 'DELETE' then
-      v_change := v_change || jsonb_build_object('new', (select to_jsonb(r) - 'position' from ${reading(mapping, 'new')} as r));
+      v_change := v_change || jsonb_build_object('new', ${reading(mapping, 'select new.*')});
     end if;
     perform credits_adoption.mirror(v_change);
   exception when others or query_canceled then

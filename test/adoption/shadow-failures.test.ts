@@ -97,6 +97,33 @@ test('a row that can not be read is recorded as it is, and read by retry', async
   expect(sources.map(({ source }) => source)).toEqual(['opening', 'call', 'call']);
 });
 
+test('what is read again keeps its ids, to the last digit', async () => {
+  const account = '1234567890123456789';
+  await db.query(
+    `alter table public.credit_transactions alter column user_id type bigint
+       using 1234567890123456788 + substr(user_id, 2)::bigint`,
+  );
+  await adopt(db, account);
+  await db.query('alter table public.credit_transactions rename column amount to delta');
+  const id = '9007199254740993';
+  await db.query(
+    `insert into public.credit_transactions (id, user_id, delta) overriding system value values ($1, $2, -7)`,
+    [id, account],
+  );
+  const mended = parseMapping(mappingText.replace('amount: amount', 'amount: delta'));
+  await install(db, mended);
+  expect(await retry(mended)).toEqual({ booked: 1, not_needed: 0, left: [] });
+  expect(await ledger(db, account)).toEqual(['grant 970', 'deduction -7']);
+  expect(
+    await db.query(
+      `select account_id, idempotency_key as key from credits.transactions where amount = -7`,
+    ),
+  ).toEqual([{ account_id: account, key: `legacy ${id}` }]);
+  expect(
+    await db.query('select account_id from credits_private.accounts order by account_id'),
+  ).toEqual([{ account_id: account }, { account_id: 'u1' }]);
+});
+
 test('a failure that can not be recorded either is a warning, and the write goes on', async () => {
   await db.query(
     `alter table credits_private.entries add constraint planted check (amount <> -7) not valid;
