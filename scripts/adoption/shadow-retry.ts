@@ -101,17 +101,40 @@ async function retry(
 
 /** What the trigger could not read, by the mapping as it is now. */
 async function readAgain(client: pg.ClientBase, mapping: Mapping, change: string | null) {
+  const { table } = mapping.transactions;
+  await checkColumns(client, table, change);
   const row = (which: 'old' | 'new') => {
     const recorded = `nullif($1::jsonb #> '{unread,${which}}', 'null')`;
     return reading(
       mapping,
-      `select p.* from jsonb_populate_record(null::${mapping.transactions.table}, ${recorded}) as p
-       where ${recorded} is not null`,
+      `select p.* from pg_catalog.jsonb_populate_record(null::${table}, ${recorded}) as p where ${recorded} is not null`,
     );
   };
   const { rows } = await client.query(
-    `select jsonb_build_object('old', ${row('old')}, 'new', ${row('new')})::text as change`,
+    `select pg_catalog.jsonb_build_object('old', ${row('old')}, 'new', ${row('new')})::text as change`,
     [change],
   );
   return rows[0].change;
+}
+
+/** A column that was renamed since would be read as if the row had nothing there. */
+async function checkColumns(client: pg.ClientBase, table: string, change: string | null) {
+  const { rows } = await client.query(
+    `select pg_catalog.string_agg(r.name, ', ') filter (where t.name is null) as gone,
+      pg_catalog.string_agg(t.name, ', ') filter (where r.name is null) as missing
+    from (
+      select distinct k.name from pg_catalog.jsonb_each($1::jsonb -> 'unread') as u
+      cross join pg_catalog.jsonb_object_keys(nullif(u.value, 'null')) as k (name)
+    ) as r
+    full join (
+      select a.attname::text as name from pg_catalog.pg_attribute as a
+      where a.attrelid = $2::pg_catalog.regclass and a.attnum > 0 and not a.attisdropped
+    ) as t using (name)`,
+    [change, table],
+  );
+  const { gone, missing } = rows[0];
+  if (gone !== null && missing !== null)
+    throw new Error(
+      `it was recorded with ${gone}, which ${table} has no more, and without ${missing}: rename the column in its change in credits_adoption.failures`,
+    );
 }

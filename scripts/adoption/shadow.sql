@@ -34,6 +34,29 @@ $$;
 revoke all on function
   credits_adoption.book_change(text, jsonb, bigint, boolean) from public;
 
+-- A row without one of these is no transaction, whatever is wrong with it or with the mapping: what
+-- it is worth is not known, which is not the same as nothing.
+create or replace function credits_adoption.check_rows(p_change jsonb) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_missing text;
+begin
+  select string_agg(distinct c.name, ', ') into v_missing
+  from (values (p_change -> 'old'), (p_change -> 'new')) as t (transaction)
+  cross join unnest('{transaction_id,account_id,amount,created_at}'::text[]) as c (name)
+  where jsonb_typeof(t.transaction) = 'object' and t.transaction ->> c.name is null;
+  if v_missing is not null then
+    raise exception 'the mapping reads no %: mend the mapping, or leave such rows out, with where',
+      v_missing
+    using errcode = 'null_value_not_allowed';
+  end if;
+end
+$$;
+
+revoke all on function credits_adoption.check_rows(jsonb) from public;
+
 -- Books a change of the app's row, {"old": …, "new": …}, with every account of it that is adopted,
 -- and returns how many those are. Each is locked before it is asked: adopt, which reads the app's
 -- rows under that lock, either waits for this transaction and reads its row, or has not seen it.
@@ -51,14 +74,14 @@ begin
   for v_part in
     select
       t.transaction ->> 'account_id' as account_id,
-      sum(t.sign * coalesce((t.transaction ->> 'amount')::bigint, 0))::bigint as amount,
+      sum(t.sign * (t.transaction ->> 'amount')::bigint)::bigint as amount,
       bool_and(t.sign = 1) as is_insert,
       (array_agg(t.transaction order by t.sign desc))[1] as transaction
     from (values (-1, p_change -> 'old'), (1, p_change -> 'new')) as t (sign, transaction)
-    -- A row of nobody's is nobody's credits: every command refuses a mapping that has any.
+    -- Of an insert there is no old row, of a delete no new one, and none that where leaves out.
     where t.transaction ->> 'account_id' is not null
     group by t.transaction ->> 'account_id'
-    having sum(t.sign * coalesce((t.transaction ->> 'amount')::bigint, 0)) <> 0
+    having sum(t.sign * (t.transaction ->> 'amount')::bigint) <> 0
     order by t.transaction ->> 'account_id'
   loop
     perform from credits_private.accounts as a
@@ -138,6 +161,7 @@ begin
   if not found then
     return 0;
   end if;
+  perform credits_adoption.check_rows(p_change);
   v_booked := credits_adoption.mirror(p_change, v_failure.transaction_xid);
   delete from credits_adoption.failures as f
   where f.failure_id = p_failure_id;

@@ -16,6 +16,7 @@ export const triggerBody = (mapping: Mapping) => `
 #variable_conflict use_column
 declare
   v_change jsonb := '{}';
+  v_is_read bool := false;
 begin
   begin
     if current_setting('pg_credits.waited', true) = 'yes' then
@@ -27,11 +28,14 @@ begin
     if tg_op <> 'DELETE' then
       v_change := v_change || jsonb_build_object('new', ${reading(mapping, 'select new.*')});
     end if;
+    perform credits_adoption.check_rows(v_change);
+    v_is_read := true;
     perform credits_adoption.mirror(v_change);
   exception when others or query_canceled then
     if sqlstate in ('55P03', '57014', '40P01') then
       perform set_config('pg_credits.waited', 'yes', true);
-    elsif (tg_op <> 'INSERT' and not v_change ? 'old') or (tg_op <> 'DELETE' and not v_change ? 'new') then
+    end if;
+    if not v_is_read then
       v_change := jsonb_build_object('unread', jsonb_build_object('old', to_jsonb(old), 'new', to_jsonb(new)));
     end if;
     perform credits_adoption.record_failure(v_change, sqlerrm, sqlstate);

@@ -243,7 +243,7 @@ test('in a partitioned table, where a row that moves is deleted and inserted', a
     `create table public.parts (id bigint, user_id text, amount bigint, month int, created_at timestamptz default now())
        partition by list (month);
      create table public.parts_1 partition of public.parts for values in (1);
-     create table public.parts_2 (created_at timestamptz, month int, amount bigint, user_id text, id bigint);
+     create table public.parts_2 (created_at timestamptz default now(), month int, amount bigint, user_id text, id bigint);
      alter table public.parts attach partition public.parts_2 for values in (2);
      drop trigger _900_pg_credits_shadow on public.credit_transactions`,
   );
