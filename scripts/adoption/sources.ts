@@ -48,9 +48,14 @@ const expression = (of: Expressions | undefined, name: string): string | undefin
 
 function value(of: Expressions | undefined, name: string, type: string): string {
   const mapped = expression(of, name);
-  if (mapped !== undefined) return `(${mapped})::${type}`;
+  if (mapped !== undefined) return type === 'bigint' ? whole(mapped, name) : `(${mapped})::${type}`;
   const kind = expression(of, 'kind');
   if (name === 'is_refund')
     return kind ? `coalesce(pg_catalog.lower((${kind})::text) = 'refund', false)` : 'false';
   return `null::${type}`;
 }
+
+/** A cast would round. What has a fraction is no figure of credits: its text can't be cast, and says why. */
+const whole = (mapped: string, name: string) =>
+  `case when (${mapped})::bigint = (${mapped}) then (${mapped})::bigint
+    else ('${name} ' || (${mapped})::text || ' is not whole')::bigint end`;

@@ -165,6 +165,25 @@ test('a row without an amount, an account or a moment is recorded, until it is r
   expect(await figures(db, 'u1')).toEqual({ ours: 977, theirs: 977 });
 });
 
+test('an amount with a fraction is not rounded: it is recorded, and retry books what a mended mapping says', async () => {
+  await db.query('alter table public.credit_transactions alter column amount type numeric(12,2)');
+  await insert(db, 'u1', -0.4);
+  await insert(db, 'u1', -1.5);
+  await insert(db, 'u1', -2);
+  expect(await figures(db, 'u1')).toMatchObject({ ours: 968 });
+  const error = (amount: string) =>
+    `invalid input syntax for type bigint: "amount ${amount} is not whole"`;
+  expect((await failures(db)).map((each) => each.error)).toEqual([error('-0.40'), error('-1.50')]);
+  const cents = parseMapping(mappingText.replace('amount: amount', 'amount: amount * 10'));
+  expect(await retry(cents)).toEqual({ booked: 2, not_needed: 0, left: [] });
+  expect(await ledger(db, 'u1')).toEqual([
+    'grant 970',
+    'deduction -2',
+    'deduction -4',
+    'deduction -15',
+  ]);
+});
+
 test('a failure that can not be recorded either is a warning, and the write goes on', async () => {
   await db.query(
     `alter table credits_private.entries add constraint planted check (amount <> -7) not valid;
