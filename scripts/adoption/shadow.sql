@@ -110,7 +110,7 @@ $$;
 
 revoke all on function credits_adoption.mirror(jsonb, xid8) from public;
 
--- Whatever goes wrong here, too, is no reason to stop the app's write.
+-- Whatever goes wrong here, too, is no reason to stop the app's write; only a second cancel is.
 create or replace function credits_adoption.record_failure(
   p_change jsonb, p_error text, p_sqlstate text
 ) returns void
@@ -123,6 +123,11 @@ begin
   insert into credits_adoption.failures (account_id, transaction_id, change, error, sqlstate)
   values (v_row ->> 'account_id', v_row ->> 'transaction_id', p_change, p_error, p_sqlstate);
 exception when others or query_canceled then
+  if sqlstate = '57014' and current_setting('pg_credits.canceled', true) = 'yes' then
+    raise;
+  elsif sqlstate = '57014' then
+    perform set_config('pg_credits.canceled', 'yes', true);
+  end if;
   raise warning 'pg-credits: a write was not mirrored (%), and that was not recorded: %',
     p_error, sqlerrm;
 end

@@ -11,12 +11,17 @@ export const reading = (mapping: Mapping, row: string) => {
 
 // After a wait that was in vain, this transaction waits no more: a thousand rows would wait a thousand times. A setting
 // that any role can make is good enough: at worst a write is recorded, and booked by a retry. A row that can not be
-// read is recorded as it is, for a retry to read.
+// read is recorded as it is, for a retry to read. A cancel (or a statement_timeout) that falls into our work costs the
+// app nothing: its write goes on. But somebody wants an end, so nothing more is mirrored in this transaction, and the
+// next cancel is not caught.
 export const triggerBody = (mapping: Mapping) => `
 #variable_conflict use_column
 declare
+  v_is_canceled bool := coalesce(current_setting('pg_credits.canceled', true) = 'yes', false);
   v_change jsonb := '{}';
   v_is_read bool := false;
+  v_error text := 'not tried, as a cancel came before it in its transaction';
+  v_sqlstate text := '57014';
 begin
   begin
     if current_setting('pg_credits.waited', true) = 'yes' then
@@ -30,16 +35,25 @@ begin
     end if;
     perform credits_adoption.check_rows(v_change);
     v_is_read := true;
-    perform credits_adoption.mirror(v_change);
+    if not v_is_canceled then
+      perform credits_adoption.mirror(v_change);
+      return null;
+    end if;
   exception when others or query_canceled then
-    if sqlstate in ('55P03', '57014', '40P01') then
+    if sqlstate = '57014' and v_is_canceled then
+      raise;
+    elsif sqlstate = '57014' then
+      perform set_config('pg_credits.canceled', 'yes', true);
+    elsif sqlstate in ('55P03', '40P01') then
       perform set_config('pg_credits.waited', 'yes', true);
     end if;
     if not v_is_read then
       v_change := jsonb_build_object('unread', jsonb_build_object('old', to_jsonb(old), 'new', to_jsonb(new)));
     end if;
-    perform credits_adoption.record_failure(v_change, sqlerrm, sqlstate);
+    v_error := sqlerrm;
+    v_sqlstate := sqlstate;
   end;
+  perform credits_adoption.record_failure(v_change, v_error, v_sqlstate);
   return null;
 end
 `;

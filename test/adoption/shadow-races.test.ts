@@ -140,18 +140,53 @@ test('what was recorded for an account that is not adopted is left to adopt', as
   expect(await ledger(db, 'u7')).toEqual(['grant 963']);
 });
 
-test('a statement that times out while it waits for us goes on', async () => {
+const three = `insert into public.credit_transactions (user_id, amount)
+  select $1, -7 from generate_series(1, 3)`;
+
+test('a statement that times out while it waits for us goes on, and its transaction has us try no more', async () => {
   await patience(30_000);
   await adopt(db, 'u8');
   const holder = await begin();
   await holder.client.query(lockRow, ['u8']);
   const app = await begin();
   await app.client.query(`set local statement_timeout = '100ms'`);
+  await app.client.query(three, ['u8']);
+  await holder.client.query('rollback');
   await insert(app.client, 'u8', -7);
   await app.client.query('commit');
-  expect(await failures(db)).toMatchObject([{ account_id: 'u8', sqlstate: '57014' }]);
-  await holder.client.query('rollback');
-  expect(await retry()).toMatchObject({ booked: 1 });
+  const notTried = {
+    sqlstate: '57014',
+    error: 'not tried, as a cancel came before it in its transaction',
+    change: { new: { account_id: 'u8', amount: -7 } },
+  };
+  expect(await failures(db)).toMatchObject([
+    { account_id: 'u8', sqlstate: '57014', error: 'canceling statement due to statement timeout' },
+    notTried,
+    notTried,
+    notTried,
+  ]);
+  await insert(db, 'u8', -1);
+  expect(await ledger(db, 'u8')).toEqual(['grant 970', 'deduction -1']);
+  expect(await retry()).toMatchObject({ booked: 4 });
+});
+
+test('a second cancel is not caught, not even where a failure is recorded', async () => {
+  await patience(30_000);
+  await adopt(db, 'u10');
+  const [holder, blocker, app] = [await begin(), await begin(), await begin()];
+  await holder.client.query(lockRow, ['u10']);
+  await blocker.client.query('lock table credits_adoption.failures in share mode');
+  const writing = app.client.query(three, ['u10']);
+  const refused = expect(writing).rejects.toMatchObject({ code: '57014' });
+  for (const each of [holder, blocker]) {
+    await blocked(app, each);
+    await db.query('select pg_cancel_backend($1)', [app.pid]);
+  }
+  await refused;
+  await app.client.query('rollback');
+  for (const { client } of [blocker, holder]) await client.query('rollback');
+  expect(await failures(db)).toEqual([]);
+  expect(await ledger(db, 'u10')).toEqual(['grant 970']);
 });
 
 test('code that locks in the other order is no victim of a deadlock that we brought about', async () => {
