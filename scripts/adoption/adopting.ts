@@ -20,6 +20,7 @@ import {
 } from './plan.ts';
 import { Progress } from './progress.ts';
 import { batchQuery, ofSome } from './reading.ts';
+import { readRefusal } from './refusal.ts';
 import { ensureAdoption } from './state.ts';
 import { inTransaction, settings } from './transaction.ts';
 
@@ -146,15 +147,9 @@ function failureOf(error: unknown, { accounts }: AdoptReport): Failure {
   return new Failure(`${what}; ${so}: run it again for the rest`, codeOf(error), { cause: error });
 }
 
-/** What the ledger refuses of an account says of which in its detail. */
 function aboutAccount(error: unknown): string | undefined {
-  try {
-    const { account_id, argument } = JSON.parse((error as pg.DatabaseError).detail ?? '');
-    const what = argument === undefined ? '' : `${argument.replace(/^p_/, '')}: `;
-    return account_id && `account ${printable(account_id)}: ${what}${(error as Error).message}`;
-  } catch {
-    return undefined;
-  }
+  const refusal = readRefusal(error);
+  return refusal?.account_id && `account ${printable(refusal.account_id)}: ${refusal.text}`;
 }
 
 const aboutPooler = (error: unknown) =>

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { explain, isLostConnection } from '../lib/explain.ts';
 import type { Mapping } from './mapping.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
+import { readRefusal } from './refusal.ts';
 import { reading } from './shadow.ts';
 
 interface FailureRow {
@@ -47,7 +48,7 @@ export async function retryFailures(
       else report.not_needed += 1;
     } catch (error) {
       if (isLostConnection(error)) throw error;
-      const why = explain(error);
+      const why = readRefusal(error)?.text ?? explain(error);
       report.left.push({ failure_id: Number(failure_id), account_id, transaction_id, why });
     }
   }

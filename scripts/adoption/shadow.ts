@@ -22,6 +22,7 @@ declare
   v_is_read bool := false;
   v_error text := 'not tried, as a cancel came before it in its transaction';
   v_sqlstate text := '57014';
+  v_detail text;
 begin
   begin
     if current_setting('pg_credits.waited', true) = 'yes' then
@@ -50,7 +51,8 @@ begin
     if not v_is_read then
       v_change := jsonb_build_object('unread', jsonb_build_object('old', to_jsonb(old), 'new', to_jsonb(new)));
     end if;
-    v_error := sqlerrm;
+    get stacked diagnostics v_detail = pg_exception_detail;
+    v_error := coalesce(substring(v_detail from '"argument": "(?:p_)?([a-z_]+)"') || ': ', '') || sqlerrm;
     v_sqlstate := sqlstate;
   end;
   perform credits_adoption.record_failure(v_change, v_error, v_sqlstate);

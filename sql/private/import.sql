@@ -103,9 +103,23 @@ $$;
 
 revoke all on function credits_private.end_import(text, bigint, bigint, jsonb) from public;
 
+-- What only names something, as far as it may be that long: whole characters of at most 255 bytes.
+create or replace function credits_private.shorten(p_label text) returns text
+language sql immutable
+set search_path = pg_temp
+as $$
+  select case when octet_length(p_label) <= 255 then p_label
+    else left(p_label, (
+      select max(n) from generate_series(1, 255) as n where octet_length(left(p_label, n)) <= 255))
+  end
+$$;
+
+revoke all on function credits_private.shorten(text) from public;
+
 -- One transaction of the app, under the account's lock, and ours that it became; null for an amount
 -- of 0. It takes effect once. Neither in the future nor before what is booked already: where the
--- app's moment is, the metadata has it, too.
+-- app's moment is, the metadata has it, too. A kind, operation or run id that is too long is cut, and
+-- the metadata has 400 characters of it.
 create or replace function credits_private.import_transaction(
   p_account_id text, p_transaction_id text, p_amount bigint, p_at timestamptz, p_is_refund boolean,
   p_refunded_transaction_id text, p_kind text, p_api_key_id text, p_operation text, p_run_id text,
@@ -121,10 +135,23 @@ declare
     from credits_private.accounts as a
     where a.account_id = p_account_id));
   v_key text := 'legacy ' || p_transaction_id;
+  v_kind text := nullif(p_kind, '');
+  v_operation text := nullif(p_operation, '');
+  v_run_id text := nullif(p_run_id, '');
   v_metadata jsonb := coalesce(p_metadata, '{}');
 begin
   if p_amount = 0 then
     return null;
+  end if;
+  if greatest(octet_length(p_kind), octet_length(p_operation), octet_length(p_run_id)) > 255 then
+    v_metadata := v_metadata || (
+      select jsonb_object_agg('legacy_' || l.name, left(l.label, 400))
+      from (values ('kind', p_kind), ('operation', p_operation), ('run_id', p_run_id))
+        as l (name, label)
+      where octet_length(l.label) > 255);
+    v_kind := credits_private.shorten(v_kind);
+    v_operation := credits_private.shorten(v_operation);
+    v_run_id := credits_private.shorten(v_run_id);
   end if;
   if v_at <> p_at then
     v_metadata := v_metadata || jsonb_build_object(
@@ -134,14 +161,13 @@ begin
   if p_amount < 0 then
     -- Far enough to be refused, and not as far as a bigint can't be negated.
     return credits_private.import_deduction(p_account_id, -greatest(p_amount, -9007199254740992),
-      v_key, nullif(p_api_key_id, ''), nullif(p_operation, ''), nullif(p_run_id, ''), v_metadata,
-      v_at);
+      v_key, nullif(p_api_key_id, ''), v_operation, v_run_id, v_metadata, v_at);
   elsif p_is_refund then
     return credits_private.import_refund(p_account_id, p_amount, v_key, p_refunded_transaction_id,
-      coalesce(nullif(p_kind, ''), 'refund'), v_metadata, v_at);
+      coalesce(v_kind, 'refund'), v_metadata, v_at);
   end if;
   return credits_private.import_grant(
-    p_account_id, p_amount, v_key, coalesce(nullif(p_kind, ''), 'legacy'), v_metadata, v_at);
+    p_account_id, p_amount, v_key, coalesce(v_kind, 'legacy'), v_metadata, v_at);
 end
 $$;
 

@@ -267,7 +267,7 @@ test.each([
 });
 
 test('what the ledger refuses, it says of which account, and what of it', async () => {
-  await db.query(`update app.transactions set path = repeat('x', 300) where id = '3 t1'`);
+  await db.query(`update app.transactions set api_key = repeat('x', 300) where id = '3 t1'`);
   const outcome = await adoptCommand(
     db,
     mappingFile(),
@@ -280,7 +280,7 @@ test('what the ledger refuses, it says of which account, and what of it', async 
   );
   expect(outcome).toMatchObject({ code: 1, stdout: '' });
   expect(outcome.stderr.replace(shadowIsOff, '')).toBe(
-    'account 3: operation: an id must have 1 to 255 bytes; 4 accounts had been adopted: run it again for the rest\n',
+    'account 3: api_key_id: an id must have 1 to 255 bytes; 4 accounts had been adopted: run it again for the rest\n',
   );
 });
 

@@ -157,6 +157,29 @@ test('a moment in the future is now, one before the last booked is that; what it
   ]);
 });
 
+test('a kind, an operation or a run id that is too long is cut between characters, and imported again it is the same', async () => {
+  const long = `a${'ä'.repeat(500)}`;
+  const label = `a${'ä'.repeat(127)}`;
+  const history: Legacy[] = [
+    { id: 'buy', at: start, amount: 9, kind: long },
+    { id: 'use', at: start, amount: -5, operation: long, run: long },
+  ];
+  await importHistory(db, 'labels', history);
+  const { source } = await db.one(`select source from credits.grants where account_id = 'labels'`);
+  const used = `select operation, run_id from credits.transactions
+    where account_id = 'labels' and amount < 0`;
+  expect(source).toBe(label);
+  expect(await db.one(used)).toEqual({ operation: label, run_id: label });
+  const whole = long.slice(0, 400);
+  expect(await metadataOf('labels')).toEqual([
+    { legacy_kind: whole },
+    { legacy_operation: whole, legacy_run_id: whole },
+  ]);
+  const before = await ledgerOf(db, 'labels');
+  expect(await importRows(db, 'labels', history)).toBe(2);
+  expect(await ledgerOf(db, 'labels')).toEqual(before);
+});
+
 test('an overdraft that was given stays what it is, however far the history goes', async () => {
   await db.one(`select credits.open_account('overdrawn', p_overdraft_limit => 50)`);
   await importHistory(db, 'overdrawn', [
@@ -229,7 +252,7 @@ test.each([
   ['no amount', { amount: null as unknown as number }],
   ['no id', { id: null as unknown as string }],
   ['an id that is too long', { id: 'x'.repeat(250) }],
-  ['an operation that is too long', { operation: 'x'.repeat(256) }],
+  ['an API key that is too long', { apiKey: 'x'.repeat(256) }],
 ])('%s is 22023', async (name, change) => {
   await importHistory(db, name, [{ id: 'first', at: start, amount: -5 }]);
   const { code } = await raised(

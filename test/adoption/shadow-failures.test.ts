@@ -198,11 +198,18 @@ test('a failure that can not be recorded either is a warning, and the write goes
   expect(await figures(db, 'u1')).toEqual({ ours: 970, theirs: 963 });
 });
 
-test('an account that is too long to be one is recorded', async () => {
+test('an id that is too long is recorded with which one it is; a label is cut', async () => {
   await insert(db, 'x'.repeat(300), 5);
-  expect(await failures(db)).toMatchObject([
-    { sqlstate: '22023', error: 'an id must have 1 to 255 bytes' },
-  ]);
+  await db.query(
+    `insert into public.credit_transactions (user_id, amount, kind, api_key_id)
+     values ('u1', -5, 'usage', repeat('x', 300)), ('u1', 7, repeat('x', 300), null)`,
+  );
+  const errors = ['account_id', 'api_key_id'].map(
+    (name) => `${name}: an id must have 1 to 255 bytes`,
+  );
+  expect((await failures(db)).map((each) => each.error)).toEqual(errors);
+  expect((await retry()).left.map(({ why }) => why)).toEqual(errors);
+  expect(await ledger(db, 'u1')).toEqual(['grant 970', 'grant 7']);
 });
 
 test('a truncate is recorded, and no retry pretends to know what it means', async () => {
