@@ -7,7 +7,7 @@ import { readAsUser, readParties } from './adoption/parties.ts';
 import { findTrigger, readShadow } from './adoption/shadow.ts';
 import { forget, installShadow, removeShadow } from './adoption/shadow-install.ts';
 import * as reports from './adoption/shadow-report.ts';
-import { retryFailures } from './adoption/shadow-retry.ts';
+import { giveUp, retryFailures } from './adoption/shadow-retry.ts';
 import { type Log, parseCommand, sharedHelp, UsageError, withClient } from './lib/connect.ts';
 import { toJson } from './lib/format.ts';
 import { onInterrupt } from './lib/running.ts';
@@ -26,13 +26,19 @@ table and are still open; writers that come meanwhile wait as long.
 Exit status: 0 done, 1 it failed or something is left, 2 wrong usage, 130 or 143 interrupted.
 
   --mapping FILE        where the app keeps its credits (pg-credits.yaml)
+  --give-up ID          with retry: drop this failure, which can never be booked (as often as needed); what it leaves
+                        amiss, compare shows, until it is booked by hand with credits.grant_credits or deduct_credits
   --forget              with remove: and forget what was adopted, when the app's tables are given up for good
 ${sharedHelp}`;
 
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parseCommand(
     args,
-    { mapping: { type: 'string' }, forget: { type: 'boolean' } },
+    {
+      mapping: { type: 'string' },
+      'give-up': { type: 'string', multiple: true },
+      forget: { type: 'boolean' },
+    },
     true,
   );
   const [action = '', ...more] = positionals;
@@ -40,12 +46,15 @@ export async function run(args: string[]): Promise<number> {
   if (!act || more.length > 0)
     throw new UsageError(`install, status, retry or remove is wanted: ${positionals.join(' ')}`);
   if (values.forget && action !== 'remove') throw new UsageError('--forget is for remove');
-  const { json = false } = values;
+  const { json = false, 'give-up': givenUp = [] } = values;
+  if (givenUp.length > 0 && action !== 'retry') throw new UsageError('--give-up is for retry');
+  const wrong = givenUp.find((id) => !/^\d{1,18}$/.test(id));
+  if (wrong !== undefined) throw new UsageError(`--give-up wants a failure's number: ${wrong}`);
   const log: Log = (line) => console.error(json ? JSON.stringify({ progress: line }) : line);
   const mapping = () => readMapping(values.mapping ?? 'pg-credits.yaml');
   onInterrupt(json);
   const { report, lines, code } = await withClient(values, (client) =>
-    act({ client, mapping, log, forget: !!values.forget }),
+    act({ client, mapping, log, givenUp, forget: !!values.forget }),
   );
   console.log(json ? toJson(report) : lines.join('\n'));
   return code;
@@ -55,6 +64,7 @@ interface Job {
   client: pg.Client;
   mapping: () => Mapping;
   log: Log;
+  givenUp: string[];
   forget: boolean;
 }
 
@@ -82,8 +92,10 @@ const actions: Record<string, (job: Job) => Promise<Done>> = {
     return { report, lines: reports.status(report), code: 0 };
   },
 
-  async retry({ client, mapping }: Job) {
-    const report = await retryFailures(client, mapping(), await readParties(client));
+  async retry({ client, mapping: read, givenUp }: Job) {
+    const [mapping, parties] = [read(), await readParties(client)];
+    if (givenUp.length > 0) await giveUp(client, parties, givenUp);
+    const report = { given_up: givenUp, ...(await retryFailures(client, mapping, parties)) };
     return { report, lines: reports.retried(report), code: report.left.length > 0 ? 1 : 0 };
   },
 

@@ -16,14 +16,21 @@ export function status(sample: Sample): string[] {
   ];
 }
 
-export function retried({ booked, not_needed, left }: RetryReport): string[] {
+export function retried({
+  given_up,
+  booked,
+  not_needed,
+  left,
+}: RetryReport & { given_up: string[] }): string[] {
   const lines = left.map(
     ({ failure_id, account_id, transaction_id, why }) =>
       `failure ${failure_id}, account ${account_id ?? '-'}, transaction ${transaction_id ?? '-'}: ${why}`,
   );
   return [
+    ...given_up.map((id) => `failure ${id} is given up: what it leaves amiss, compare shows`),
     ...lines,
     `${plural(BigInt(booked), 'write')} booked, ${not_needed} that adopt has read or will, ${left.length} left`,
+    ...(left.length > 0 ? ['what can never be booked: --give-up and its number'] : []),
   ];
 }
 

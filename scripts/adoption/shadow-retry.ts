@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { explain, isLostConnection } from '../lib/explain.ts';
+import { explain, Failure, isLostConnection } from '../lib/explain.ts';
 import type { Mapping } from './mapping.ts';
 import { asOwner, hasAdoption, type Parties } from './parties.ts';
 import { readRefusal } from './refusal.ts';
@@ -28,6 +28,23 @@ export interface RetryReport {
   not_needed: number;
   left: Left[];
 }
+
+/** Forgets what can never be booked: all of these, or none. */
+export const giveUp = (client: pg.ClientBase, parties: Parties, ids: string[]) =>
+  inTransaction(client, async () => {
+    const there = (await hasAdoption(client)) ? await dropFailures(client, parties, ids) : [];
+    const unknown = ids.filter((id) => !there.includes(id));
+    if (unknown.length > 0) throw new Failure(`there is no failure ${unknown.join(', ')}`);
+  });
+
+const dropFailures = (client: pg.ClientBase, parties: Parties, ids: string[]) =>
+  asOwner(client, parties, async (): Promise<string[]> => {
+    const { rows } = await client.query(
+      'delete from credits_adoption.failures where failure_id = any ($1) returning failure_id::text as id',
+      [ids],
+    );
+    return rows.map(({ id }) => id);
+  });
 
 /** Each failure in a transaction of its own, in order: one that fails again does not stop the next. */
 export async function retryFailures(

@@ -168,6 +168,32 @@ test('a table that others inherit from is refused, as no write to them would be 
   expect((await shadow('install')).stdout).toMatch(on);
 });
 
+test('what can never be booked is given up, by its number', async () => {
+  await insert(db, 'x'.repeat(300), 5);
+  const [{ id }] = await db.query('select failure_id as id from credits_adoption.failures');
+  const stuck = await shadow('retry');
+  expect(stuck.code).toBe(1);
+  expect(stuck.stdout).toMatch(
+    new RegExp(
+      `^failure ${id}, account x+, transaction \\d+: account_id: an id must have 1 to 255 bytes\n` +
+        '0 writes booked, 0 that adopt has read or will, 1 left\n' +
+        'what can never be booked: --give-up and its number\n$',
+    ),
+  );
+  const unknown = await shadow('retry', { args: ['--give-up', `${id}`, '--give-up', '999'] });
+  expect(unknown).toMatchObject({ code: 1, stderr: 'there is no failure 999\n' });
+  expect(await failures(db)).toHaveLength(1);
+  expect(await shadow('retry', { args: ['--give-up', `${id}`] })).toMatchObject({
+    code: 0,
+    stdout:
+      `failure ${id} is given up: what it leaves amiss, compare shows\n` +
+      '0 writes booked, 0 that adopt has read or will, 0 left\n',
+  });
+  await db.query(`delete from public.credit_transactions where user_id like 'xxx%'`);
+  await shadow('retry', { args: ['--give-up', `${id + 1}`] });
+  expect(await failures(db)).toEqual([]);
+});
+
 test('--forget drops what was adopted, but not what is still to be booked', async () => {
   await db.query(
     `insert into credits_adoption.failures (error, sqlstate) values ('planted', '00000')`,
@@ -189,6 +215,8 @@ test.each([
   [['start'], 'install, status, retry or remove is wanted: start'],
   [['install', 'now'], 'install, status, retry or remove is wanted: install now'],
   [['install', '--forget'], '--forget is for remove'],
+  [['status', '--give-up', '1'], '--give-up is for retry'],
+  [['retry', '--give-up', 'all'], "--give-up wants a failure's number: all"],
 ])('%j is a wrong usage', async (args, line) => {
   await expect(run(args)).rejects.toThrow(new UsageError(line));
 });
