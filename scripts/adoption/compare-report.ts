@@ -27,7 +27,7 @@ export function describeMirror({ mirrored, failures }: Pick<Sample, 'mirrored' |
   const lines = failures.map(({ error, count }) => `  ${count}: ${error}`);
   const count = failures.reduce((sum, failure) => sum + failure.count, 0n);
   return [
-    `${plural(mirrored, 'write')} mirrored, ${plural(count, 'failure')}${count > 0n ? ', which pg-credits shadow retry books:' : ''}`,
+    `${plural(mirrored, 'write')} mirrored, ${plural(count, 'failure')}${count > 0n ? ', which pg-credits shadow retry books, or says why not:' : ''}`,
     ...lines,
   ];
 }

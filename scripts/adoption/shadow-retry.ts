@@ -105,7 +105,7 @@ async function retry(
 ): Promise<number> {
   if (sqlstate === 'truncated')
     throw new Error(
-      'the table was truncated: see what pg-credits compare says, book what is due by hand, then delete this row of credits_adoption.failures',
+      `the table was truncated: if by mistake, put its rows back while its trigger _900_pg_credits_shadow is disabled; if not, book by hand what pg-credits compare shows; then --give-up ${failure_id}`,
     );
   const read = is_unread ? await readAgain(client, mapping, change) : change;
   return asOwner(client, parties, async () => {
