@@ -47,7 +47,7 @@ const legacyQuery = (mapping: Mapping) => `
   order by s.account_id collate "C"`;
 
 const ourQuery = `
-  select a.account_id, a.trust, l.balance, f.failures
+  select a.account_id, a.trust, a.difference as booked, l.balance, f.failures
   from credits_adoption.accounts as a
   join credits_private.accounts as l on l.account_id = a.account_id
   left join (

@@ -11,6 +11,8 @@ export interface Compared {
   /** What its transactions sum up to. */
   transactions: bigint;
   trust: 'transactions' | 'balance' | null;
+  /** What the ledger should say. */
+  trusted: bigint;
   ours: bigint | null;
   /** Ours less what is trusted; null for an account that is not adopted. */
   difference: bigint | null;
@@ -67,15 +69,18 @@ export function compareAccount(legacy: Row | undefined, ours: Row | undefined): 
   const balance = whole(legacy?.balance);
   const transactions = whole(legacy?.transactions) ?? 0n;
   const trust = (ours?.trust ?? null) as Compared['trust'];
-  const trusted = trust === 'balance' ? (balance ?? transactions) : transactions;
-  const booked = whole(ours?.balance);
+  // A balance that has left the app was the transactions and the difference that was booked, which stays.
+  const trusted =
+    trust === 'balance' ? (balance ?? transactions + BigInt(ours?.booked ?? 0)) : transactions;
+  const inLedger = whole(ours?.balance);
   return {
     account_id: (legacy ?? ours)?.account_id ?? '',
     balance,
     transactions,
     trust,
-    ours: booked,
-    difference: trust === null || booked === null ? null : booked - trusted,
+    trusted,
+    ours: inLedger,
+    difference: trust === null || inLedger === null ? null : inLedger - trusted,
     failures: whole(ours?.failures) ?? 0n,
   };
 }

@@ -64,19 +64,15 @@ export function objectionsTo(sample: Sample): string[] {
   return lines;
 }
 
-export function describeDifference({
-  account_id,
-  balance,
-  transactions,
-  trust,
-  ours,
-  difference,
-}: Compared) {
-  const trusted =
-    trust === 'balance' && balance !== null
-      ? `the balance says ${balance}`
-      : `the transactions say ${transactions}`;
-  return `account ${printable(account_id)}: ${trusted}, the ledger ${ours}: it differs by ${difference}`;
+export function describeDifference(account: Compared) {
+  const { account_id, trusted, ours, difference } = account;
+  return `account ${printable(account_id)}: ${sourceOf(account)} ${trusted}, the ledger ${ours}: it differs by ${difference}`;
+}
+
+function sourceOf({ balance, transactions, trust, trusted }: Compared) {
+  if (trust === 'balance' && balance !== null) return 'the balance says';
+  if (trusted === transactions) return 'the transactions say';
+  return 'its balance is gone, the transactions and the difference that was adopted say';
 }
 
 export function describeGate(report: GateReport): string[] {

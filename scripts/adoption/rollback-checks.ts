@@ -51,7 +51,7 @@ function disagreement(account: Compared, balances: boolean): Compared | undefine
   const { balance, ours, difference } = account;
   if (difference !== 0n) return account;
   if (!balances || balance === null || ours === null || balance === ours) return undefined;
-  return { ...account, trust: 'balance', difference: ours - balance };
+  return { ...account, trust: 'balance', trusted: balance, difference: ours - balance };
 }
 
 const suspects = (triggers: string[]) =>

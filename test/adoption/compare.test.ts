@@ -9,6 +9,7 @@ import { run } from '../../scripts/compare.ts';
 import { UsageError } from '../../scripts/lib/explain.ts';
 import { cli } from '../deploy/fixture.ts';
 import type { Database } from '../support/database.ts';
+import { adoptAll } from './app.ts';
 import { adopt, createApp, insert, install, mapping, mappingText, write } from './shadow-app.ts';
 
 let db: Database;
@@ -217,6 +218,20 @@ test('after a truncate every account differs, and nothing is wrong with the mapp
   const again = await cli(['diagnose', ...here]);
   expect(again.stderr).toBe('mapping: transactions: public.credit_transactions has no rows\n');
   await app.drop();
+});
+
+test('an account that has left the app, and is trusted for its balance: its difference stays in the ledger', async () => {
+  await db.query(`insert into public.user_credits values ('left', 40);
+    insert into public.credit_transactions (user_id, amount) values ('left', 35)`);
+  await adoptAll(db, { book: 'opening', trust: 'balance' }, { mapping });
+  await db.query(`delete from public.credit_transactions where user_id = 'left';
+    delete from public.user_credits where user_id = 'left'`);
+  expect(await gate(0)).toMatchObject({ open: true, objections: [] });
+  await db.query(`select from credits.deduct_credits('left', 1, 'elsewhere')`);
+  expect((await gate(0)).objections).toEqual([
+    'account left: its balance is gone, the transactions and the difference that was adopted say 5, the ledger 4: it differs by -1',
+  ]);
+  await db.query(`select from credits.grant_credits('left', 1, 'back')`);
 });
 
 test('--watch goes on until it is stopped', async () => {
