@@ -14,7 +14,7 @@ const decimals = (amount: string) =>
 const accepted: Record<string, { types: number[]; hint: string } | undefined> = {
   bigint: {
     types: whole,
-    hint: `map it to a whole number, like (amount)::bigint, or ${decimals('amount')}`,
+    hint: `map it to a whole number, like (amount)::numeric, or ${decimals('amount')}`,
   },
   int: { types: whole, hint: 'map it to a whole number' },
   boolean: { types: [builtins.BOOL], hint: "map it to a condition, like kind = 'refund'" },

@@ -58,7 +58,7 @@ test.each<[string, () => string, string]>([
   [
     'a wrong type',
     () => replaced('amount: amount', 'amount: kind'),
-    'transactions.amount: kind is text: map it to a whole number, like (amount)::bigint, or (amount * 100)::bigint with scale: "2" in accounts',
+    'transactions.amount: kind is text: map it to a whole number, like (amount)::numeric, or (amount * 100)::bigint with scale: "2" in accounts',
   ],
   [
     'a moment without its time zone',
@@ -103,7 +103,7 @@ test.each<[string, () => string, string]>([
   [
     'a figure that is a float',
     () => withBalances('public.user_credits', 'balance::float'),
-    'balances.balance: balance::float is double precision: map it to a whole number, like (amount)::bigint, or (amount * 100)::bigint with scale: "2" in accounts',
+    'balances.balance: balance::float is double precision: map it to a whole number, like (amount)::numeric, or (amount * 100)::bigint with scale: "2" in accounts',
   ],
   [
     'a column that is null, and a figure beyond all bounds',
