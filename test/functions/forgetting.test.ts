@@ -47,8 +47,9 @@ const tables = `select relname as name from pg_class
 const rowsThatName = async (person: string): Promise<string[]> => {
   const found: string[] = [];
   for (const { name } of await db.query(tables)) {
+    // As a word: a checksum of a file may have ada in its digits.
     const rows = `select t::text from credits_private.${name} as t where t::text ~ $1`;
-    found.push(...(await db.query(rows, [person])).map(() => name));
+    found.push(...(await db.query(rows, [`\\m(${person})\\M`])).map(() => name));
   }
   return [...new Set(found)];
 };
