@@ -1,7 +1,7 @@
 -- What must not stay once credit has become free in p_grant_ids, in transactions of their own: what
 -- was revoked of a grant is taken, also in place of what was booked as debt, what has expired
--- meanwhile expires, and debt is repaid (debt_and_free_credit_never_coexist). Whatever frees credit ends with it: a grant, a refund, a
--- release, a capture, a revocation, the end of a hold.
+-- meanwhile expires, and debt is repaid (debt_and_free_credit_never_coexist). Whatever frees credit
+-- ends with it: a grant, a refund, a release, a capture, a revocation, the end of a hold.
 create or replace function credits_private.tidy(
   p_account credits_private.accounts, p_grant_ids bigint[], p_effective_at timestamptz,
   p_created_at timestamptz
