@@ -26,6 +26,11 @@ export default class Progress implements Reporter {
     });
   }
 
+  onTestRunEnd(_: unknown, errors: readonly { message: string }[]) {
+    const failures = errors.map(({ message }) => `outside of the tests: ${firstLine(message)}`);
+    this.write({ ended: '', passed: 0, failed: errors.length, skipped: 0, failures });
+  }
+
   private write(line: object) {
     appendFileSync(this.file, `${JSON.stringify(line)}\n`);
   }
