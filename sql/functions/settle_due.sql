@@ -41,7 +41,9 @@ begin
       exit;
     exception when invalid_parameter_value then -- of a zone that is gone
       raise warning 'account % was not settled: %', v_account_id, sqlerrm
-        using hint = 'Give it another: update credits_private.accounts set time_zone = ….';
+        using hint = format('Give it another, as credits_owner: '
+          'update credits_private.accounts set time_zone = ''UTC'' where account_id = %L;',
+          v_account_id);
       v_skipped := v_skipped || v_account_id;
     end;
   end loop;

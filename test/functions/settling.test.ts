@@ -168,7 +168,11 @@ test('an account whose time zone is gone is left out, with a warning, and keeps 
   );
   const client = await db.connect();
   const warnings: string[] = [];
-  client.on('notice', ({ message }) => warnings.push(message ?? ''));
+  const hints: string[] = [];
+  client.on('notice', ({ message = '', hint = '' }) => {
+    warnings.push(message);
+    hints.push(hint);
+  });
   const due = async () => {
     const { rows } = await client.query(
       `select account_id from credits_private.accounts
@@ -184,8 +188,8 @@ test('an account whose time zone is gone is left out, with a warning, and keeps 
   expect(rows).toEqual([{ settled: 2 }]);
   expect(warnings).toEqual([`account ${gone} was not settled: time zone "US/Gone" not recognized`]);
   expect(await due()).toEqual([gone]);
-  await db.query(`update credits_private.accounts set time_zone = 'UTC' where account_id = $1`, [
-    gone,
-  ]);
+  // The hint can be run as it is, by the owner.
+  const [repair] = /update .*;$/.exec(hints[0] ?? '') ?? [];
+  await db.query(repair ?? 'no hint');
   expect(await settleDueAt('2023-03-01Z', 1)).toBe(1);
 });
