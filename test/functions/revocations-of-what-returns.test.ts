@@ -196,6 +196,21 @@ test('debt: what a hold lets go of after the expiry is taken in its place, and d
   expect(await discrepancies(db)).toEqual([]);
 });
 
+test('debt: what came back and repaid is settled, and the rest of the grant expires beside other debt', async () => {
+  await grantAt(db, 'paid', start, { key: 'pay_1', amount: 100, expires: expiry });
+  await holdAt(db, 'paid', start, { key: 'hold', amount: 40, expiresIn: '31 days' });
+  await deductAt(db, 'paid', start, { key: 'deduct', amount: 60 });
+  await revokeAt(db, 'paid', start, { key: 're_1', grant: 1, amount: 60, onSpent: 'debt' });
+  await refundAt(db, 'paid', start, { key: 'refund', transaction: 2 });
+  await overdraftAt(db, 'paid', start, 30);
+  await deductAt(db, 'paid', start, { key: 'other', amount: 30 });
+  const late = expiry + 2 * DAY;
+  expect(await figuresAt(db, 'paid', late)).toMatchObject({ debt: 30, held: 0 });
+  await settleAt(db, 'paid', late);
+  expect(await figuresAt(db, 'paid', late)).toMatchObject({ debt: 30, held: 0 });
+  expect((await entriesOf(db, 'paid')).slice(-1)).toEqual([['expiry', -40, 1]]);
+});
+
 test('credit that repaid debt is spent: it comes back with a refund of that debt, and is taken then', async () => {
   await overdraftAt(db, await overdrawn('repaid'), start, 0);
   await grantAt(db, 'repaid', start, { key: 'pay_2', amount: 30 }); // repays 20
