@@ -15,7 +15,7 @@ grant usage on schema credits to credits_spender, credits_granter, credits_audit
 -- The rows of the views are types, too: a column of one, in a table of somebody's own, would be in
 -- the way of the migration that has to drop its view.
 revoke all on type
-  credits.discrepancies, credits.entries, credits.grants, credits.holds, credits.invoice,
+  credits.accounts, credits.discrepancies, credits.entries, credits.grants, credits.holds, credits.invoice,
   credits.invoice_lines, credits.limits, credits.remaining, credits.transactions, credits.usage
 from public;
 
@@ -37,7 +37,8 @@ grant execute on function
   credits.close_account(text),
   credits.forget_account(text),
   credits.grant_credits(
-    text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb),
+    text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb,
+    interval),
   credits.open_account(text, text, int, bigint, text, int, jsonb),
   credits.refund_credits(text, bigint, text, bigint, jsonb),
   credits.remove_limit(text, text),
@@ -51,17 +52,18 @@ to credits_granter;
 -- Finance and support: every view, and nothing that moves a credit. explain_balance books what is
 -- due, as time has decided it.
 grant select on
-  credits.discrepancies, credits.entries, credits.grants, credits.holds, credits.invoice,
+  credits.accounts, credits.discrepancies, credits.entries, credits.grants, credits.holds, credits.invoice,
   credits.invoice_lines, credits.limits, credits.remaining, credits.transactions, credits.usage
 to credits_auditor;
 grant execute on function
   credits.available_for(text, text),
   credits.explain_balance(text, timestamptz),
-  -- `remaining`, `limits` and `discrepancies` call these: Postgres checks a view's functions
-  -- against its reader.
+  -- Views call these: Postgres checks a view's functions against its reader.
   credits_private.figures(text, text, timestamptz),
+  credits_private.grants_at(text, timestamptz),
+  credits_private.is_time_zone(text),
   credits_private.limit_scope_id(credits_private.limits, text, text, text),
   credits_private.limit_window_start(text, date, timestamptz, text),
   credits_private.next_anchor(date, int),
-  credits_private.period_at(timestamptz, date, date, timestamptz, text, int)
+  credits_private.period_shown(timestamptz, date, date, timestamptz, text, int)
 to credits_auditor;

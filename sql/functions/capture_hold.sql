@@ -1,4 +1,4 @@
-create or replace function credits_private.capture_hold_at(
+create or replace function credits_private.capture(
   p_account_id text, p_hold_id bigint, p_amount bigint, p_idempotency_key text, p_final boolean,
   p_metadata jsonb, p_at timestamptz
 ) returns credits.capture_hold_result
@@ -8,7 +8,7 @@ as $$
 declare
   v_account credits_private.accounts;
   v_answer jsonb;
-  v_fingerprint bytea;
+  v_arguments jsonb;
   v_at timestamptz;
   v_hold credits_private.holds;
   v_exceeded_limits text[];
@@ -17,13 +17,16 @@ declare
 begin
   perform credits_private.check_capture(
     p_account_id, p_hold_id, p_amount, p_idempotency_key, p_final, p_metadata);
-  v_fingerprint := credits_private.fingerprint('capture_hold', jsonb_build_object(
-    'hold_id', p_hold_id, 'amount', p_amount, 'final', nullif(p_final, true)));
+  v_arguments := jsonb_build_object(
+    'hold_id', p_hold_id, 'amount', p_amount, 'final', nullif(p_final, true));
 
   v_account := credits_private.lock_account(p_account_id);
-  v_answer := credits_private.find_answer(p_account_id, p_idempotency_key, v_fingerprint);
+  v_answer := credits_private.find_answer(
+    p_account_id, p_idempotency_key, 'capture_hold', v_arguments);
   if v_answer is not null then
-    return jsonb_populate_record(v_result, v_answer);
+    v_result := jsonb_populate_record(v_result, v_answer);
+    v_result.refunded := credits_private.refunded(p_account_id, v_result.transaction_id);
+    return v_result;
   end if;
   v_at := credits_private.moment(v_account, p_at);
   if v_account.due_at <= v_at then
@@ -48,15 +51,16 @@ begin
 
   v_result := (p_hold_id, v_transaction_id, p_amount, v_account.balance,
     credits_private.available(p_account_id, null, v_at), false,
-    case when p_final then 0 else greatest(0, v_hold.held - p_amount) end, v_exceeded_limits
+    case when p_final then 0 else greatest(0, v_hold.held - p_amount) end, v_exceeded_limits, 0
     )::credits.capture_hold_result;
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key, v_fingerprint,
-    v_transaction_id, v_result.available, to_jsonb(v_result));
+  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
+    credits_private.fingerprint('capture_hold', v_arguments), v_transaction_id,
+    v_result.available, to_jsonb(v_result) - 'refunded');
   return v_result;
 end
 $$;
 
-revoke all on function credits_private.capture_hold_at(
+revoke all on function credits_private.capture(
   text, bigint, bigint, text, boolean, jsonb, timestamptz) from public;
 
 create or replace function credits.capture_hold(
@@ -73,7 +77,7 @@ set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
-  return credits_private.capture_hold_at(
+  return credits_private.capture(
     p_account_id, p_hold_id, p_amount, p_idempotency_key, p_final, p_metadata, null);
 end
 $$;
@@ -88,15 +92,15 @@ Takes what a hold's work has cost, in part or in the end.
 that is drawn from what is available, as a deduction with the hold's API key, operation and run
 would be, or the capture fails whole. With `p_final` the hold ends with it and the rest of what it
 reserved is free again: 0 is then a release. Without, it stays open for the next capture. A run
-that holds 1,000 and captures 180 and 220, and 37 in the end, has cost 437. `calls` counts
-deductions and final captures.
+that holds 1,000 and captures 180 and 220, and 37 in the end, has cost 437. `calls` counts a hold
+once, at its first capture of more than 0.
 
 Returns the hold, the capture's transaction (null for 0), the amount, the balance, what a deduction
-without operation may take, whether this is a replay, what the hold still has, and the soft limits
-whose ceiling an excess left behind.
+without operation may take, whether this is a replay, what the hold still has, the soft limits
+whose ceiling an excess left behind, and how much of the capture has been refunded since.
 
 A repeat with the same key and arguments (metadata aside) returns the first answer with `replayed =
-true` and changes nothing.
+true` and changes nothing; only `refunded` is that of now.
 
 Raises `PT410` if the hold is not open any more: the detail's `state` is 'expired', 'released' or
 'captured'; `PT402` if the excess is not available (`requested`, `available`), `PT429` if it would

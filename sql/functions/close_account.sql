@@ -11,8 +11,8 @@ begin
   v_account := credits_private.enter(p_account_id, p_at);
 
   update credits_private.accounts as a
-  set closed_at = coalesce(a.closed_at, v_account.last_created_at)
-  where a.account_id = p_account_id;
+  set closed_at = v_account.last_created_at, last_created_at = v_account.last_created_at
+  where a.account_id = p_account_id and a.closed_at is null;
   -- What was due until now has been booked. The rest never will be.
   update credits_private.grants as g
   set is_scheduled = false, cancelled_at = v_account.last_created_at

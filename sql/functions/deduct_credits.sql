@@ -30,10 +30,15 @@ declare
 begin
   if v_answer.is_other then
     return credits_private.refuse_deduction(credits_private.refuse_key(
-      p_account_id, p_idempotency_key, v_answer.transaction_id), p_raises);
+      p_account_id, p_idempotency_key, v_answer, 'deduct_credits',
+      credits_private.deduction_arguments(p_amount, p_api_key_id, p_operation, p_run_id)), p_raises);
   end if;
-  return ((v_answer.transaction_id, v_answer.amount, v_answer.balance, v_answer.available, true,
-    nullif(array(select jsonb_array_elements_text(v_answer.details -> 'exceeded_limits')), '{}')
+  -- A deduction of nothing has no transaction: its answer tells all.
+  return ((v_answer.transaction_id,
+    coalesce(v_answer.amount, (v_answer.details ->> 'amount')::bigint),
+    coalesce(v_answer.balance, (v_answer.details ->> 'balance')::bigint), v_answer.available, true,
+    nullif(array(select jsonb_array_elements_text(v_answer.details -> 'exceeded_limits')), '{}'),
+    credits_private.refunded(p_account_id, v_answer.transaction_id)
     )::credits.deduct_credits_result, null)::credits_private.deduction;
 end
 $$;
@@ -74,13 +79,63 @@ $$;
 revoke all on function credits_private.enter_deduction(
   text, bigint, text, text, text, text, timestamptz) from public;
 
+-- A deduction of nothing: a call that was free, or answered from a cache. It has a key and an answer
+-- like any other, and no entry, as nothing moves.
+create or replace function credits_private.deduct_nothing(
+  p_account_id text, p_idempotency_key text, p_api_key_id text, p_operation text, p_run_id text,
+  p_at timestamptz, p_raises boolean
+) returns credits_private.deduction
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_at timestamptz;
+  v_entered credits_private.entered;
+  v_result credits.deduct_credits_result;
+begin
+  select a.last_created_at into v_at
+  from credits_private.accounts as a
+  where a.account_id = p_account_id
+  for no key update;
+  if not found then
+    return credits_private.refuse_deduction(
+      credits_private.no_such_account(p_account_id), p_raises);
+  end if;
+  v_at := greatest(coalesce(p_at, clock_timestamp()), v_at);
+  v_entered := credits_private.enter_deduction(
+    p_account_id, 0, p_idempotency_key, p_api_key_id, p_operation, p_run_id, v_at);
+  if v_entered.is_known then
+    return credits_private.replay_deduction(p_account_id, 0, p_idempotency_key, p_api_key_id,
+      p_operation, p_run_id, p_raises);
+  elsif (v_entered.refusal).code is not null then
+    return credits_private.refuse_deduction(v_entered.refusal, p_raises);
+  end if;
+
+  -- The account's row changes: who waited for it at repeatable read must not miss the key.
+  update credits_private.accounts as a
+  set last_created_at = v_at
+  where a.account_id = p_account_id;
+  v_result := (null, 0, (v_entered.account).balance,
+    credits_private.available(p_account_id, null, v_at), false, v_entered.exceeded_limits, 0
+    )::credits.deduct_credits_result;
+  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
+    credits_private.deduction_fingerprint(0, p_api_key_id, p_operation, p_run_id), null,
+    v_result.available, jsonb_strip_nulls(jsonb_build_object('amount', 0,
+      'balance', v_result.balance, 'exceeded_limits', v_entered.exceeded_limits)));
+  return (v_result, null)::credits_private.deduction;
+end
+$$;
+
+revoke all on function credits_private.deduct_nothing(
+  text, text, text, text, text, timestamptz, boolean) from public;
+
 -- The order of a call, as the design has it: arguments, lock, key, closed, settle, limits,
 -- available, draw, entries. The entries' trigger changes every figure with them. A refusal is
 -- raised, or, for a batch, answered: nothing has been written by then.
 --
 -- This is the path that most calls take, and so it has the statements itself: a function or a
 -- statement more is 3 to 10 % of its time. That a key is new, the entry's insert finds out.
-create or replace function credits_private.book_deduction(
+create or replace function credits_private.deduct(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text, p_operation text,
   p_run_id text, p_metadata jsonb, p_at timestamptz, p_raises boolean
 ) returns credits_private.deduction
@@ -107,6 +162,9 @@ begin
       p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_metadata, p_raises);
     if (v_entered.refusal).code is not null then
       return (null, v_entered.refusal)::credits_private.deduction;
+    elsif p_amount = 0 then
+      return credits_private.deduct_nothing(p_account_id, p_idempotency_key, p_api_key_id,
+        p_operation, p_run_id, p_at, p_raises);
     end if;
   end if;
 
@@ -175,11 +233,11 @@ begin
       jsonb_build_object('exceeded_limits', v_entered.exceeded_limits));
   end if;
   return ((v_account.last_entry_id + 1, p_amount, v_balance, v_draw.available_after, false,
-    v_entered.exceeded_limits)::credits.deduct_credits_result, null)::credits_private.deduction;
+    v_entered.exceeded_limits, 0)::credits.deduct_credits_result, null)::credits_private.deduction;
 end
 $$;
 
-revoke all on function credits_private.book_deduction(
+revoke all on function credits_private.deduct(
   text, bigint, text, text, text, text, jsonb, timestamptz, boolean) from public;
 
 create or replace function credits_private.deduct_credits_at(
@@ -190,7 +248,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
-  return (credits_private.book_deduction(p_account_id, p_amount, p_idempotency_key, p_api_key_id,
+  return (credits_private.deduct(p_account_id, p_amount, p_idempotency_key, p_api_key_id,
     p_operation, p_run_id, p_metadata, p_at, true)).result;
 end
 $$;
@@ -213,7 +271,7 @@ set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
-  return (credits_private.book_deduction(p_account_id, p_amount, p_idempotency_key, p_api_key_id,
+  return (credits_private.deduct(p_account_id, p_amount, p_idempotency_key, p_api_key_id,
     p_operation, p_run_id, p_metadata, null, true)).result;
 end
 $$;
@@ -224,7 +282,9 @@ revoke all on function
 comment on function credits.deduct_credits(text, bigint, text, text, text, text, jsonb) is $comment$
 Takes credits from an account, now, or fails whole.
 
-`p_amount` is in the account's smallest unit, 1 to 2^53 - 1. It is drawn from the account's grants
+`p_amount` is in the account's smallest unit, 0 to 2^53 - 1. A deduction of 0, of a call that was
+free, is answered and has its key, and writes no transaction (null); it is no call in usage and
+invoices. Any other is drawn from the account's grants
 in burn-down order: lower priority first, then scoped before unscoped, earlier expiry (never is
 last), free before paid, older; and then from the overdraft, as debt. A grant with a scope is used
 only if `p_operation` is in it; an expired one, or what a hold has reserved, never. `p_api_key_id`,
@@ -232,17 +292,19 @@ only if `p_operation` is in it; an expired one, or what a hold has reserved, nev
 and operation, and null is a group like any other. Limits can be set on each of the three.
 
 Returns the transaction, the amount, the balance after it, what a deduction without operation may
-take after it, whether this is a replay, and the soft limits whose ceiling it left behind
-(`exceeded_limits`, null if none).
+take after it, whether this is a replay, the soft limits whose ceiling it left behind
+(`exceeded_limits`, null if none), and how much of it has been refunded since (`refunded`).
 
 A repeat with the same key and arguments (metadata aside) returns the first answer with `replayed
 = true` and changes nothing, also when the balance would no longer allow it, or the account is
-closed.
+closed. Only `refunded` is that of now: a retried job sees that its deduction was given back, and
+needs a new key to be charged again.
 
 Raises `PT402` if less is available, with `requested` and `available` in the detail; `PT429` if a
-limit would be passed, with `limit_id`, `ceiling`, `spent`, `reserved` and `remaining`; `PT404` if
-there is no such account; `PT409` if the key was used with other arguments or by another function;
-`PT423` if the account is closed; `22023` for a malformed argument. Whatever it raises, nothing was
-changed. It raises, and does not return a shortage: to be answered instead, use
+limit would be passed, with `limit_id`, `ceiling`, `spent`, `reserved`, `remaining` and `retry_at`,
+the start of its next window; `PT404` if
+there is no such account; `PT409` if the key was used with other arguments (`differs`) or by
+another function (`function`); `PT423` if the account is closed; `22023` for a malformed argument.
+Whatever it raises, nothing was changed. It raises, and does not return a shortage: to be answered instead, use
 `deduct_credits_batch` with one deduction.
 $comment$;

@@ -2,7 +2,7 @@
 -- batches in opposite order never wait for each other in a circle. Within an account, in the
 -- caller's order. A refusal is a value here, not an error that is caught: ten thousand deductions
 -- are no subtransactions. Settling is the account's own and stays, as in any call that is answered.
-create or replace function credits_private.deduct_credits_batch_at(
+create or replace function credits_private.deduct_batch(
   p_deductions jsonb, p_all_or_nothing boolean, p_at timestamptz
 ) returns setof credits.deduct_credits_batch_result
 language plpgsql
@@ -51,7 +51,7 @@ end
 $$;
 
 revoke all on function
-  credits_private.deduct_credits_batch_at(jsonb, boolean, timestamptz) from public;
+  credits_private.deduct_batch(jsonb, boolean, timestamptz) from public;
 
 create or replace function credits.deduct_credits_batch(
   p_deductions jsonb,
@@ -64,7 +64,7 @@ as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
   return query select r.*
-    from credits_private.deduct_credits_batch_at(p_deductions, p_all_or_nothing, null) as r;
+    from credits_private.deduct_batch(p_deductions, p_all_or_nothing, null) as r;
 end
 $$;
 

@@ -1,7 +1,7 @@
 -- Pseudonyms are numbered in the order in which the ids first spent, so they say nothing of them.
 -- An id that is a pseudonym already stays as it is, and its number is not given again: a repeat
--- forgets what came since. In entries, holds, counters and limits alike, so that every figure finds
--- its group again.
+-- forgets what came since. In entries, holds and counters alike, so that every figure finds its group
+-- again.
 create or replace function credits_private.pseudonyms(p_account_id text)
 returns table (kind text, id text, pseudonym text)
 language sql stable
@@ -17,11 +17,6 @@ as $$
       select h.api_key_id, h.run_id, h.hold_id + 9007199254740991
       from credits_private.holds as h
       where h.account_id = p_account_id
-      union all
-      select case when l.scope = 'api_key' then l.scope_id end,
-        case when l.scope = 'run' then l.scope_id end, 9223372036854775807
-      from credits_private.limits as l
-      where l.account_id = p_account_id
     ) as u
     cross join lateral (values ('api_key', u.api_key_id), ('run', u.run_id)) as v (kind, id)
     where v.id is not null
@@ -43,12 +38,71 @@ $$;
 
 revoke all on function credits_private.pseudonyms(text) from public;
 
-create or replace function credits_private.forget_ids(p_account_id text)
+-- No limit is switched off by forgetting. What it names, what it has counted in the window that is
+-- running, and what an open hold reserves, it goes on counting under the real id, and knows by its
+-- pseudonym; whatever else it has counted is forgotten. Before the holds are.
+create or replace function credits_private.forget_in_limits(
+  p_account credits_private.accounts, p_api_keys jsonb, p_runs jsonb
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_limit credits_private.limits;
+  v_pseudonyms jsonb;
+  v_kept text[];
+begin
+  for v_limit in
+    select l.*
+    from credits_private.limits as l
+    where l.account_id = p_account.account_id and l.scope in ('api_key', 'run')
+  loop
+    -- Of a closed account that holds nothing, nothing will be spent: there is nothing left to limit.
+    if p_account.closed_at is not null and p_account.held = 0 then
+      perform credits_private.delete_limit(v_limit.account_id, v_limit.limit_id);
+      continue;
+    end if;
+    v_pseudonyms := case v_limit.scope when 'run' then p_runs else p_api_keys end;
+    v_kept := array(
+      select k.id
+      from jsonb_object_keys(v_pseudonyms) as k (id)
+      where k.id = v_limit.scope_id
+        or exists (
+          select from jsonb_each_text(v_limit.pseudonyms) as p where p.value = k.id)
+        or exists (
+          select from credits_private.limit_counters as c
+          where c.account_id = v_limit.account_id and c.limit_id = v_limit.limit_id
+            and c.scope_id = k.id and c.window_start = credits_private.limit_window_start(
+              v_limit.limit_window, p_account.period, p_account.last_created_at,
+              p_account.time_zone))
+        or exists (
+          select from credits_private.holds as h
+          where h.account_id = v_limit.account_id and h.state = 'open'
+            and credits_private.limit_scope_id(v_limit, h.api_key_id, h.operation, h.run_id)
+              = k.id));
+
+    update credits_private.limits as l
+    set pseudonyms = coalesce(l.pseudonyms, '{}') || (
+      select jsonb_object_agg(v_pseudonyms ->> k.id, k.id) from unnest(v_kept) as k (id))
+    where l.account_id = v_limit.account_id and l.limit_id = v_limit.limit_id and v_kept <> '{}';
+    update credits_private.limit_counters as c
+    set scope_id = v_pseudonyms ->> c.scope_id
+    where c.account_id = v_limit.account_id and c.limit_id = v_limit.limit_id
+      and v_pseudonyms ? c.scope_id and c.scope_id <> all (v_kept);
+  end loop;
+end
+$$;
+
+revoke all on function
+  credits_private.forget_in_limits(credits_private.accounts, jsonb, jsonb) from public;
+
+create or replace function credits_private.forget_ids(p_account credits_private.accounts)
 returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
+  v_account_id text := p_account.account_id;
   v_api_keys jsonb;
   v_runs jsonb;
 begin
@@ -56,41 +110,36 @@ begin
     coalesce(jsonb_object_agg(p.id, p.pseudonym) filter (where p.kind = 'api_key'), '{}'),
     coalesce(jsonb_object_agg(p.id, p.pseudonym) filter (where p.kind = 'run'), '{}')
   into v_api_keys, v_runs
-  from credits_private.pseudonyms(p_account_id) as p;
+  from credits_private.pseudonyms(v_account_id) as p;
+  perform credits_private.forget_in_limits(p_account, v_api_keys, v_runs);
+  update credits_private.accounts as a
+  set has_limits = false
+  where a.account_id = v_account_id and a.has_limits and not exists (
+    select from credits_private.limits as l where l.account_id = v_account_id);
 
   -- A repeat is recognised by the digest of its arguments, where the ledger no longer has them.
   insert into credits_private.idempotency_keys
   select k.*
   from credits_private.entries as e
-  cross join lateral credits_private.deduction_key(p_account_id, e.idempotency_key) as k
-  where e.account_id = p_account_id and e.kind = 'deduction' and e.idempotency_key is not null
+  cross join lateral credits_private.deduction_key(v_account_id, e.idempotency_key) as k
+  where e.account_id = v_account_id and e.kind = 'deduction' and e.idempotency_key is not null
   on conflict do nothing;
   update credits_private.entries as e
   set metadata = null, api_key_id = coalesce(v_api_keys ->> e.api_key_id, e.api_key_id),
     run_id = coalesce(v_runs ->> e.run_id, e.run_id)
-  where e.account_id = p_account_id and (e.metadata is not null
+  where e.account_id = v_account_id and (e.metadata is not null
     or v_api_keys ? e.api_key_id or v_runs ? e.run_id);
   update credits_private.holds as h
   set metadata = '{}', api_key_id = coalesce(v_api_keys ->> h.api_key_id, h.api_key_id),
     run_id = coalesce(v_runs ->> h.run_id, h.run_id)
-  where h.account_id = p_account_id;
+  where h.account_id = v_account_id;
   update credits_private.usage_counters as u
   set api_key_id = v_api_keys ->> u.api_key_id
-  where u.account_id = p_account_id and v_api_keys ? u.api_key_id;
-  update credits_private.limit_counters as c
-  set scope_id = case l.scope when 'run' then v_runs else v_api_keys end ->> c.scope_id
-  from credits_private.limits as l
-  where c.account_id = p_account_id and l.account_id = c.account_id and l.limit_id = c.limit_id
-    and l.scope in ('api_key', 'run')
-    and case l.scope when 'run' then v_runs else v_api_keys end ? c.scope_id;
-  update credits_private.limits as l
-  set scope_id = case l.scope when 'run' then v_runs else v_api_keys end ->> l.scope_id
-  where l.account_id = p_account_id and l.scope in ('api_key', 'run')
-    and case l.scope when 'run' then v_runs else v_api_keys end ? l.scope_id;
+  where u.account_id = v_account_id and v_api_keys ? u.api_key_id;
 end
 $$;
 
-revoke all on function credits_private.forget_ids(text) from public;
+revoke all on function credits_private.forget_ids(credits_private.accounts) from public;
 
 create or replace function credits_private.forget_account_at(
   p_account_id text, p_at timestamptz
@@ -107,7 +156,7 @@ begin
   update credits_private.grants as g
   set metadata = '{}'
   where g.account_id = p_account_id and g.metadata <> '{}';
-  perform credits_private.forget_ids(p_account_id);
+  perform credits_private.forget_ids(v_account);
   return credits_private.account_answer(p_account_id, v_account.last_created_at);
 end
 $$;
@@ -132,8 +181,12 @@ revoke all on function credits.forget_account(text) from public;
 comment on function credits.forget_account(text) is $comment$
 Erases the person and keeps the figures: metadata of the account, its grants, holds and transactions
 is emptied, and every run and API key id is replaced by a pseudonym ('forgotten run 1'), the same
-one in the ledger, the counters and the limits. No amount, time, period, operation or invoice
+one in the ledger and the counters. No amount, time, period, operation or invoice
 changes. The account id and the idempotency keys stay: keep personal data out of both.
+
+No limit is switched off by it: a limit that names an id keeps it, and one that counts each keeps
+the ids that have spent in its running window or hold something, and counts on. To forget these too,
+remove the limit; of a closed account that holds nothing, such limits are removed by this call.
 
 It does not close the account, and what is spent afterwards is kept as given, until it is called
 again; after `close_account`, nothing new comes. Repeats of earlier calls still get their answers.

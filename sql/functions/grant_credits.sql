@@ -1,50 +1,61 @@
 create or replace function credits_private.grant_credits_at(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_source text, p_priority int,
   p_expires_at timestamptz, p_effective_at timestamptz, p_operations text[], p_paid_amount bigint,
-  p_paid_currency text, p_metadata jsonb, p_at timestamptz
+  p_paid_currency text, p_metadata jsonb, p_expires_in interval, p_at timestamptz
 ) returns credits.grant_credits_result
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
   v_operations text[] := credits_private.distinct_operations(p_account_id, p_operations);
+  v_arguments jsonb;
   v_account credits_private.accounts;
   v_answer jsonb;
-  v_fingerprint bytea;
   v_at timestamptz;
+  v_expires_at timestamptz;
   v_entry credits_private.entries;
   v_transaction_id bigint;
   v_result credits.grant_credits_result;
 begin
   perform credits_private.check_grant(p_account_id, p_amount, p_idempotency_key, p_source,
-    p_priority, p_expires_at, p_effective_at, p_paid_amount, p_paid_currency, p_metadata);
-  v_fingerprint := credits_private.fingerprint('grant_credits', jsonb_build_object(
+    p_priority, p_expires_at, p_effective_at, p_paid_amount, p_paid_currency, p_metadata,
+    p_expires_in);
+  v_arguments := jsonb_build_object(
     'amount', p_amount, 'source', nullif(p_source, 'purchase'),
     'priority', nullif(p_priority, 100), 'operations', v_operations,
     'expires_at', credits_private.microseconds(p_expires_at),
+    'expires_in', credits_private.interval_parts(p_expires_in),
     'effective_at', credits_private.microseconds(p_effective_at),
-    'paid_amount', p_paid_amount, 'paid_currency', p_paid_currency));
+    'paid_amount', p_paid_amount, 'paid_currency', p_paid_currency);
 
   perform credits_private.insert_account(p_account_id, 'credit', 0, 'UTC', 1, '{}',
     coalesce(p_at, clock_timestamp()));
   v_account := credits_private.lock_account(p_account_id);
 
-  v_answer := credits_private.find_answer(p_account_id, p_idempotency_key, v_fingerprint);
+  v_answer := credits_private.find_answer(
+    p_account_id, p_idempotency_key, 'grant_credits', v_arguments);
   if v_answer is not null then
     v_result.repaid := 0;
-    return jsonb_populate_record(v_result, v_answer);
+    v_result := jsonb_populate_record(v_result, v_answer);
+    v_result.expires_at := (
+      select g.expires_at
+      from credits_private.grants as g
+      where g.account_id = p_account_id and g.grant_id = v_result.grant_id);
+    return v_result;
   end if;
   perform credits_private.check_is_open(v_account);
 
   v_at := credits_private.moment(v_account, p_at);
-  perform credits_private.check_grant_times(p_account_id, p_expires_at, p_effective_at, v_at);
+  v_expires_at := coalesce(p_expires_at, credits_private.grant_expires_at(
+    p_account_id, coalesce(p_effective_at, v_at), p_expires_in));
+  perform credits_private.check_grant_times(p_account_id, v_expires_at, p_effective_at, v_at);
   if v_account.due_at <= v_at then
     v_account := credits_private.settle(v_account, v_at);
   end if;
   perform credits_private.check_balance(v_account, p_amount);
 
   v_account := credits_private.insert_grant(v_account, p_amount, p_source, p_priority,
-    v_operations, coalesce(p_effective_at, v_at), p_expires_at, null, p_paid_amount,
+    v_operations, coalesce(p_effective_at, v_at), v_expires_at, null, p_paid_amount,
     p_paid_currency, p_metadata, v_at);
   if coalesce(p_effective_at, v_at) <= v_at then
     v_transaction_id := v_account.last_entry_id + 1;
@@ -60,16 +71,18 @@ begin
 
   v_result := (v_account.last_grant_id, v_transaction_id, p_amount, v_account.balance,
     credits_private.available(p_account_id, null, v_at), false,
-    coalesce(credits_private.repaid(p_account_id, v_transaction_id), 0)
+    coalesce(credits_private.repaid(p_account_id, v_transaction_id), 0), v_expires_at
     )::credits.grant_credits_result;
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key, v_fingerprint,
-    v_transaction_id, v_result.available, to_jsonb(v_result));
+  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
+    credits_private.fingerprint('grant_credits', v_arguments), v_transaction_id,
+    v_result.available, to_jsonb(v_result) - 'expires_at');
   return v_result;
 end
 $$;
 
 revoke all on function credits_private.grant_credits_at(
-  text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb, timestamptz
+  text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb, interval,
+  timestamptz
 ) from public;
 
 create or replace function credits.grant_credits(
@@ -83,7 +96,8 @@ create or replace function credits.grant_credits(
   p_operations text[] = null,
   p_paid_amount bigint = null,
   p_paid_currency text = null,
-  p_metadata jsonb = '{}'
+  p_metadata jsonb = '{}',
+  p_expires_in interval = null
 ) returns credits.grant_credits_result
 language plpgsql security definer
 set search_path = pg_temp
@@ -93,16 +107,16 @@ begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.grant_credits_at(p_account_id, p_amount, p_idempotency_key, p_source,
     p_priority, p_expires_at, p_effective_at, p_operations, p_paid_amount, p_paid_currency,
-    p_metadata, null);
+    p_metadata, p_expires_in, null);
 end
 $$;
 
 revoke all on function credits.grant_credits(
-  text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb
+  text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb, interval
 ) from public;
 
 comment on function credits.grant_credits(
-  text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb
+  text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb, interval
 ) is $comment$
 Gives credits to an account, and opens it, with the defaults of `open_account`, if it does not
 exist.
@@ -110,7 +124,9 @@ exist.
 `p_amount` is in the account's smallest unit, 1 to 2^53 - 1. `p_source` says where the credits
 come from: 'purchase' (paid, used after free ones) or a word of your own. A lower `p_priority` is
 used first. `p_expires_at` is the first moment at which what is left can no longer be spent; null
-is never. `p_effective_at` in the past dates the grant for the order in which grants are used; in
+is never. `p_expires_in` says the same as an interval from the moment at which the grant takes
+effect (a day is 24 hours): pass it, and not `now() + …`, where the call may come twice, as a
+webhook's does. `p_effective_at` in the past dates the grant for the order in which grants are used; in
 the future, it schedules it: the credits are there from that moment on, and in no figure before.
 `p_operations` is a scope: only deductions for one of them may use the grant. `p_paid_amount` and
 `p_paid_currency` go together and are for your records.
@@ -119,13 +135,14 @@ A payment's id makes a good key: a webhook that is delivered twice grants once, 
 with it tells which grant it was, to revoke it.
 
 Returns the grant, its transaction (null as long as it is scheduled), the amount, the balance, what
-a deduction without operation may take, whether this is a replay, and how much of it repaid debt at
-once.
+a deduction without operation may take, whether this is a replay, how much of it repaid debt at
+once, and when it expires.
 
 A repeat with the same key and arguments (metadata aside) returns the first answer with `replayed
 = true` and changes nothing.
 
-Raises `PT409` if the key was used with other arguments or by another function; `PT423` if the
-account is closed; `22023` for a malformed argument, an expiry that is not in the future, or a
-balance beyond 2^53 - 1, with what is scheduled. Whatever it raises, nothing was changed.
+Raises `PT409` if the key was used with other arguments (`differs` in the detail) or by another
+function; `PT423` if the account is closed; `22023` for a malformed argument, both forms of an
+expiry, one that is not in the future, or grants of more than 2^53 - 1 in all, with what is
+scheduled. Whatever it raises, nothing was changed.
 $comment$;

@@ -8,7 +8,7 @@ as $$
 declare
   v_account credits_private.accounts;
   v_answer jsonb;
-  v_fingerprint bytea;
+  v_arguments jsonb;
   v_at timestamptz;
   v_expires_at timestamptz;
   v_check credits_private.limit_check;
@@ -18,13 +18,16 @@ begin
   perform credits_private.check_spending(p_account_id, p_amount, p_idempotency_key, p_api_key_id,
     p_operation, p_run_id, p_metadata);
   perform credits_private.hold_expires_at(p_account_id, '2000-01-01Z', p_expires_in);
-  v_fingerprint := credits_private.fingerprint('hold_credits', jsonb_build_object(
-    'amount', p_amount,
+  v_arguments := jsonb_build_object('amount', p_amount,
     'expires_in', credits_private.interval_parts(nullif(p_expires_in, interval '1 hour')),
-    'api_key_id', p_api_key_id, 'operation', p_operation, 'run_id', p_run_id));
+    'api_key_id', p_api_key_id, 'operation', p_operation, 'run_id', p_run_id);
 
   v_account := credits_private.lock_account(p_account_id);
-  v_answer := credits_private.find_answer(p_account_id, p_idempotency_key, v_fingerprint);
+  v_answer := credits_private.find_answer(
+    p_account_id, p_idempotency_key, 'hold_credits', v_arguments,
+    case when extract(day from p_expires_in) <> 0 then credits_private.fingerprint('hold_credits',
+      v_arguments || jsonb_build_object(
+        'expires_in', credits_private.interval_parts(p_expires_in, true))) end);
   if v_answer is not null then
     return jsonb_populate_record(v_result, v_answer);
   end if;
@@ -38,6 +41,11 @@ begin
   v_check := credits_private.check_limits(
     v_account, p_amount, p_api_key_id, p_operation, p_run_id, v_at);
   perform credits_private.raise_refusal(v_check.refusal);
+  if v_account.held + p_amount > 9007199254740991 then
+    perform credits_private.refuse_argument(p_account_id, 'p_amount',
+      'what is held must not exceed 9007199254740991',
+      'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
+  end if;
   v_draw := credits_private.draw(
     p_account_id, p_amount, p_operation, v_at, credits_private.overdraft(v_account));
   if v_draw.drawable < p_amount then
@@ -54,8 +62,8 @@ begin
   v_result := (v_account.last_hold_id, p_amount, v_account.balance, v_draw.available_after, false,
     v_expires_at, v_check.exceeded_limits)::credits.hold_credits_result;
   -- The moment in UTC: as the session's time zone would show it, it could be unreadable, for ever.
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key, v_fingerprint, null,
-    v_draw.available_after, to_jsonb(v_result) || jsonb_build_object(
+  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
+    credits_private.fingerprint('hold_credits', v_arguments), null, v_draw.available_after, to_jsonb(v_result) || jsonb_build_object(
       'expires_at', to_jsonb(v_expires_at at time zone 'UTC') #>> '{}' || 'Z'));
   return v_result;
 end
@@ -108,7 +116,8 @@ this is a replay, when the hold expires, and the soft limits whose ceiling it wo
 A repeat with the same key and arguments (metadata aside) returns the first answer with `replayed =
 true` and changes nothing, whatever became of the hold.
 
-Raises `PT402` if less is available; `PT429` if a limit would be passed; `PT404` if there is no
-such account; `PT409` if the key was used with other arguments or by another function; `PT423` if
-the account is closed; `22023` for a malformed argument. Whatever it raises, nothing was changed.
+Raises `PT402` if less is available; `PT429` if a limit would be passed, with `retry_at`; `PT404` if
+there is no such account; `PT409` if the key was used with other arguments (`differs` in the detail;
+'1 day' and '24 hours' are one) or by another function; `PT423` if the account is closed; `22023`
+for a malformed argument, or more than 2^53 - 1 held in all. Whatever it raises, nothing was changed.
 $comment$;

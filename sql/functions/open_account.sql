@@ -32,10 +32,11 @@ begin
   v_account := credits_private.enter(p_account_id, p_at);
   perform credits_private.check_is_open(v_account);
 
-  if v_account.last_entry_id > 0
-    and (p_unit <> v_account.unit or p_scale <> v_account.scale)
+  -- What has been granted, also for later, and what limits count, is in that unit.
+  if (p_unit <> v_account.unit or p_scale <> v_account.scale)
+    and (v_account.last_grant_id > 0 or v_account.last_entry_id > 0 or v_account.has_limits)
   then
-    perform credits_private.raise_error('PT409', 'unit and scale are fixed by the first entry',
+    perform credits_private.raise_error('PT409', 'unit and scale are fixed by the first grant or limit',
       jsonb_build_object('account_id', p_account_id, 'unit', v_account.unit,
         'scale', v_account.scale, 'entries', v_account.last_entry_id),
       'Open another account for another unit.');
@@ -101,7 +102,7 @@ Returns the account, its balance, and what a deduction without operation may tak
 
 A repeat with the same arguments changes nothing.
 
-Raises `PT409` if unit or scale would change after the first entry; `PT423` if the account is
+Raises `PT409` if unit or scale would change after the first entry, scheduled grant or limit; `PT423` if the account is
 closed: opening it again is not possible; `22023` for a malformed
 argument, such as a zone that Postgres does not know by name.
 $comment$;

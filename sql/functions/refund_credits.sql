@@ -8,7 +8,7 @@ as $$
 declare
   v_account credits_private.accounts;
   v_answer jsonb;
-  v_fingerprint bytea;
+  v_arguments jsonb := jsonb_build_object('transaction_id', p_transaction_id, 'amount', p_amount);
   v_at timestamptz;
   v_amount bigint;
   v_transaction_id bigint;
@@ -23,12 +23,11 @@ begin
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
   perform credits_private.check_amount(p_account_id, 'p_amount', coalesce(p_amount, 1));
   perform credits_private.check_metadata(p_account_id, p_metadata);
-  v_fingerprint := credits_private.fingerprint('refund_credits',
-    jsonb_build_object('transaction_id', p_transaction_id, 'amount', p_amount));
 
   v_account := credits_private.lock_account(p_account_id);
 
-  v_answer := credits_private.find_answer(p_account_id, p_idempotency_key, v_fingerprint);
+  v_answer := credits_private.find_answer(
+    p_account_id, p_idempotency_key, 'refund_credits', v_arguments);
   if v_answer is not null then
     v_result.repaid := 0;
     return jsonb_populate_record(v_result, v_answer);
@@ -48,8 +47,8 @@ begin
   v_result := (v_transaction_id, v_amount, v_account.balance,
     credits_private.available(p_account_id, null, v_at), false,
     credits_private.repaid(p_account_id, v_transaction_id))::credits.refund_credits_result;
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key, v_fingerprint,
-    v_transaction_id, v_result.available, to_jsonb(v_result));
+  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
+    credits_private.fingerprint('refund_credits', v_arguments), v_transaction_id, v_result.available, to_jsonb(v_result));
   return v_result;
 end
 $$;

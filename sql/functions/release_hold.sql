@@ -7,7 +7,7 @@ as $$
 declare
   v_account credits_private.accounts;
   v_answer jsonb;
-  v_fingerprint bytea;
+  v_arguments jsonb := jsonb_build_object('hold_id', p_hold_id);
   v_at timestamptz;
   v_hold credits_private.holds;
   v_result credits.release_hold_result;
@@ -15,11 +15,10 @@ begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_hold_id(p_account_id, p_hold_id);
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
-  v_fingerprint := credits_private.fingerprint(
-    'release_hold', jsonb_build_object('hold_id', p_hold_id));
 
   v_account := credits_private.lock_account(p_account_id);
-  v_answer := credits_private.find_answer(p_account_id, p_idempotency_key, v_fingerprint);
+  v_answer := credits_private.find_answer(
+    p_account_id, p_idempotency_key, 'release_hold', v_arguments);
   if v_answer is not null then
     return jsonb_populate_record(v_result, v_answer);
   end if;
@@ -33,7 +32,8 @@ begin
 
   v_result := (p_hold_id, v_hold.held, v_account.balance,
     credits_private.available(p_account_id, null, v_at), false)::credits.release_hold_result;
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key, v_fingerprint, null,
+  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
+    credits_private.fingerprint('release_hold', v_arguments), null,
     v_result.available, to_jsonb(v_result));
   return v_result;
 end

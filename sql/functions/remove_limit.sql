@@ -13,11 +13,7 @@ begin
   v_account := credits_private.enter(p_account_id, p_at);
   perform credits_private.check_is_open(v_account);
 
-  delete from credits_private.limit_counters as c
-  where c.account_id = p_account_id and c.limit_id = p_limit_id;
-  delete from credits_private.limits as l
-  where l.account_id = p_account_id and l.limit_id = p_limit_id
-  returning l.* into v_limit;
+  v_limit := credits_private.delete_limit(p_account_id, p_limit_id);
   update credits_private.accounts as a
   set has_limits = exists (
     select from credits_private.limits as l where l.account_id = p_account_id)

@@ -8,7 +8,7 @@ as $$
 declare
   v_account credits_private.accounts;
   v_answer jsonb;
-  v_fingerprint bytea;
+  v_arguments jsonb;
   v_at timestamptz;
   v_grant credits_private.grants;
   v_take record;
@@ -18,11 +18,12 @@ declare
 begin
   perform credits_private.check_revocation(
     p_account_id, p_grant_id, p_idempotency_key, p_amount, p_on_spent, p_metadata);
-  v_fingerprint := credits_private.fingerprint('revoke_grant', jsonb_build_object(
-    'grant_id', p_grant_id, 'amount', p_amount, 'on_spent', nullif(p_on_spent, 'clamp')));
+  v_arguments := jsonb_build_object(
+    'grant_id', p_grant_id, 'amount', p_amount, 'on_spent', nullif(p_on_spent, 'clamp'));
 
   v_account := credits_private.lock_account(p_account_id);
-  v_answer := credits_private.find_answer(p_account_id, p_idempotency_key, v_fingerprint);
+  v_answer := credits_private.find_answer(
+    p_account_id, p_idempotency_key, 'revoke_grant', v_arguments);
   if v_answer is not null then
     return jsonb_populate_record(v_result, v_answer);
   end if;
@@ -31,7 +32,8 @@ begin
     v_account := credits_private.settle(v_account, v_at);
   end if;
 
-  v_grant := credits_private.ask_back(p_account_id, p_grant_id, p_amount, v_at);
+  v_grant := credits_private.ask_back(
+    p_account_id, p_grant_id, p_amount, p_on_spent, v_at);
   v_take := credits_private.revocation_parts(v_grant, p_on_spent);
   v_taken := (select coalesce(sum(a), 0) from unnest(v_take.amounts) as a);
   if v_taken > 0 then
@@ -54,8 +56,10 @@ begin
     credits_private.available(p_account_id, null, v_at), false,
     case when v_grant.cancelled_at is null
       then v_grant.revoked - v_grant.taken - v_taken else 0 end)::credits.revoke_grant_result;
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key, v_fingerprint,
-    v_transaction_id, v_result.available, to_jsonb(v_result));
+  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
+    credits_private.fingerprint('revoke_grant', v_arguments), v_transaction_id,
+    v_result.available, to_jsonb(v_result)
+      || jsonb_build_object('requested', p_amount, 'on_spent', p_on_spent));
   return v_result;
 end
 $$;

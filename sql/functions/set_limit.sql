@@ -30,27 +30,26 @@ begin
     return credits_private.limit_answer(v_old);
   end if;
 
-  insert into credits_private.limits as l (
-    account_id, limit_id, ceiling, overage, set_entry_id, scope, scope_id, limit_window
-  ) values (
-    p_account_id, p_limit_id, p_ceiling, p_overage, v_account.last_entry_id, p_scope, p_scope_id,
-    p_window
-  )
-  on conflict (account_id, limit_id) do update
-  set ceiling = excluded.ceiling, overage = excluded.overage,
-    set_entry_id = excluded.set_entry_id, scope = excluded.scope, scope_id = excluded.scope_id,
-    limit_window = excluded.limit_window
-  returning l.* into v_limit;
+  if (v_old.scope, v_old.scope_id, v_old.limit_window)
+    is distinct from (p_scope, p_scope_id, p_window)
+  then
+    v_limit.limit_id := p_limit_id;
+    v_limit.ceiling := p_ceiling;
+    v_limit.overage := p_overage;
+    v_limit.scope := p_scope;
+    v_limit.scope_id := p_scope_id;
+    v_limit.limit_window := p_window;
+    v_limit := credits_private.insert_limit(v_account, v_limit, v_account.last_created_at);
+  else
+    update credits_private.limits as l
+    set ceiling = p_ceiling, overage = p_overage, set_entry_id = v_account.last_entry_id
+    where l.account_id = p_account_id and l.limit_id = p_limit_id
+    returning l.* into v_limit;
+  end if;
   -- No call comes before the moment whose windows are counted, also if the clock is set back.
   update credits_private.accounts as a
   set has_limits = true, last_created_at = v_account.last_created_at
   where a.account_id = p_account_id;
-
-  if (v_old.scope, v_old.scope_id, v_old.limit_window)
-    is distinct from (p_scope, p_scope_id, p_window)
-  then
-    perform credits_private.count_limit(v_account, v_limit, v_account.last_created_at);
-  end if;
   return credits_private.limit_answer(v_limit);
 end
 $$;
@@ -97,7 +96,8 @@ Limits what an account may spend, or changes a limit: `p_limit_id` is a name of 
 
 `p_ceiling` is in the account's smallest unit, 0 to 2^53 - 1; 0 stops all. `p_scope` is what it
 counts: the whole 'account', or spending by 'api_key', 'operation' or 'run'. `p_scope_id` names the
-one that it counts; left out, it counts each of them for itself. `p_window` is the billing
+one that it counts; left out, it counts each of them for itself, and calls that name none as one
+more. `p_window` is the billing
 'period', the 'day' in the account's time zone, or 'total', which never starts anew. A limit with
 `p_overage` is soft: calls may cross the ceiling, and say so in `exceeded_limits`, up to ceiling +
 overage. A call must pass all limits that it falls under; an account can have 100.

@@ -9,49 +9,79 @@ declare
   v_account_id text;
   v_account credits_private.accounts;
   v_at timestamptz := coalesce(p_at, clock_timestamp());
-  v_skipped text[] := '{}'::text[];
-  v_settled int;
+  v_settled int := 0;
 begin
   if p_max_accounts is null or p_max_accounts < 1 then
     perform credits_private.refuse_argument(null, 'p_max_accounts',
       'a number of accounts must be at least 1', 'Pass how many accounts to settle at most.');
   end if;
 
-  -- Again, without the one that cannot be settled: the others must not wait for it.
+  for v_account_id in
+    select a.account_id
+    from credits_private.accounts as a
+    where a.due_at <= v_at and not exists (
+      select from credits_private.settle_failures as f
+      where f.account_id = a.account_id and f.retry_at > v_at)
+    order by a.due_at
   loop
-    v_settled := 0;
+    -- A subtransaction for each: one that cannot be settled must not stop the others.
     begin
-      for v_account_id in
-        select a.account_id
-        from credits_private.accounts as a
-        where a.due_at <= v_at and a.account_id <> all (v_skipped)
-        order by a.due_at
-      loop
-        select a.* into v_account
-        from credits_private.accounts as a
-        where a.account_id = v_account_id and a.due_at <= v_at
-        for no key update skip locked;
-        if found then
-          perform credits_private.settle(v_account,
-            greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at));
-          v_settled := v_settled + 1;
-          exit when v_settled = p_max_accounts;
-        end if;
-      end loop;
-      exit;
-    exception when invalid_parameter_value then -- of a zone that is gone
-      raise warning 'account % was not settled: %', v_account_id, sqlerrm
-        using hint = format('Give it another, as credits_owner: '
-          'update credits_private.accounts set time_zone = ''UTC'' where account_id = %L;',
-          v_account_id);
-      v_skipped := v_skipped || v_account_id;
+      select a.* into v_account
+      from credits_private.accounts as a
+      where a.account_id = v_account_id and a.due_at <= v_at
+      for no key update skip locked;
+      if found then
+        perform credits_private.settle(v_account,
+          greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at));
+        v_settled := v_settled + 1;
+      end if;
+    exception
+      when serialization_failure or deadlock_detected then
+        raise; -- of the whole call, which is repeated
+      when others then
+        perform credits_private.put_off(v_account_id, v_at, sqlstate, sqlerrm);
     end;
+    exit when v_settled = p_max_accounts;
   end loop;
   return v_settled;
 end
 $$;
 
 revoke all on function credits_private.settle_due_at(int, timestamptz) from public;
+
+-- Notes that an account could not be settled, and says so. It is tried again after a pause that
+-- doubles up to a day, so that it is not first in every run (every_account_can_be_settled).
+create or replace function credits_private.put_off(
+  p_account_id text, p_at timestamptz, p_error_code text, p_error_message text
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  insert into credits_private.settle_failures as f (
+    account_id, failed_at, retry_at, failures, error_code, error_message
+  ) values (
+    p_account_id, p_at, p_at + interval '1 minute', 1, p_error_code, left(p_error_message, 1000)
+  )
+  on conflict (account_id) do update
+  set failed_at = p_at, failures = f.failures + 1, error_code = excluded.error_code,
+    error_message = excluded.error_message,
+    retry_at = p_at + least(interval '24 hours', interval '1 minute' * (2 ^ least(f.failures, 11)));
+
+  raise warning 'account % was not settled: %', p_account_id, p_error_message
+    using hint = case when exists (
+      select from credits_private.accounts as a
+      where a.account_id = p_account_id and not credits_private.is_time_zone(a.time_zone))
+    then format('Give it another time zone, as credits_owner: '
+      'update credits_private.accounts set time_zone = ''UTC'' where account_id = %L;',
+      p_account_id)
+    else 'It is tried again after a pause. credits.discrepancies tells more, filtered by the account.'
+    end;
+end
+$$;
+
+revoke all on function
+  credits_private.put_off(text, timestamptz, text, text) from public;
 
 create or replace function credits.settle_due(p_max_accounts int = 100)
 returns int
@@ -73,6 +103,7 @@ those that are due longest first, and returns how many they were.
 
 For cron, pg_cron or a worker: call it, commit, and call it again until it returns 0. It never
 waits: an account that somebody else is using is left to them, or to the next run. So it can run
-in several places at once. An account whose time zone the server no longer has is left out, with a
-warning. Raises `22023` if `p_max_accounts` is null or less than 1.
+in several places at once. An account that cannot be settled (a time zone that the server no longer
+has, a row that was changed by hand) is left out, with a warning that names it, and tried again
+after a pause; `credits.discrepancies` has it under every_account_can_be_settled. Raises `22023` if `p_max_accounts` is null or less than 1.
 $comment$;

@@ -33,7 +33,7 @@ begin
   v_booked.refusal := credits_private.refuse_item(p_item);
   if (v_booked.refusal).code is null then
     -- By way of numeric: 5.0 is a whole number, too.
-    v_booked := credits_private.book_deduction(p_item ->> 'account_id',
+    v_booked := credits_private.deduct(p_item ->> 'account_id',
       (p_item ->> 'amount')::numeric::bigint, p_item ->> 'idempotency_key',
       p_item ->> 'api_key_id', p_item ->> 'operation', p_item ->> 'run_id',
       coalesce(p_item -> 'metadata', '{}'), p_at, false);
@@ -62,12 +62,12 @@ declare
 begin
   if p_raises then
     perform credits_private.check_spending(p_account_id, p_amount, p_idempotency_key,
-      p_api_key_id, p_operation, p_run_id, p_metadata);
+      p_api_key_id, p_operation, p_run_id, p_metadata, 0);
     return null;
   end if;
   begin
     perform credits_private.check_spending(p_account_id, p_amount, p_idempotency_key,
-      p_api_key_id, p_operation, p_run_id, p_metadata);
+      p_api_key_id, p_operation, p_run_id, p_metadata, 0);
     return null;
   exception
     when invalid_parameter_value then
@@ -133,7 +133,7 @@ $$;
 revoke all on function credits_private.refusal_detail(credits_private.refusal) from public;
 
 -- Whether one of an account's deductions of a batch can come out otherwise than by taking its amount
--- from p_free: it is malformed, its key is known or comes twice, or it is not covered.
+-- from p_free: it is malformed or of nothing, its key is known or comes twice, or it is not covered.
 create or replace function credits_private.is_in_the_way(
   p_account_id text, p_items jsonb, p_free bigint, p_has_keys boolean
 ) returns boolean
@@ -319,7 +319,7 @@ begin
   if jsonb_array_length(p_items) > 1 then
     return query
     select b.deduction, p_account_id, b.idempotency_key, b.transaction_id, b.amount, b.balance,
-      b.available, false, null::text[], null::text, null::text, null::jsonb
+      b.available, false, null::text[], null::text, null::text, null::jsonb, 0::bigint
     from credits_private.book_items(p_account_id, p_items, p_at) as b;
     if found then
       return;
@@ -337,7 +337,7 @@ begin
       (v_booked.result).available, (v_booked.result).replayed, (v_booked.result).exceeded_limits,
       (v_booked.refusal).code, (v_booked.refusal).message,
       case when (v_booked.refusal).code is not null then
-        credits_private.refusal_detail(v_booked.refusal) end
+        credits_private.refusal_detail(v_booked.refusal) end, (v_booked.result).refunded
       )::credits.deduct_credits_batch_result;
   end loop;
 end

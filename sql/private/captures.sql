@@ -91,6 +91,11 @@ begin
   v_entry.kind := 'capture';
   v_entry.hold_id := p_hold.hold_id;
   v_entry.is_final := p_final;
+  -- The first one counts as the hold's call.
+  v_entry.is_first := not exists (
+    select from credits_private.entries as e
+    where e.account_id = p_account.account_id and e.kind = 'capture'
+      and e.refunded_entry_id is null and e.hold_id = p_hold.hold_id and e.is_first);
   v_entry.effective_at := p_at;
   v_entry.created_at := p_at;
   v_entry.api_key_id := p_hold.api_key_id;

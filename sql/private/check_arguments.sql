@@ -37,21 +37,21 @@ $$;
 revoke all on function credits_private.check_id(text, text, text, boolean) from public;
 
 create or replace function credits_private.check_amount(
-  p_account_id text, p_argument text, p_value bigint
+  p_account_id text, p_argument text, p_value bigint, p_least bigint = 1
 ) returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 begin
-  if p_value is null or p_value not between 1 and 9007199254740991 then
+  if p_value is null or p_value not between p_least and 9007199254740991 then
     perform credits_private.refuse_argument(p_account_id, p_argument,
-      'an amount must be a whole number from 1 to 9007199254740991',
+      format('an amount must be a whole number from %s to 9007199254740991', p_least),
       format('Pass %s in the smallest unit of the account.', p_argument));
   end if;
 end
 $$;
 
-revoke all on function credits_private.check_amount(text, text, bigint) from public;
+revoke all on function credits_private.check_amount(text, text, bigint, bigint) from public;
 
 create or replace function credits_private.check_ceiling(
   p_account_id text, p_argument text, p_value bigint
@@ -88,17 +88,17 @@ $$;
 
 revoke all on function credits_private.check_metadata(text, jsonb) from public;
 
--- The arguments of a call that spends.
+-- The arguments of a call that spends. A deduction may be of nothing.
 create or replace function credits_private.check_spending(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text,
-  p_operation text, p_run_id text, p_metadata jsonb
+  p_operation text, p_run_id text, p_metadata jsonb, p_least bigint = 1
 ) returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
-  perform credits_private.check_amount(p_account_id, 'p_amount', p_amount);
+  perform credits_private.check_amount(p_account_id, 'p_amount', p_amount, p_least);
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
   perform credits_private.check_id(p_account_id, 'p_api_key_id', p_api_key_id, true);
   perform credits_private.check_id(p_account_id, 'p_operation', p_operation, true);
@@ -108,4 +108,4 @@ end
 $$;
 
 revoke all on function
-  credits_private.check_spending(text, bigint, text, text, text, text, jsonb) from public;
+  credits_private.check_spending(text, bigint, text, text, text, text, jsonb, bigint) from public;

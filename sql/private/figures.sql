@@ -188,3 +188,35 @@ end
 $$;
 
 revoke all on function credits_private.available(text, text, timestamptz) from public;
+
+-- What each grant of an account has at p_at: what is held of it then, and what remains, held or free.
+-- Security definer, as the view `grants` calls it as its reader.
+create or replace function credits_private.grants_at(p_account_id text, p_at timestamptz)
+returns setof credits_private.grant_figures
+language plpgsql stable security definer
+set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
+as $$
+begin
+  return query
+  with free as (
+    select f.grant_id, sum(f.free) as amount
+    from credits_private.free_credit(p_account_id, p_at) as f
+    group by f.grant_id
+  ), returned as (
+    select p.grant_id, sum(p.amount) as amount
+    from credits_private.holds as h
+    join credits_private.hold_parts as p on p.account_id = h.account_id and p.hold_id = h.hold_id
+    where h.account_id = p_account_id and h.state = 'open' and h.expires_at <= p_at
+    group by p.grant_id
+  )
+  select g.grant_id, (g.held - coalesce(r.amount, 0) + coalesce(f.amount, 0))::bigint,
+    (g.held - coalesce(r.amount, 0))::bigint
+  from credits_private.grants as g
+  left join free as f on f.grant_id = g.grant_id
+  left join returned as r on r.grant_id = g.grant_id
+  where g.account_id = p_account_id;
+end
+$$;
+
+revoke all on function credits_private.grants_at(text, timestamptz) from public;

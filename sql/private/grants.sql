@@ -27,7 +27,7 @@ revoke all on function credits_private.distinct_operations(text, text[]) from pu
 create or replace function credits_private.check_grant(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_source text, p_priority int,
   p_expires_at timestamptz, p_effective_at timestamptz, p_paid_amount bigint,
-  p_paid_currency text, p_metadata jsonb
+  p_paid_currency text, p_metadata jsonb, p_expires_in interval
 ) returns void
 language plpgsql
 set search_path = pg_temp
@@ -49,6 +49,9 @@ begin
         then 'p_expires_at' else 'p_effective_at' end,
       'a time must be finite, and before the year 290000',
       'Leave p_expires_at out for a grant that never expires.');
+  elsif p_expires_at is not null and p_expires_in is not null then
+    perform credits_private.refuse_argument(p_account_id, 'p_expires_in',
+      'an expiry is a moment or an interval', 'Pass p_expires_at or p_expires_in, not both.');
   elsif p_paid_amount not between 0 and 9007199254740991
     or (p_paid_amount is null) <> (p_paid_currency is null)
   then
@@ -56,11 +59,35 @@ begin
       'a payment must have an amount of 0 to 9007199254740991 and a currency',
       'Pass both, or neither.');
   end if;
+  perform credits_private.grant_expires_at(p_account_id, '2000-01-01Z', p_expires_in);
 end
 $$;
 
 revoke all on function credits_private.check_grant(
-  text, bigint, text, text, int, timestamptz, timestamptz, bigint, text, jsonb) from public;
+  text, bigint, text, text, int, timestamptz, timestamptz, bigint, text, jsonb, interval
+) from public;
+
+-- When a grant expires that takes effect at p_at; null for no interval.
+create or replace function credits_private.grant_expires_at(
+  p_account_id text, p_at timestamptz, p_expires_in interval
+) returns timestamptz
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_expires_at timestamptz := credits_private.moment_after(p_at, p_expires_in);
+begin
+  if p_expires_in is not null and (v_expires_at > p_at) is not true then
+    perform credits_private.refuse_argument(p_account_id, 'p_expires_in',
+      'a grant must last longer than nothing, and not beyond the year 290000',
+      'Pass an interval such as 30 days, or leave it out for a grant that never expires.');
+  end if;
+  return v_expires_at;
+end
+$$;
+
+revoke all on function
+  credits_private.grant_expires_at(text, timestamptz, interval) from public;
 
 -- Only for a new request: a replay is answered however late it comes.
 create or replace function credits_private.check_grant_times(
@@ -80,7 +107,9 @@ $$;
 revoke all on function
   credits_private.check_grant_times(text, timestamptz, timestamptz, timestamptz) from public;
 
--- What has been scheduled counts: when it is due, it must be possible to book it.
+-- What grants hold together, debt aside, stays exact in JSON, and so does what is held of it or for
+-- some operations only. What has been scheduled counts: when it is due, it must be possible to book
+-- it.
 create or replace function credits_private.check_balance(
   p_account credits_private.accounts, p_amount bigint
 ) returns void
@@ -93,10 +122,10 @@ declare
     from credits_private.grants as g
     where g.account_id = p_account.account_id and g.is_scheduled);
 begin
-  if p_account.balance + v_scheduled + p_amount > 9007199254740991 then
+  if p_account.balance + p_account.debt + v_scheduled + p_amount > 9007199254740991 then
     perform credits_private.raise_error('22023', 'a balance must not exceed 9007199254740991',
       jsonb_build_object('account_id', p_account.account_id, 'argument', 'p_amount',
-        'requested', p_amount, 'balance', p_account.balance,
+        'requested', p_amount, 'balance', p_account.balance, 'debt', nullif(p_account.debt, 0),
         'scheduled', nullif(v_scheduled, 0)),
       'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
   end if;
@@ -107,7 +136,7 @@ revoke all on function credits_private.check_balance(credits_private.accounts, b
 
 -- Adds a grant, empty: its entry fills it, at once or when it is due. Returns the account with the
 -- new grant's number in last_grant_id, and due when the grant begins or expires, if that comes
--- first.
+-- first. The row comes before its number is counted: a guard holds the one to the other.
 create or replace function credits_private.insert_grant(
   p_account credits_private.accounts, p_amount bigint, p_source text, p_priority int,
   p_operations text[], p_effective_at timestamptz, p_expires_at timestamptz,
@@ -118,6 +147,15 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
+  insert into credits_private.grants (
+    account_id, grant_id, amount, source, priority, operations, effective_at, expires_at,
+    created_at, origin_grant_id, paid_amount, paid_currency, metadata, is_scheduled
+  ) values (
+    p_account.account_id, p_account.last_grant_id + 1, p_amount, p_source, p_priority,
+    p_operations, p_effective_at, p_expires_at, p_at, p_origin_grant_id, p_paid_amount,
+    p_paid_currency, p_metadata, p_effective_at > p_at
+  );
+
   update credits_private.accounts as a
   set
     last_grant_id = a.last_grant_id + 1,
@@ -125,15 +163,6 @@ begin
     last_created_at = p_at
   where a.account_id = p_account.account_id
   returning a.* into p_account;
-
-  insert into credits_private.grants (
-    account_id, grant_id, amount, source, priority, operations, effective_at, expires_at,
-    created_at, origin_grant_id, paid_amount, paid_currency, metadata, is_scheduled
-  ) values (
-    p_account.account_id, p_account.last_grant_id, p_amount, p_source, p_priority, p_operations,
-    p_effective_at, p_expires_at, p_at, p_origin_grant_id, p_paid_amount, p_paid_currency,
-    p_metadata, p_effective_at > p_at
-  );
   return p_account;
 end
 $$;

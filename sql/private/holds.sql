@@ -89,8 +89,27 @@ $$;
 revoke all on function credits_private.resolve_hold(
   credits_private.accounts, bigint, text, timestamptz, timestamptz) from public;
 
--- When a hold ends that begins at p_at. A day has 24 hours and a month is one of UTC's, whatever
--- the session's time zone is.
+-- A moment by an interval later: a day has 24 hours and a month is one of UTC's, whatever the session's
+-- time zone is. Null where there is no such moment, or none of which the microseconds are a bigint.
+create or replace function credits_private.moment_after(p_at timestamptz, p_interval interval)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_temp
+as $$
+declare
+  v_after timestamptz;
+begin
+  v_after := (p_at at time zone 'UTC' + p_interval) at time zone 'UTC';
+  return case when v_after < '290000-01-01Z' and v_after > '-infinity' then v_after end;
+exception
+  when datetime_field_overflow or interval_field_overflow then
+    return null;
+end
+$$;
+
+revoke all on function credits_private.moment_after(timestamptz, interval) from public;
+
+-- When a hold ends that begins at p_at.
 create or replace function credits_private.hold_expires_at(
   p_account_id text, p_at timestamptz, p_expires_in interval
 ) returns timestamptz
@@ -98,14 +117,8 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_expires_at timestamptz;
+  v_expires_at timestamptz := credits_private.moment_after(p_at, p_expires_in);
 begin
-  begin
-    v_expires_at := (p_at at time zone 'UTC' + p_expires_in) at time zone 'UTC';
-  exception
-    when datetime_field_overflow or interval_field_overflow then
-      v_expires_at := null;
-  end;
   if v_expires_at is null or v_expires_at <= p_at
     or v_expires_at at time zone 'UTC' > p_at at time zone 'UTC' + interval '10 years'
   then
@@ -136,7 +149,8 @@ $$;
 revoke all on function credits_private.check_hold_id(text, bigint) from public;
 
 -- Adds a hold, empty: its parts fill it. Returns the account with the new hold's number in
--- last_hold_id, and due when the hold expires, if that comes first.
+-- last_hold_id, and due when the hold expires, if that comes first. The row comes before its number
+-- is counted: a guard holds the one to the other.
 create or replace function credits_private.insert_hold(
   p_account credits_private.accounts, p_amount bigint, p_expires_at timestamptz,
   p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb, p_at timestamptz
@@ -145,17 +159,17 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
+  insert into credits_private.holds (
+    account_id, hold_id, amount, expires_at, created_at, api_key_id, operation, run_id, metadata
+  ) values (
+    p_account.account_id, p_account.last_hold_id + 1, p_amount, p_expires_at, p_at, p_api_key_id,
+    p_operation, p_run_id, p_metadata
+  );
+
   update credits_private.accounts as a
   set last_hold_id = a.last_hold_id + 1, due_at = least(a.due_at, p_expires_at)
   where a.account_id = p_account.account_id
   returning a.* into p_account;
-
-  insert into credits_private.holds (
-    account_id, hold_id, amount, expires_at, created_at, api_key_id, operation, run_id, metadata
-  ) values (
-    p_account.account_id, p_account.last_hold_id, p_amount, p_expires_at, p_at, p_api_key_id,
-    p_operation, p_run_id, p_metadata
-  );
   return p_account;
 end
 $$;

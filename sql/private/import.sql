@@ -240,7 +240,7 @@ set search_path = pg_temp
 as $$
 begin
   return (credits_private.grant_credits_at(p_account_id, p_amount, p_idempotency_key, p_source, 100,
-    null, null, null, null, null, p_metadata, p_at)).transaction_id;
+    null, null, null, null, null, p_metadata, null, p_at)).transaction_id;
 end
 $$;
 
@@ -257,7 +257,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_deduction credits_private.deduction := credits_private.book_deduction(p_account_id, p_amount,
+  v_deduction credits_private.deduction := credits_private.deduct(p_account_id, p_amount,
     p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_metadata, p_at, false);
   v_account credits_private.accounts;
   v_overdraft_limit bigint;
@@ -275,7 +275,7 @@ begin
     update credits_private.accounts as a
     set overdraft_limit = v_overdraft_limit
     where a.account_id = p_account_id;
-    v_deduction := credits_private.book_deduction(p_account_id, p_amount, p_idempotency_key,
+    v_deduction := credits_private.deduct(p_account_id, p_amount, p_idempotency_key,
       p_api_key_id, p_operation, p_run_id, p_metadata, p_at, false);
     update credits_private.accounts as a
     set overdraft_limit = v_account.overdraft_limit

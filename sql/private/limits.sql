@@ -1,7 +1,8 @@
 -- Limits: which of them a call falls under, what they leave, and what the ledger says was spent.
 
--- Which counter of a limit a call falls under: '' for the account, an API key, an operation or a
--- run; null for none, when the call names none or another one.
+-- Which counter of a limit a call falls under: an API key, an operation or a run; '' for the account,
+-- and where the limit counts each and the call names none; null for none, when the limit names
+-- another one. An id that was forgotten counts on as what it was, as long as the limit knows it.
 create or replace function credits_private.limit_scope_id(
   p_limit credits_private.limits, p_api_key_id text, p_operation text, p_run_id text
 ) returns text
@@ -9,13 +10,16 @@ language plpgsql immutable
 set search_path = pg_temp
 as $$
 declare
-  v_scope_id text := case p_limit.scope
-    when 'account' then ''
+  v_scope_id text := coalesce(case p_limit.scope
+    when 'account' then null
     when 'api_key' then p_api_key_id
     when 'operation' then p_operation
     else p_run_id
-  end;
+  end, '');
 begin
+  if p_limit.pseudonyms is not null then
+    v_scope_id := coalesce(p_limit.pseudonyms ->> v_scope_id, v_scope_id);
+  end if;
   if p_limit.scope_id <> v_scope_id then
     return null;
   end if;
@@ -45,6 +49,25 @@ $$;
 
 revoke all on function
   credits_private.limit_window_start(text, date, timestamptz, text) from public;
+
+-- When the next window begins; null for total, which has none.
+create or replace function credits_private.next_window_at(
+  p_account credits_private.accounts, p_limit_window text, p_at timestamptz
+) returns timestamptz
+language plpgsql immutable
+set search_path = pg_temp
+as $$
+begin
+  return case p_limit_window
+    when 'day' then credits_private.midnight(
+      (p_at at time zone p_account.time_zone)::date + 1, p_account.time_zone)
+    when 'period' then p_account.period_ends_at
+  end;
+end
+$$;
+
+revoke all on function
+  credits_private.next_window_at(credits_private.accounts, text, timestamptz) from public;
 
 -- What open holds have reserved of a limit, whichever window they began in. After settling, an open
 -- hold is one that has not expired.
@@ -103,7 +126,8 @@ begin
     if v_left < least(p_amount, coalesce(v_least, p_amount)) then
       v_least := v_left;
       v_check.refusal := credits_private.refuse_limit(
-        v_limit, v_scope_id, p_amount, v_spent, v_reserved, v_left);
+        v_limit, v_scope_id, p_amount, v_spent, v_reserved, v_left,
+        credits_private.next_window_at(p_account, v_limit.limit_window, p_at));
     elsif v_spent + v_reserved + p_amount > v_limit.ceiling then
       v_check.exceeded_limits := v_check.exceeded_limits || v_limit.limit_id;
     end if;
@@ -117,7 +141,7 @@ revoke all on function credits_private.check_limits(
 
 create or replace function credits_private.refuse_limit(
   p_limit credits_private.limits, p_scope_id text, p_amount bigint, p_spent bigint,
-  p_reserved bigint, p_remaining bigint
+  p_reserved bigint, p_remaining bigint, p_retry_at timestamptz
 ) returns credits_private.refusal
 language sql immutable
 set search_path = pg_temp
@@ -128,40 +152,81 @@ as $$
       'scope', p_limit.scope, 'scope_id', nullif(p_scope_id, ''),
       'window', p_limit.limit_window, 'ceiling', p_limit.ceiling, 'overage', p_limit.overage,
       'spent', p_spent, 'reserved', p_reserved, 'remaining', p_remaining,
-      'requested', p_amount),
+      'requested', p_amount,
+      'retry_at', to_jsonb(p_retry_at at time zone 'UTC') #>> '{}' || 'Z'),
     'Ask for no more than remains, wait for the next window, or raise the limit.',
     'limits_are_never_passed'
   )::credits_private.refusal
 $$;
 
 revoke all on function credits_private.refuse_limit(
-  credits_private.limits, text, bigint, bigint, bigint, bigint) from public;
+  credits_private.limits, text, bigint, bigint, bigint, bigint, timestamptz) from public;
 
--- A limit that is set in mid-window starts from what the ledger already shows of that window: read
--- back from its last entry to the window's first.
-create or replace function credits_private.count_limit(
+-- A limit and what it has counted go together: a counter is never deleted by itself (a guard).
+create or replace function credits_private.delete_limit(p_account_id text, p_limit_id text)
+returns credits_private.limits
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_limit credits_private.limits;
+begin
+  with counters as (
+    delete from credits_private.limit_counters as c
+    where c.account_id = p_account_id and c.limit_id = p_limit_id
+  )
+  delete from credits_private.limits as l
+  where l.account_id = p_account_id and l.limit_id = p_limit_id
+  returning l.* into v_limit;
+  return v_limit;
+end
+$$;
+
+revoke all on function credits_private.delete_limit(text, text) from public;
+
+-- Adds a limit, in place of one that counted otherwise. It counts from the window that is running,
+-- and starts with what the ledger already shows of it.
+create or replace function credits_private.insert_limit(
   p_account credits_private.accounts, p_limit credits_private.limits, p_at timestamptz
+) returns credits_private.limits
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  perform credits_private.delete_limit(p_account.account_id, p_limit.limit_id);
+  p_limit.account_id := p_account.account_id;
+  p_limit.set_entry_id := p_account.last_entry_id;
+  p_limit.counts_from := credits_private.limit_window_start(
+    p_limit.limit_window, p_account.period, p_at, p_account.time_zone);
+  insert into credits_private.limits values (p_limit.*);
+  perform credits_private.count_limit(p_account, p_limit);
+  return p_limit;
+end
+$$;
+
+revoke all on function credits_private.insert_limit(
+  credits_private.accounts, credits_private.limits, timestamptz) from public;
+
+-- Counts what the ledger shows of a limit's first window: read back from the last entry to the
+-- window's first.
+create or replace function credits_private.count_limit(
+  p_account credits_private.accounts, p_limit credits_private.limits
 ) returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_window_start date := credits_private.limit_window_start(
-    p_limit.limit_window, p_account.period, p_at, p_account.time_zone);
   v_before bigint := 0;
   v_scope_ids text[];
   v_spent bigint[];
   v_last_entry_ids bigint[];
 begin
-  delete from credits_private.limit_counters as c
-  where c.account_id = p_limit.account_id and c.limit_id = p_limit.limit_id;
-
   if p_limit.limit_window <> 'total' then
     select e.entry_id into v_before
     from credits_private.entries as e
     where e.account_id = p_limit.account_id
       and credits_private.limit_window_start(
-        p_limit.limit_window, e.period, e.effective_at, p_account.time_zone) < v_window_start
+        p_limit.limit_window, e.period, e.effective_at, p_account.time_zone) < p_limit.counts_from
     order by e.entry_id desc
     limit 1;
   end if;
@@ -181,7 +246,7 @@ begin
 
   -- In two steps: counters start at zero, and move with the entries that they name.
   insert into credits_private.limit_counters (account_id, limit_id, window_start, scope_id)
-  select p_limit.account_id, p_limit.limit_id, v_window_start, unnest(v_scope_ids);
+  select p_limit.account_id, p_limit.limit_id, p_limit.counts_from, unnest(v_scope_ids);
   update credits_private.limit_counters as c
   set spent = u.spent, last_entry_id = u.last_entry_id
   from unnest(v_scope_ids, v_spent, v_last_entry_ids) as u (scope_id, spent, last_entry_id)
@@ -191,7 +256,7 @@ end
 $$;
 
 revoke all on function credits_private.count_limit(
-  credits_private.accounts, credits_private.limits, timestamptz) from public;
+  credits_private.accounts, credits_private.limits) from public;
 
 -- The days of another time zone. What was spent before is no fault of a limit in new days.
 create or replace function credits_private.count_days(p_account credits_private.accounts)
@@ -207,12 +272,11 @@ begin
   set last_created_at = p_account.last_created_at
   where a.account_id = p_account.account_id;
   for v_limit in
-    update credits_private.limits as l
-    set set_entry_id = p_account.last_entry_id
+    select l.*
+    from credits_private.limits as l
     where l.account_id = p_account.account_id and l.limit_window = 'day'
-    returning l.*
   loop
-    perform credits_private.count_limit(p_account, v_limit, p_account.last_created_at);
+    perform credits_private.insert_limit(p_account, v_limit, p_account.last_created_at);
   end loop;
 end
 $$;

@@ -18,7 +18,7 @@ $$;
 
 revoke all on function credits_private.anchor_in_month(date, int) from public;
 
--- The first anchor day after p_day. Security definer, as period_at: the view `remaining` calls
+-- The first anchor day after p_day. Security definer, as period_shown: the view `remaining` calls
 -- them, and Postgres runs a view's functions as its reader, who may use nothing of
 -- credits_private.
 create or replace function credits_private.next_anchor(p_day date, p_anchor_day int)
@@ -36,13 +36,26 @@ $$;
 
 revoke all on function credits_private.next_anchor(date, int) from public;
 
--- When a local day begins. Where clocks skip midnight, it is the first moment after the gap.
+-- When a local day begins. Where clocks skip midnight, it is the first moment after the gap; where
+-- they go back over it, the first of the two, as the day has begun by the second. Postgres takes the
+-- second; the first is where the offset of a day before still puts it.
 create or replace function credits_private.midnight(p_day date, p_time_zone text)
 returns timestamptz
-language sql immutable
+language plpgsql immutable
 set search_path = pg_temp
 as $$
-  select p_day::timestamp at time zone p_time_zone
+declare
+  v_local timestamp := p_day::timestamp;
+  v_at timestamptz := v_local at time zone p_time_zone;
+  v_day_before timestamptz := v_at - interval '24 hours';
+  v_first timestamptz := (v_local - (v_day_before at time zone p_time_zone
+    - v_day_before at time zone 'UTC')) at time zone 'UTC';
+begin
+  if v_first < v_at and v_first at time zone p_time_zone = v_local then
+    return v_first;
+  end if;
+  return v_at;
+end
 $$;
 
 revoke all on function credits_private.midnight(date, text) from public;
@@ -76,7 +89,7 @@ create or replace function credits_private.period_at(
   p_at timestamptz, p_period date, p_next_period date, p_period_ends_at timestamptz,
   p_time_zone text, p_anchor_day int
 ) returns date
-language plpgsql immutable security definer
+language plpgsql immutable
 set search_path = pg_temp
 as $$
 begin
@@ -89,3 +102,26 @@ $$;
 
 revoke all on function
   credits_private.period_at(timestamptz, date, date, timestamptz, text, int) from public;
+
+-- The same for a view, which one account must not break for the others: null where it cannot be told,
+-- as the server no longer has the account's zone.
+create or replace function credits_private.period_shown(
+  p_at timestamptz, p_period date, p_next_period date, p_period_ends_at timestamptz,
+  p_time_zone text, p_anchor_day int
+) returns date
+language plpgsql stable security definer
+set search_path = pg_temp
+as $$
+begin
+  if p_at < p_period_ends_at then
+    return p_period;
+  elsif credits_private.is_time_zone(p_time_zone) then
+    return credits_private.period_at(
+      p_at, p_period, p_next_period, p_period_ends_at, p_time_zone, p_anchor_day);
+  end if;
+  return null;
+end
+$$;
+
+revoke all on function
+  credits_private.period_shown(timestamptz, date, date, timestamptz, text, int) from public;

@@ -28,6 +28,33 @@ $$;
 
 revoke all on function credits_private.refundable_entries(text, bigint) from public;
 
+-- What has been refunded of a transaction; of none, 0. Its refunds are looked up by the entries that
+-- they give back: Postgres expects few entries of an account that has grown, and any index would do.
+create or replace function credits_private.refunded(p_account_id text, p_transaction_id bigint)
+returns bigint
+language plpgsql stable
+set search_path = pg_temp
+as $$
+declare
+  v_last_id bigint;
+begin
+  select e.entry_id + e.entry_count - 1 into v_last_id
+  from credits_private.entries as e
+  where e.account_id = p_account_id and e.entry_id = p_transaction_id;
+  return (
+    select coalesce(sum(r.amount), 0)::bigint
+    from (
+      select r.amount
+      from credits_private.entries as r
+      where r.account_id = p_account_id and r.kind = 'refund'
+        and r.refunded_entry_id between p_transaction_id and v_last_id
+      order by r.refunded_entry_id, r.hold_id
+    ) as r);
+end
+$$;
+
+revoke all on function credits_private.refunded(text, bigint) from public;
+
 -- The amount to refund: p_amount, or all that is left.
 create or replace function credits_private.check_refund(
   p_account_id text, p_transaction_id bigint, p_amount bigint

@@ -55,6 +55,93 @@ $$;
 
 revoke all on function credits_private.refuse_unless_written() from public;
 
+-- The guard of an account's flags and id counters: each says what rows say. A counter goes on by one,
+-- with the row that it counts. An account is closed at the moment of the call that closes it.
+create or replace function credits_private.refuse_unless_true() returns trigger
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  if (new.has_limits = old.has_limits or new.has_limits = exists (
+      select from credits_private.limits as l where l.account_id = new.account_id))
+    and (new.has_keys = old.has_keys or new.has_keys and exists (
+      select from credits_private.idempotency_keys as k
+      where k.account_id = new.account_id and k.transaction_id is null))
+    and (new.last_grant_id = old.last_grant_id
+      or new.last_grant_id = old.last_grant_id + 1 and exists (
+        select from credits_private.grants as g
+        where g.account_id = new.account_id and g.grant_id = new.last_grant_id))
+    and (new.last_hold_id = old.last_hold_id
+      or new.last_hold_id = old.last_hold_id + 1 and exists (
+        select from credits_private.holds as h
+        where h.account_id = new.account_id and h.hold_id = new.last_hold_id))
+    and (new.closed_at is not distinct from old.closed_at
+      or old.closed_at is null and new.closed_at = new.last_created_at)
+  then
+    return null;
+  end if;
+  perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+  return null;
+end
+$$;
+
+revoke all on function credits_private.refuse_unless_true() from public;
+
+-- The guard of what is asked back of a grant.
+create or replace function credits_private.refuse_unless_asked() returns trigger
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  if new.revoked <> (
+    select coalesce(sum(r.amount), 0)
+    from credits_private.revocations as r
+    where r.account_id = new.account_id and r.grant_id = new.grant_id)
+  then
+    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+  end if;
+  return null;
+end
+$$;
+
+revoke all on function credits_private.refuse_unless_asked() from public;
+
+-- The guard of a limit: it is set after the account's last entry.
+create or replace function credits_private.refuse_unless_set_now() returns trigger
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  perform
+  from credits_private.accounts as a
+  where a.account_id = new.account_id and a.last_entry_id = new.set_entry_id;
+  if not found then
+    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+  end if;
+  return null;
+end
+$$;
+
+revoke all on function credits_private.refuse_unless_set_now() from public;
+
+-- The guard of a limit's counters.
+create or replace function credits_private.refuse_while_limited() returns trigger
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  perform
+  from credits_private.limits as l
+  where l.account_id = old.account_id and l.limit_id = old.limit_id;
+  if found then
+    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+  end if;
+  return null;
+end
+$$;
+
+revoke all on function credits_private.refuse_while_limited() from public;
+
 -- The guard of the columns that can name a person. A pseudonym may replace an id (null and '' are
 -- none), and nothing may replace metadata: what forget_account does, and no more.
 create or replace function credits_private.refuse_unless_forgotten() returns trigger

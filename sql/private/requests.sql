@@ -16,6 +16,18 @@ $$;
 
 revoke all on function credits_private.fingerprint(text, jsonb) from public;
 
+create or replace function credits_private.deduction_arguments(
+  p_amount bigint, p_api_key_id text, p_operation text, p_run_id text
+) returns jsonb
+language sql immutable
+set search_path = pg_temp
+as $$
+  select jsonb_build_object('amount', p_amount, 'api_key_id', p_api_key_id,
+    'operation', p_operation, 'run_id', p_run_id)
+$$;
+
+revoke all on function credits_private.deduction_arguments(bigint, text, text, text) from public;
+
 create or replace function credits_private.deduction_fingerprint(
   p_amount bigint, p_api_key_id text, p_operation text, p_run_id text
 ) returns bytea
@@ -23,8 +35,8 @@ language plpgsql immutable
 set search_path = pg_temp
 as $$
 begin
-  return credits_private.fingerprint('deduct_credits', jsonb_build_object('amount', p_amount,
-    'api_key_id', p_api_key_id, 'operation', p_operation, 'run_id', p_run_id));
+  return credits_private.fingerprint('deduct_credits',
+    credits_private.deduction_arguments(p_amount, p_api_key_id, p_operation, p_run_id));
 end
 $$;
 
@@ -41,20 +53,24 @@ $$;
 
 revoke all on function credits_private.microseconds(timestamptz) from public;
 
--- An interval as its months, days and microseconds, which is what it is made of.
-create or replace function credits_private.interval_parts(p_interval interval)
-returns jsonb
+-- An interval as what it means here: months, and microseconds, as a day has 24 hours. '1 day' and
+-- '24 hours' are one argument. In between stands a 0, where keys used before migration 0005 may have
+-- days: p_has_days gives their form.
+create or replace function credits_private.interval_parts(
+  p_interval interval, p_has_days boolean = false
+) returns jsonb
 language sql immutable strict
 set search_path = pg_temp
 as $$
   select jsonb_build_array(
     (extract(year from p_interval) * 12 + extract(month from p_interval))::bigint,
-    extract(day from p_interval)::bigint,
+    case when p_has_days then extract(day from p_interval)::bigint else 0 end,
     ((extract(hour from p_interval) * 60 + extract(minute from p_interval)) * 60000000
-      + extract(microseconds from p_interval))::bigint)
+      + extract(microseconds from p_interval)
+      + case when p_has_days then 0 else extract(day from p_interval) * 86400000000 end)::bigint)
 $$;
 
-revoke all on function credits_private.interval_parts(interval) from public;
+revoke all on function credits_private.interval_parts(interval, boolean) from public;
 
 -- What a key stands for that a deduction has in the ledger, as a row of idempotency_keys would say
 -- it; no row, if it is no deduction's.
@@ -105,9 +121,10 @@ revoke all on function credits_private.key_is_known(text, text) from public;
 -- What is known of a key: nothing, another call (is_other), or the answer that its first call got.
 -- To be called under the account's lock: whoever used the key first has committed by then, or will
 -- never. The ledger says what a transaction did; details is what it does not say. A deduction has
--- its key and its arguments in the ledger, every other call has a row for its key.
+-- its key and its arguments in the ledger, every other call has a row for its key. The second
+-- fingerprint is the same call's before migration 0005, where that was another.
 create or replace function credits_private.read_answer(
-  p_account_id text, p_idempotency_key text, p_fingerprint bytea
+  p_account_id text, p_idempotency_key text, p_fingerprint bytea, p_old_fingerprint bytea = null
 ) returns credits_private.answer
 language plpgsql stable
 set search_path = pg_temp
@@ -140,45 +157,58 @@ begin
   v_answer.available := v_key.available;
   v_answer.details := v_key.answer;
   v_answer.is_known := true;
-  v_answer.is_other := v_key.fingerprint <> p_fingerprint;
+  v_answer.is_other := v_key.fingerprint <> p_fingerprint
+    and v_key.fingerprint is distinct from p_old_fingerprint;
   return v_answer;
 end
 $$;
 
-revoke all on function credits_private.read_answer(text, text, bytea) from public;
+revoke all on function credits_private.read_answer(text, text, bytea, bytea) from public;
 
+-- The refusal of a key that another call has used. It names that call's function, or the arguments
+-- that differ, as far as they can be told (see differing_arguments).
 create or replace function credits_private.refuse_key(
-  p_account_id text, p_idempotency_key text, p_transaction_id bigint
+  p_account_id text, p_idempotency_key text, p_answer credits_private.answer, p_function text,
+  p_arguments jsonb
 ) returns credits_private.refusal
-language sql immutable
+language plpgsql stable
 set search_path = pg_temp
 as $$
-  select (
+declare
+  v_first record := credits_private.first_call(
+    p_account_id, p_answer.transaction_id, p_answer.details);
+begin
+  return (
     'PT409', 'idempotency key reused with different arguments',
     jsonb_build_object('account_id', p_account_id, 'idempotency_key', p_idempotency_key,
-      'transaction_id', p_transaction_id),
+      'transaction_id', p_answer.transaction_id, 'function', v_first.function_name,
+      'differs', case when v_first.function_name = p_function then
+        credits_private.differing_arguments(v_first.arguments, p_arguments) end),
     'A key belongs to one call with one set of arguments: look at the transaction that it made, '
       'or take a new key.',
     'a_request_takes_effect_once'
-  )::credits_private.refusal
+  )::credits_private.refusal;
+end
 $$;
 
-revoke all on function credits_private.refuse_key(text, text, bigint) from public;
+revoke all on function
+  credits_private.refuse_key(text, text, credits_private.answer, text, jsonb) from public;
 
 -- The same as json, with the names of the results' columns, or null when the key is new.
 create or replace function credits_private.find_answer(
-  p_account_id text, p_idempotency_key text, p_fingerprint bytea
+  p_account_id text, p_idempotency_key text, p_function text, p_arguments jsonb,
+  p_old_fingerprint bytea = null
 ) returns jsonb
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_answer credits_private.answer :=
-    credits_private.read_answer(p_account_id, p_idempotency_key, p_fingerprint);
+  v_answer credits_private.answer := credits_private.read_answer(p_account_id, p_idempotency_key,
+    credits_private.fingerprint(p_function, p_arguments), p_old_fingerprint);
 begin
   if v_answer.is_other then
     perform credits_private.raise_refusal(credits_private.refuse_key(
-      p_account_id, p_idempotency_key, v_answer.transaction_id));
+      p_account_id, p_idempotency_key, v_answer, p_function, p_arguments));
   elsif v_answer.is_known then
     return to_jsonb(v_answer) || coalesce(v_answer.details, '{}') || '{"replayed": true}';
   end if;
@@ -186,7 +216,7 @@ begin
 end
 $$;
 
-revoke all on function credits_private.find_answer(text, text, bytea) from public;
+revoke all on function credits_private.find_answer(text, text, text, jsonb, bytea) from public;
 
 -- Keeps a call's key, once it has done its work. Without an entry that has it, the account says
 -- that there are such keys: a deduction looks for its key among entries only, as long as it can.

@@ -31,7 +31,7 @@ revoke all on function
 -- its place. Returns the grant that was granted, also when p_grant_id is one that a refund made of
 -- it. A scheduled grant that is asked back whole is cancelled.
 create or replace function credits_private.ask_back(
-  p_account_id text, p_grant_id bigint, p_amount bigint, p_at timestamptz
+  p_account_id text, p_grant_id bigint, p_amount bigint, p_on_spent text, p_at timestamptz
 ) returns credits_private.grants
 language plpgsql
 set search_path = pg_temp
@@ -56,22 +56,30 @@ begin
   where e.account_id = p_account_id and e.kind = 'expiry'
     and (g.grant_id = v_grant.grant_id or g.origin_grant_id = v_grant.grant_id);
 
-  v_grant.revoked := greatest(v_grant.revoked, least(
-    v_grant.amount - v_gone, v_grant.revoked + coalesce(p_amount, v_grant.amount)));
+  -- Each call is a row, and its trigger raises what is asked back.
+  insert into credits_private.revocations as r (
+    account_id, grant_id, revocation_id, requested, amount, on_spent, created_at)
+  select p_account_id, v_grant.grant_id, count(*) + 1, coalesce(p_amount, v_grant.amount),
+    greatest(0, least(v_grant.amount - v_gone - v_grant.revoked,
+      coalesce(p_amount, v_grant.amount))), p_on_spent, p_at
+  from credits_private.revocations as r
+  where r.account_id = p_account_id and r.grant_id = v_grant.grant_id;
+  select g.revoked into v_grant.revoked
+  from credits_private.grants as g
+  where g.account_id = p_account_id and g.grant_id = v_grant.grant_id;
   if v_grant.is_scheduled and v_grant.revoked = v_grant.amount then
     v_grant.is_scheduled := false;
     v_grant.cancelled_at := p_at;
+    update credits_private.grants as g
+    set is_scheduled = false, cancelled_at = p_at
+    where g.account_id = p_account_id and g.grant_id = v_grant.grant_id;
   end if;
-  update credits_private.grants as g
-  set revoked = v_grant.revoked, is_scheduled = v_grant.is_scheduled,
-    cancelled_at = v_grant.cancelled_at
-  where g.account_id = p_account_id and g.grant_id = v_grant.grant_id;
   return v_grant;
 end
 $$;
 
 revoke all on function
-  credits_private.ask_back(text, bigint, bigint, timestamptz) from public;
+  credits_private.ask_back(text, bigint, bigint, text, timestamptz) from public;
 
 -- What can be taken now of what is asked back of a grant: what is free of it and of its re-grants,
 -- and with 'debt' the rest, once it has arrived.

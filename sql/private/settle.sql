@@ -83,6 +83,7 @@ begin
     ))
   where a.account_id = p_account.account_id
   returning a.* into p_account;
+  delete from credits_private.settle_failures as f where f.account_id = p_account.account_id;
   return p_account;
 end
 $$;
@@ -130,15 +131,17 @@ declare
   v_amount bigint;
   v_entry credits_private.entries;
 begin
-  update credits_private.grants as g
-  set is_scheduled = false
-  where g.account_id = p_account.account_id and g.grant_id = p_grant_id
-  returning g.amount into v_amount;
+  select g.amount into v_amount
+  from credits_private.grants as g
+  where g.account_id = p_account.account_id and g.grant_id = p_grant_id;
   v_entry.kind := 'grant';
   v_entry.effective_at := p_effective_at;
   v_entry.created_at := p_created_at;
   p_account := credits_private.write_entries(
     p_account, v_entry, array[p_grant_id], array[v_amount]);
+  update credits_private.grants as g
+  set is_scheduled = false
+  where g.account_id = p_account.account_id and g.grant_id = p_grant_id;
   return credits_private.tidy(p_account, array[p_grant_id], p_effective_at, p_created_at);
 end
 $$;

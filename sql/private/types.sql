@@ -4,10 +4,11 @@ revoke all on type
   credits.deduct_credits_result, credits.explain_balance_result, credits.extend_hold_result,
   credits.grant_credits_result, credits.hold_credits_result, credits.limit_result,
   credits.refund_credits_result, credits.release_hold_result, credits.revoke_grant_result,
-  credits_private.answer, credits_private.booked_item, credits_private.deduction,
-  credits_private.draw,
-  credits_private.entered, credits_private.figures, credits_private.limit_check,
-  credits_private.refusal
+  credits_private.answer, credits_private.booked_item, credits_private.capture_hold_result_0004,
+  credits_private.deduct_credits_batch_result_0004, credits_private.deduct_credits_result_0004,
+  credits_private.deduction, credits_private.deduction_0004, credits_private.draw,
+  credits_private.entered, credits_private.figures, credits_private.grant_credits_result_0004,
+  credits_private.grant_figures, credits_private.limit_check, credits_private.refusal
 from public;
 
 comment on type credits.account_result is

@@ -10,14 +10,14 @@ declare
   v_is_use boolean := new.kind in ('deduction', 'capture');
   v_is_refund boolean := new.kind = 'refund';
   v_calls int := case when new.entry_id = new.transaction_id
-    and (new.kind = 'deduction' or new.is_final) then 1 else 0 end;
+    and (new.kind = 'deduction' or new.is_first) then 1 else 0 end;
   v_has_limits boolean;
 begin
   if new.statement_entries = 0 then
-    -- The first entry of its statement has applied it.
+    -- The first entry of its statement has applied it: that one comes before it, and is 1 at least.
     perform from credits_private.accounts as a
     where a.account_id = new.account_id and a.last_entry_id >= new.entry_id;
-    if not found then
+    if not found or new.entry_id < 2 then
       perform credits_private.refuse_entry(new);
     end if;
     return null;
@@ -74,6 +74,7 @@ begin
   end if;
 
   -- The first call of a period for an API key and an operation finds no counter: it starts at zero.
+  -- A call that would carry a counter beyond 2^53 - 1 finds none either, and is refused.
   while v_is_use or v_is_refund loop
     update credits_private.usage_counters as u
     set
@@ -84,11 +85,17 @@ begin
     where u.account_id = new.account_id
       and u.period = new.period
       and u.api_key_id = coalesce(new.api_key_id, '')
-      and u.operation = coalesce(new.operation, '');
+      and u.operation = coalesce(new.operation, '')
+      and u.credits_used <= 9007199254740991 + new.amount
+      and u.credits_refunded <= 9007199254740991 - new.amount;
     exit when found;
     insert into credits_private.usage_counters (account_id, period, api_key_id, operation)
     values (
-      new.account_id, new.period, coalesce(new.api_key_id, ''), coalesce(new.operation, ''));
+      new.account_id, new.period, coalesce(new.api_key_id, ''), coalesce(new.operation, ''))
+    on conflict do nothing;
+    if not found then
+      perform credits_private.refuse_usage(new.account_id);
+    end if;
   end loop;
 
   if v_has_limits and (v_is_use or v_is_refund) then
@@ -219,10 +226,30 @@ begin
   ) as s
   where u.account_id = p_account_id and u.period = s.period and u.api_key_id = s.api_key_id
     and u.operation = s.operation;
+
+  perform credits_private.refuse_usage(p_account_id)
+  from credits_private.usage_counters as u
+  where u.account_id = p_account_id and u.last_entry_id >= p_first_id
+    and u.credits_used > 9007199254740991;
 end
 $$;
 
 revoke all on function credits_private.count_statement(text, bigint, bigint) from public;
+
+create or replace function credits_private.refuse_usage(p_account_id text)
+returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  perform credits_private.raise_error('22023',
+    'usage in a period must not exceed 9007199254740991',
+    jsonb_build_object('account_id', p_account_id, 'argument', 'p_amount'),
+    'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
+end
+$$;
+
+revoke all on function credits_private.refuse_usage(text) from public;
 
 -- What an entry must be, by itself.
 create or replace function credits_private.is_entry(p_entry credits_private.entries)
@@ -237,6 +264,7 @@ begin
     and coalesce(case p_entry.kind
       when 'deduction' then p_entry.amount < 0
       when 'capture' then p_entry.amount < 0 and p_entry.hold_id is not null
+        and p_entry.is_first is not null
       when 'expiry' then p_entry.amount < 0 and p_entry.grant_id is not null
       when 'revocation' then p_entry.revoked_grant_id is not null
         and (p_entry.amount < 0 or p_entry.amount > 0 and p_entry.grant_id is null)
@@ -361,8 +389,8 @@ revoke all on function credits_private.refuse_entry(credits_private.entries) fro
 create or replace trigger _100_entries_are_immutable
   before delete or update of account_id, entry_id, transaction_id, grant_id, amount, balance_after,
     effective_at, created_at, period, entry_count, refunded_transaction_id, refunded_entry_id,
-    kind, operation, idempotency_key, hold_id, is_final, revoked_grant_id, repaid_entry_id,
-    available, statement_entries
+    kind, operation, idempotency_key, hold_id, is_final, is_first, revoked_grant_id,
+    repaid_entry_id, available, statement_entries
   on credits_private.entries
   for each row
   execute function credits_private.refuse_change('entries_are_immutable', 'entries');

@@ -1,14 +1,20 @@
 -- What a hold holds moves with a part of it, a later one than before, or not at all.
 create or replace trigger _100_counters_change_only_with_the_ledger
-  after update of held, amount, last_part_id on credits_private.holds
+  after update of held, last_part_id on credits_private.holds
   for each row
   when (new.last_part_id <= old.last_part_id)
+  execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'holds');
+
+create or replace trigger _101_a_hold_keeps_its_terms
+  before update of account_id, hold_id, amount, created_at, operation on credits_private.holds
+  for each row
   execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'holds');
 
 create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.holds
   for each row
-  when (new.held <> 0)
+  when (new.held <> 0 or new.last_part_id <> 0 or new.state <> 'open'
+    or new.resolved_at is not null)
   execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'holds');
 
 -- A hold ends once, whatever runs at the same time, and keeps its end.

@@ -136,11 +136,11 @@ from (
     'invoice_equals_balance_delta' as invariant,
     i.account_id,
     (i.closing_balance - i.opening_balance)::text as expected,
-    (i.credits_granted - i.credits_used + i.credits_refunded - i.credits_expired
+    (i.credits_granted::numeric - i.credits_used + i.credits_refunded - i.credits_expired
       - i.credits_revoked)::text as actual,
     format('period %s', i.period) as subject
   from credits.invoice as i
-  where i.closing_balance - i.opening_balance <> i.credits_granted - i.credits_used
+  where i.closing_balance - i.opening_balance <> i.credits_granted::numeric - i.credits_used
     + i.credits_refunded - i.credits_expired - i.credits_revoked
 
   union all
@@ -563,7 +563,7 @@ from (
     or (h.resolved_at is null) <> (h.state = 'open')
 
   union all
-  -- What is spent of a limit, in a window that it has counted, is what the ledger says.
+  -- What is spent of a limit, in each window since it was set, is what the ledger says.
   select
     'limits_equal_ledger' as invariant,
     coalesce(c.account_id, e.account_id) as account_id,
@@ -571,20 +571,25 @@ from (
     (c.spent, c.last_entry_id)::text as actual,
     format('limit %s, window %s, %s', coalesce(c.limit_id, e.limit_id),
       coalesce(c.window_start, e.window_start), coalesce(c.scope_id, e.scope_id)) as subject
-  from credits_private.limit_counters as c
+  from (
+    select c.*
+    from credits_private.limit_counters as c
+    join credits_private.limits as l on l.account_id = c.account_id and l.limit_id = c.limit_id
+    join credits_private.accounts as a
+      on a.account_id = c.account_id
+      and (l.limit_window <> 'day' or credits_private.is_time_zone(a.time_zone))
+  ) as c
   full join (
-    select u.account_id, u.limit_id, u.window_start, u.scope_id, u.set_entry_id,
-      -sum(u.amount) as spent, max(u.entry_id) as last_entry_id,
-      max(u.entry_id) filter (where u.kind <> 'refund') as last_spent_id
+    select u.account_id, u.limit_id, u.window_start, u.scope_id,
+      -sum(u.amount) as spent, max(u.entry_id) as last_entry_id
     from credits_private.limit_uses as u
-    group by u.account_id, u.limit_id, u.window_start, u.scope_id, u.set_entry_id
+    where u.window_start >= u.counts_from
+    group by u.account_id, u.limit_id, u.window_start, u.scope_id
   ) as e
     on e.account_id = c.account_id and e.limit_id = c.limit_id
     and e.window_start = c.window_start and e.scope_id = c.scope_id
-  where case when c.account_id is null then e.last_spent_id > e.set_entry_id
-    else (c.spent, c.last_entry_id)
-      is distinct from (coalesce(e.spent, 0), coalesce(e.last_entry_id, 0))
-  end
+  where (coalesce(c.spent, 0), coalesce(c.last_entry_id, 0))
+    is distinct from (coalesce(e.spent, 0), coalesce(e.last_entry_id, 0))
 
   union all
   -- No deduction went beyond a limit that was set before it.
@@ -602,6 +607,99 @@ from (
     from credits_private.limit_uses as u
   ) as u
   where u.kind = 'deduction' and u.entry_id > u.set_entry_id and u.spent > u.most
+
+  union all
+  -- What is asked back of a grant is what its revocations asked for.
+  select
+    'grants_equal_ledger' as invariant,
+    g.account_id,
+    coalesce(r.amount, 0)::text as expected,
+    g.revoked::text as actual,
+    format('grant %s revoked', g.grant_id) as subject
+  from credits_private.grants as g
+  left join (
+    select r.account_id, r.grant_id, sum(r.amount) as amount
+    from credits_private.revocations as r
+    group by r.account_id, r.grant_id
+  ) as r on r.account_id = g.account_id and r.grant_id = g.grant_id
+  where g.revoked <> coalesce(r.amount, 0)
+
+  union all
+  -- A hold counts as one call, by its first capture. (Captures from before migration 0005 count where
+  -- they are final.)
+  select
+    'usage_equals_ledger' as invariant,
+    e.account_id,
+    format('entry %s', e.first_entry_id) as expected,
+    format('entry %s', e.counted_entry_id) as actual,
+    format('the capture of hold %s that counts as its call', e.hold_id) as subject
+  from (
+    select e.account_id, e.hold_id,
+      min(e.entry_id) filter (where e.is_first is not null) as first_entry_id,
+      min(e.entry_id) filter (where e.is_first) as counted_entry_id,
+      count(distinct e.transaction_id) filter (where e.is_first) as counted
+    from credits_private.entries as e
+    where e.kind = 'capture'
+    group by e.account_id, e.hold_id
+  ) as e
+  where e.first_entry_id is not null
+    and (e.counted <> 1 or e.counted_entry_id <> e.first_entry_id)
+
+  union all
+  -- An account's last moment is not ahead of the clock. Where it is, the clock was.
+  select
+    'the_clock_is_not_ahead' as invariant,
+    a.account_id,
+    'a moment that has come' as expected,
+    a.last_created_at::text as actual,
+    'last_created_at' as subject
+  from credits_private.accounts as a
+  where a.last_created_at > clock_timestamp()
+
+  union all
+  -- An account that could not be settled, ...
+  select
+    'every_account_can_be_settled' as invariant,
+    f.account_id,
+    format('settled on %s', f.failed_at) as expected,
+    format('%s: %s', f.error_code, f.error_message) as actual,
+    format('failed %s times, next on %s', f.failures, f.retry_at) as subject
+  from credits_private.settle_failures as f
+
+  union all
+  -- ... or will not be: the server does not know its time zone, ...
+  select
+    'every_account_can_be_settled' as invariant,
+    a.account_id,
+    'a time zone that the server knows' as expected,
+    a.time_zone as actual,
+    'time zone' as subject
+  from credits_private.accounts as a
+  where not credits_private.is_time_zone(a.time_zone)
+
+  union all
+  -- ... or something is due before what has been booked already.
+  select
+    'every_account_can_be_settled' as invariant,
+    a.account_id,
+    format('on or after %s', a.last_effective_at) as expected,
+    d.due_at::text as actual,
+    d.subject
+  from credits_private.accounts as a
+  join (
+    select g.account_id, g.expires_at as due_at, format('grant %s expires', g.grant_id) as subject
+    from credits_private.grants as g
+    where g.is_open and g.remaining > g.held
+    union all
+    select g.account_id, g.effective_at, format('grant %s begins', g.grant_id)
+    from credits_private.grants as g
+    where g.is_scheduled
+    union all
+    select h.account_id, h.expires_at, format('hold %s expires', h.hold_id)
+    from credits_private.holds as h
+    where h.state = 'open'
+  ) as d on d.account_id = a.account_id
+  where d.due_at < a.last_effective_at
 
   union all
   -- Nobody calls a function or reads a table because everybody may.

@@ -1,16 +1,18 @@
+-- Right at the moment, whether or not what is due has been settled: where something is, from what is
+-- to come as well, an account at a time.
 create or replace view credits.grants as
 select
   g.account_id,
   g.grant_id,
   case
     when g.cancelled_at is not null then 'cancelled'
-    when g.is_scheduled and g.effective_at > clock_timestamp() then 'scheduled'
-    when g.expires_at <= clock_timestamp() then 'expired'
-    when g.remaining = 0 and not g.is_scheduled then 'spent'
+    when g.is_scheduled and g.effective_at > f.now then 'scheduled'
+    when g.expires_at <= f.now then 'expired'
+    when f.remaining = 0 then 'spent'
     else 'active'
   end as state,
   g.amount,
-  g.remaining,
+  f.remaining,
   g.source,
   g.priority,
   g.operations,
@@ -21,16 +23,33 @@ select
   g.paid_currency,
   g.metadata,
   g.created_at,
-  g.held,
+  f.held,
   g.revoked,
   g.taken
-from credits_private.grants as g;
+from credits_private.grants as g
+join (
+  select n.account_id, n.grant_id, n.remaining, n.held, a.now
+  from (
+    select a.account_id, a.due_at, clock_timestamp() as now
+    from credits_private.accounts as a
+  ) as a
+  join credits_private.grants as n on n.account_id = a.account_id
+  where a.due_at > a.now
+  union all
+  select a.account_id, n.grant_id, n.remaining, n.held, a.now
+  from (
+    select a.account_id, a.due_at, clock_timestamp() as now
+    from credits_private.accounts as a
+  ) as a
+  cross join lateral credits_private.grants_at(a.account_id, a.now) as n
+  where a.due_at <= a.now
+) as f on f.account_id = g.account_id and f.grant_id = g.grant_id;
 
 comment on view credits.grants is $comment$
-One row per grant, with what is left of it.
+One row per grant, with what is left of it, whether or not what is due has been settled.
 $comment$;
 
-comment on column credits.grants.state is 
+comment on column credits.grants.state is
   '''active'', ''spent'', ''expired'', ''scheduled'' or ''cancelled''';
 comment on column credits.grants.amount is 'what was granted';
 comment on column credits.grants.remaining is 'what is left, held or free';

@@ -22,7 +22,7 @@ select
 from credits_private.holds as h
 cross join lateral (select clock_timestamp() as now) as c
 cross join lateral (
-  select coalesce(-sum(e.amount), 0)::bigint as captured
+  select least(coalesce(-sum(e.amount), 0), 9223372036854775807)::bigint as captured
   from credits_private.entries as e
   where e.account_id = h.account_id and e.kind = 'capture' and e.refunded_entry_id is null
     and e.hold_id = h.hold_id

@@ -1,5 +1,8 @@
 -- Sums the ledger, and takes opening and closing balance from its first and last entry: that the
--- sums connect the two is a promise (invoice_equals_balance_delta), not a definition.
+-- sums connect the two is a promise (invoice_equals_balance_delta), not a definition. A sum beyond
+-- bigint, of a thousand of the largest amounts, shows as the largest: one account must not break the
+-- view for the others. A period that has ended is open as long as something that was due in it has
+-- not been booked.
 create or replace view credits.invoice as
 select
   s.account_id,
@@ -13,21 +16,35 @@ select
   l.balance_after as closing_balance,
   s.credits_used - s.credits_refunded as net_used,
   s.calls,
-  s.period >= a.period as is_open
+  s.period >= a.period
+    and (clock_timestamp() < a.period_ends_at or a.due_at < a.period_ends_at and (
+      exists (
+        select from credits_private.holds as h
+        where h.account_id = a.account_id and h.state = 'open'
+          and h.expires_at < a.period_ends_at)
+      or exists (
+        select from credits_private.grants as g
+        where g.account_id = a.account_id and (g.is_open or g.is_scheduled)
+          and case when g.is_scheduled then g.effective_at < a.period_ends_at
+            else g.remaining > g.held and g.expires_at < a.period_ends_at end))) as is_open
 from (
   select
     e.account_id,
     e.period,
     min(e.entry_id) as first_entry_id,
     max(e.entry_id) as last_entry_id,
-    coalesce(sum(e.amount) filter (where e.kind = 'grant'), 0)::bigint as credits_granted,
-    coalesce(-sum(e.amount) filter (where e.kind in ('deduction', 'capture')), 0)::bigint
-      as credits_used,
-    coalesce(sum(e.amount) filter (where e.kind = 'refund'), 0)::bigint as credits_refunded,
-    coalesce(-sum(e.amount) filter (where e.kind = 'expiry'), 0)::bigint as credits_expired,
-    coalesce(-sum(e.amount) filter (where e.kind = 'revocation'), 0)::bigint as credits_revoked,
+    least(coalesce(sum(e.amount) filter (where e.kind = 'grant'), 0),
+      9223372036854775807)::bigint as credits_granted,
+    least(coalesce(-sum(e.amount) filter (where e.kind in ('deduction', 'capture')), 0),
+      9223372036854775807)::bigint as credits_used,
+    least(coalesce(sum(e.amount) filter (where e.kind = 'refund'), 0),
+      9223372036854775807)::bigint as credits_refunded,
+    least(coalesce(-sum(e.amount) filter (where e.kind = 'expiry'), 0),
+      9223372036854775807)::bigint as credits_expired,
+    least(coalesce(-sum(e.amount) filter (where e.kind = 'revocation'), 0),
+      9223372036854775807)::bigint as credits_revoked,
     count(*) filter (where e.entry_id = e.transaction_id
-      and (e.kind = 'deduction' or e.is_final)) as calls
+      and (e.kind = 'deduction' or coalesce(e.is_first, e.is_final))) as calls
   from credits_private.entries as e
   group by e.account_id, e.period
 ) as s
@@ -53,5 +70,6 @@ comment on column credits.invoice.credits_expired is 'unused at their expiry';
 comment on column credits.invoice.credits_revoked is 'taken back, also as debt';
 comment on column credits.invoice.closing_balance is 'after its last entry';
 comment on column credits.invoice.net_used is 'credits_used - credits_refunded';
-comment on column credits.invoice.calls is 'deductions and final captures';
+comment on column credits.invoice.calls is
+  'deductions, and holds captured for the first time';
 comment on column credits.invoice.is_open is 'whether entries can still be added';

@@ -5,11 +5,13 @@ select
   e.period,
   e.api_key_id,
   e.operation,
-  coalesce(-sum(e.amount) filter (where e.kind <> 'refund'), 0)::bigint as credits_used,
-  coalesce(sum(e.amount) filter (where e.kind = 'refund'), 0)::bigint as credits_refunded,
-  -sum(e.amount)::bigint as net_used,
+  least(coalesce(-sum(e.amount) filter (where e.kind <> 'refund'), 0),
+    9223372036854775807)::bigint as credits_used,
+  least(coalesce(sum(e.amount) filter (where e.kind = 'refund'), 0),
+    9223372036854775807)::bigint as credits_refunded,
+  least(greatest(-sum(e.amount), -9223372036854775807), 9223372036854775807)::bigint as net_used,
   count(*) filter (where e.entry_id = e.transaction_id
-    and (e.kind = 'deduction' or e.is_final)) as calls
+    and (e.kind = 'deduction' or coalesce(e.is_first, e.is_final))) as calls
 from credits_private.entries as e
 where e.kind in ('deduction', 'capture', 'refund')
 group by e.account_id, e.period, e.api_key_id, e.operation;
@@ -22,4 +24,5 @@ $comment$;
 comment on column credits.invoice_lines.credits_used is 'by deductions and captures';
 comment on column credits.invoice_lines.credits_refunded is 'given back';
 comment on column credits.invoice_lines.net_used is 'credits_used - credits_refunded';
-comment on column credits.invoice_lines.calls is 'deductions and final captures';
+comment on column credits.invoice_lines.calls is
+  'deductions, and holds captured for the first time';

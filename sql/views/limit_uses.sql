@@ -1,6 +1,6 @@
 -- What the ledger says of limits: each entry that spends, or gives back, with each limit that it
--- falls under and the window in which it counts, for a refund that of its original. For
--- `discrepancies`, and nobody else.
+-- falls under and the window in which it counts, for a refund that of its original. Days of a zone
+-- that the server no longer has cannot be told. For `discrepancies`, and nobody else.
 create or replace view credits_private.limit_uses as
 select
   l.account_id,
@@ -13,9 +13,12 @@ select
   credits_private.limit_scope_id(l, e.api_key_id, e.operation, e.run_id) as scope_id,
   e.entry_id,
   e.kind,
-  e.amount
+  e.amount,
+  l.counts_from
 from credits_private.limits as l
-join credits_private.accounts as a on a.account_id = l.account_id
+join credits_private.accounts as a
+  on a.account_id = l.account_id
+  and (l.limit_window <> 'day' or credits_private.is_time_zone(a.time_zone))
 join credits_private.entries as e
   on e.account_id = l.account_id and e.kind in ('deduction', 'capture', 'refund')
 join credits_private.entries as o

@@ -18,9 +18,10 @@ from credits_private.limits as l
 join credits_private.accounts as a on a.account_id = l.account_id
 cross join lateral (select clock_timestamp() as now) as c
 cross join lateral (
-  select credits_private.limit_window_start(l.limit_window, credits_private.period_at(
-    c.now, a.period, a.next_period, a.period_ends_at, a.time_zone, a.anchor_day),
-    c.now, a.time_zone) as window_start
+  select case when l.limit_window <> 'day' or credits_private.is_time_zone(a.time_zone) then
+    credits_private.limit_window_start(l.limit_window, credits_private.period_shown(
+      c.now, a.period, a.next_period, a.period_ends_at, a.time_zone, a.anchor_day),
+      c.now, a.time_zone) end as window_start
 ) as w
 left join lateral (
   select n.scope_id
@@ -50,7 +51,8 @@ long as there is none.
 $comment$;
 
 comment on column credits.limits.scope is '''account'', ''api_key'', ''operation'' or ''run''';
-comment on column credits.limits.scope_id is 'which one; null for the account';
+comment on column credits.limits.scope_id is
+  'which one; null for the account, and for calls that name none';
 comment on column credits.limits.is_each is 'whether it counts each one for itself';
 comment on column credits.limits.limit_window is '''day'', ''period'' or ''total''';
 comment on column credits.limits.window_start is 'its first local day; null for total';

@@ -23,13 +23,13 @@ select
 from credits_private.accounts as a
 cross join lateral (select clock_timestamp() as now) as c
 cross join lateral (
-  select credits_private.period_at(
+  select credits_private.period_shown(
     c.now, a.period, a.next_period, a.period_ends_at, a.time_zone, a.anchor_day) as period_start
 ) as p
 cross join lateral credits_private.figures(a.account_id, null, c.now) as f
 cross join lateral (
   select
-    coalesce(sum(u.credits_used), 0)::bigint as credits_used,
+    least(coalesce(sum(u.credits_used), 0), 9223372036854775807)::bigint as credits_used,
     coalesce(sum(u.calls), 0)::bigint as calls
   from credits_private.usage_counters as u
   where u.account_id = a.account_id and u.period = p.period_start
@@ -56,8 +56,10 @@ comment on column credits.remaining.available is 'what a deduction without opera
 comment on column credits.remaining.scoped is 'what only certain operations may take';
 comment on column credits.remaining.credits_used is
   'deducted and captured in the current period, refunds not subtracted';
-comment on column credits.remaining.calls is 'deductions and final captures in the current period';
-comment on column credits.remaining.period_start is 'its first local day';
+comment on column credits.remaining.calls is
+  'deductions in the current period, and holds captured for the first time in it';
+comment on column credits.remaining.period_start is
+  'its first local day; null where the server no longer has the account''s time zone';
 comment on column credits.remaining.period_end is 'the next period''s first local day';
 comment on column credits.remaining.next_expiry_at is 'when free credits expire next';
 comment on column credits.remaining.next_expiry_amount is 'how many expire then';

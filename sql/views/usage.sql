@@ -19,4 +19,4 @@ $comment$;
 comment on column credits.usage.credits_used is 'by deductions and captures';
 comment on column credits.usage.credits_refunded is 'given back';
 comment on column credits.usage.net_used is 'credits_used - credits_refunded';
-comment on column credits.usage.calls is 'deductions and final captures';
+comment on column credits.usage.calls is 'deductions, and holds captured for the first time';

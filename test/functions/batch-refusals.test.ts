@@ -67,6 +67,7 @@ describe('a deduction that is refused says why, as deduct_credits does, and the 
       available: null,
       replayed: null,
       exceeded_limits: null,
+      refunded: null,
       error_code: code,
       error_message: error.message,
       error_detail: expect.objectContaining(
@@ -86,7 +87,6 @@ const malformed: [string, string | undefined, unknown][] = [
   ['nothing', 'account_id', {}],
   ['no amount', 'amount', { amount: undefined }],
   ['null for an amount', 'amount', { amount: null }],
-  ['an amount of 0', 'amount', { amount: 0 }],
   ['a negative amount', 'amount', { amount: -1 }],
   ['a fraction', 'amount', { amount: 1.5 }],
   ['a text for an amount', 'amount', { amount: '5' }],

@@ -103,6 +103,7 @@ test('deduct_credits and a batch of one answer for each other', async () => {
     available,
     exceeded_limits,
     replayed: true,
+    refunded: 0,
   });
   expect(first.transaction_id).toBe(alone.transaction_id + 1);
 });

@@ -70,7 +70,7 @@ test(`what a batch books at once is what its deductions book one by one (seed ${
     const items = deductions(random);
     const of = (account_id: string) => items.map((item) => ({ account_id, ...item }));
     const ask = (list: object[]) =>
-      db.query('select * from credits_private.deduct_credits_batch_at($1, false, $2)', [
+      db.query('select * from credits_private.deduct_batch($1, false, $2)', [
         JSON.stringify(list),
         at,
       ]);

@@ -35,6 +35,7 @@ test('a batch answers each deduction as deduct_credits would, in the order of th
     idempotency_key,
     replayed: false,
     exceeded_limits: null,
+    refunded: 0,
     error_code: null,
     error_message: null,
     error_detail: null,

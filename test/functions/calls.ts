@@ -25,6 +25,7 @@ const defaults: Record<string, Arguments> = {
     p_paid_amount: null,
     p_paid_currency: null,
     p_metadata: {},
+    p_expires_in: null,
   },
   deduct_credits: { p_api_key_id: null, p_operation: null, p_run_id: null, p_metadata: {} },
   refund_credits: { p_amount: null, p_metadata: {} },
@@ -72,9 +73,16 @@ export const batch = (
     allOrNothing,
   ]);
 
+// These names are taken, for one more release: sql/private/calls_in_flight.sql.
+const privateNames: Record<string, string> = { capture_hold: 'capture' };
+
 /** The same call at a time of the test's choice. */
 export const callAt = (target: Target, name: string, at: string, args: Arguments): Promise<Row> =>
-  select(target, `credits_private.${name}_at`, { ...defaults[name], ...args, p_at: at });
+  select(target, `credits_private.${privateNames[name] ?? `${name}_at`}`, {
+    ...defaults[name],
+    ...args,
+    p_at: at,
+  });
 
 let count = 0;
 /** An idempotency key, or an account, that no other call of this file has. */
@@ -83,13 +91,14 @@ export const unique = (word = 'key'): string => {
   return `${word}-${count}`;
 };
 
+// Tests play at any time: a clock that is behind them is no discrepancy here.
 export const discrepancies = (target: Target): Promise<Row[]> =>
-  rowsOf(target, 'select * from credits.discrepancies');
+  rowsOf(target, `select * from credits.discrepancies where invariant <> 'the_clock_is_not_ahead'`);
 
 /** A digest of every row that we keep: equal before and after a call that changes nothing. */
 export async function everything(target: Target): Promise<string> {
   const tables = ['accounts', 'grants', 'entries', 'idempotency_keys', 'usage_counters'];
-  const later = ['holds', 'hold_parts', 'limits', 'limit_counters'];
+  const later = ['holds', 'hold_parts', 'limits', 'limit_counters', 'revocations'];
   const digests = [...tables, ...later].map(
     (table) => `(select string_agg(t::text, '|' order by t::text) from credits_private.${table} t)`,
   );

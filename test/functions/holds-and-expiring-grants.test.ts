@@ -183,7 +183,8 @@ test('a hold has expired at the instant, whether or not anything has settled it'
     expect(error.detail.resolved_at).toBe(moment(end).replace('.000000', ''));
   }
   // The refused calls have settled nothing, and the figures are the same when somebody has.
-  const held = () => db.one('select held from credits.grants where account_id = $1', [account]);
+  const held = () =>
+    db.one('select held from credits_private.grants where account_id = $1', [account]);
   expect(await held()).toEqual({ held: 6 });
   expect(await settleAt(db, account, end)).toEqual({ balance: 10, available: 10 });
   expect(await held()).toEqual({ held: 0 });

@@ -89,19 +89,21 @@ test('PT404: a hold on an account that nobody opened does not open it', async ()
 });
 
 test.each([
-  ['hold_credits', { p_amount: 1, p_idempotency_key: 'grant' }, 1],
-  ['capture_hold', { p_hold_id: 6, p_amount: 1, p_idempotency_key: 'grant' }, 1],
-  ['release_hold', { p_hold_id: 6, p_idempotency_key: 'grant' }, 1],
-  ['capture_hold', { p_hold_id: 6, p_amount: 1, p_idempotency_key: 'hold 6' }, undefined],
-  ['deduct_credits', { p_amount: 10, p_idempotency_key: 'hold 6' }, undefined],
-  ['refund_credits', { p_transaction_id: 2, p_idempotency_key: 'capture 1' }, 2],
-])('PT409: %s with a key that another function has used: %o', async (name, args, transaction) => {
+  ['hold_credits', { p_amount: 1, p_idempotency_key: 'grant' }, 'grant_credits', 1],
+  ['capture_hold', { p_hold_id: 6, p_amount: 1, p_idempotency_key: 'grant' }, 'grant_credits', 1],
+  ['release_hold', { p_hold_id: 6, p_idempotency_key: 'grant' }, 'grant_credits', 1],
+  ['capture_hold', { p_hold_id: 6, p_amount: 1, p_idempotency_key: 'hold 6' }, 'hold_credits'],
+  ['deduct_credits', { p_amount: 10, p_idempotency_key: 'hold 6' }, 'hold_credits'],
+  ['refund_credits', { p_transaction_id: 2, p_idempotency_key: 'capture 1' }, 'capture_hold', 2],
+] as const)('PT409: %s with a key that another function has used: %o', async (...row) => {
+  const [name, args, first, transaction] = row;
   const error = await refusal(db, on(name, args));
   expect(error).toMatchObject({ code: 'PT409', constraint: 'a_request_takes_effect_once' });
   expect(error.detail).toEqual({
     account_id: 'acme',
     idempotency_key: args.p_idempotency_key,
     ...(transaction === undefined ? {} : { transaction_id: transaction }),
+    function: first,
     invariant: 'a_request_takes_effect_once',
   });
 });

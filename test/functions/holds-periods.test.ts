@@ -44,7 +44,7 @@ test('a hold across the end of a period is captured in the periods of its captur
   const [closed] = await invoices('across');
   expect(closed).toMatchObject({
     credits_used: 30,
-    calls: 0,
+    calls: 1,
     closing_balance: 970,
     is_open: false,
   });
@@ -57,15 +57,15 @@ test('a hold across the end of a period is captured in the periods of its captur
       opening_balance: 970,
       credits_used: 70,
       credits_refunded: 0,
-      calls: 1,
+      calls: 0,
       closing_balance: 900,
-      is_open: true,
+      is_open: false,
     },
   ]);
   for (const view of ['usage', 'invoice_lines']) {
     expect(await usage('across', view)).toEqual([
-      ['2024-01-01', 'key a', 30, 0, 0],
-      ['2024-02-01', 'key a', 70, 0, 1],
+      ['2024-01-01', 'key a', 30, 0, 1],
+      ['2024-02-01', 'key a', 70, 0, 0],
     ]);
   }
   expect(await discrepancies(db)).toEqual([]);
@@ -78,7 +78,7 @@ test('a capture of a hold of last period settles that one first, and leaves it c
   expect(await usage('late')).toEqual([['2024-02-01', null, 6, 0, 1]]);
   expect(await invoices('late')).toMatchObject([
     { period: '2024-01-01', credits_used: 0, closing_balance: 10, is_open: false },
-    { period: '2024-02-01', credits_used: 6, closing_balance: 4, is_open: true },
+    { period: '2024-02-01', credits_used: 6, closing_balance: 4, is_open: false },
   ]);
 });
 
@@ -105,7 +105,7 @@ test('a hold by itself is on no invoice: not held, not released, not expired', a
   expect(await usage('none')).toEqual([]);
 });
 
-test('calls count deductions and final captures, once each, however many grants they draw on', async () => {
+test('calls count deductions, and each hold once, by its first capture, however many grants they draw on', async () => {
   for (const n of [1, 2, 3]) await grantAt(db, 'calls', january, { key: `${n}`, amount: 10 });
   for (const n of [1, 2, 3]) {
     await holdAt(db, 'calls', january, { key: `hold ${n}`, amount: 5, apiKey: `key ${n}` });
@@ -122,11 +122,11 @@ test('calls count deductions and final captures, once each, however many grants 
   await deductAt(db, 'calls', january, { key: 'deduct', amount: 6, apiKey: 'key 3' });
   const expected = [
     ['2024-01-01', 'key 1', 15, 0, 1],
-    ['2024-01-01', 'key 2', 3, 0, 0],
+    ['2024-01-01', 'key 2', 3, 0, 1],
     ['2024-01-01', 'key 3', 10, 0, 2],
   ];
   for (const view of ['usage', 'invoice_lines'])
     expect(await usage('calls', view)).toEqual(expected);
-  expect(await invoices('calls')).toMatchObject([{ credits_used: 28, calls: 3 }]);
+  expect(await invoices('calls')).toMatchObject([{ credits_used: 28, calls: 4 }]);
   expect(await discrepancies(db)).toEqual([]);
 });

@@ -39,6 +39,7 @@ test('a hold, an extension, a capture and a release answer with what they did, a
     replayed: false,
     held: 35,
     exceeded_limits: null,
+    refunded: 0,
   });
   expect(await on('acme', 'release_hold', { p_hold_id: 1, p_idempotency_key: 'release' })).toEqual({
     hold_id: 1,

@@ -91,7 +91,7 @@ test('another scope, scope id or window counts anew from the ledger', async () =
     [{ window: 'total', scope: 'api_key', scopeId: 'b' }, [['-infinity', 'b', 8]]],
     [{ window: 'total', scope: 'api_key', scopeId: 'a' }, [['-infinity', 'a', 7]]],
     [{ window: 'day', scope: 'run' }, [['2024-06-01', 'x', 12]]],
-    [{ window: 'day', scope: 'operation' }, []],
+    [{ window: 'day', scope: 'operation' }, [['2024-06-01', '', 12]]],
   ];
   for (const [change, counted] of changes) {
     await limit({ id: 'one', ceiling: 20, ...change });

@@ -28,7 +28,7 @@ test('credits.limits says of every limit what is spent, reserved and left now', 
   await set('account', 100, { p_overage: 20 });
   await set('day', 50, { p_window: 'day', p_scope: 'api_key' });
   await set('run', 25, { p_window: 'total', p_scope: 'run', p_scope_id: 'r' });
-  await set('unused', 40, { p_scope: 'operation' });
+  await set('some operation', 60, { p_scope: 'operation' });
   await set('unused run', 40, { p_scope: 'run', p_scope_id: 'other' });
   await spend('hold_credits', 15, { p_api_key_id: 'a' });
   await spend('hold_credits', 5, { p_api_key_id: 'b' });
@@ -77,6 +77,15 @@ test('credits.limits says of every limit what is spent, reserved and left now', 
     },
     {
       ...nothing,
+      ...onDay,
+      limit_id: 'day',
+      scope_id: null, // calls that name none
+      ceiling: 50,
+      spent: 2,
+      remaining: 48,
+    },
+    {
+      ...nothing,
       limit_id: 'run',
       scope: 'run',
       scope_id: 'r',
@@ -90,12 +99,14 @@ test('credits.limits says of every limit what is spent, reserved and left now', 
     {
       ...nothing,
       ...inPeriod,
-      limit_id: 'unused',
+      limit_id: 'some operation',
       scope: 'operation',
       scope_id: null,
       is_each: true,
-      ceiling: 40,
-      remaining: 40,
+      ceiling: 60,
+      spent: 32, // by calls that name none
+      reserved: 20,
+      remaining: 8,
     },
     {
       ...nothing,
@@ -113,7 +124,7 @@ test('credits.limits says of every limit what is spent, reserved and left now', 
     account,
   ]);
   await auditor.end();
-  expect(rows).toHaveLength(6);
+  expect(rows).toHaveLength(7);
 });
 
 test('it shows the window of now, and no hold that has expired, also before anything settles', async () => {

@@ -83,10 +83,11 @@ describe.each(scopes)('of scope %s', (scope) => {
     expect(await discrepancies(db, account)).toEqual([]);
   });
 
-  test('a limit without one counts each for itself, and what names none not at all', async () => {
+  test('a limit without one counts each for itself, and what names none as one more', async () => {
     const set: Limit = { id: 'each', ceiling: 10, scope };
     await limit(set);
-    await deduct(500);
+    await deduct(3);
+    await refused(set, { spent: 3, remaining: 7, requested: 8 });
     await deduct(10, named(scope, 'a'));
     await deduct(4, named(scope, 'b'));
     await refused(set, { spent: 10, remaining: 0, requested: 1, scope_id: 'a' }, named(scope, 'a'));
@@ -97,6 +98,7 @@ describe.each(scopes)('of scope %s', (scope) => {
       named(scope, 'c'),
     );
     expect(await counters(db, account)).toEqual([
+      ['each', '2024-05-01', '', 3],
       ['each', '2024-05-01', 'a', 10],
       ['each', '2024-05-01', 'b', 4],
     ]);
@@ -122,6 +124,7 @@ test('a call falls under every limit that it matches, and is refused by the one 
   await deduct(10, ids);
   expect(await counters(db, account)).toEqual([
     ['a key', '2024-05-01', 'k', 25],
+    ['b run', '-infinity', '', 5],
     ['b run', '-infinity', 'r', 20],
     ['c all', '2024-05-10', '', 25],
   ]);
@@ -132,7 +135,7 @@ test('of several soft limits, a call names those that it leaves behind', async (
   await limit({ id: 'b', ceiling: 10, overage: 90 });
   await limit({ id: 'a', ceiling: 10, overage: 90, scope: 'api_key' });
   await limit({ id: 'c', ceiling: 11, overage: 89, window: 'total' });
-  expect(await deduct(11)).toMatchObject({ exceeded_limits: ['b'] });
+  expect(await deduct(11)).toMatchObject({ exceeded_limits: ['a', 'b'] }); // a: of no key
   expect(await deduct(11, { apiKey: 'k' })).toMatchObject({ exceeded_limits: ['a', 'b', 'c'] });
 });
 

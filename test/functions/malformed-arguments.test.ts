@@ -11,7 +11,8 @@ const ids = {
   '128 characters of 2 bytes': 'é'.repeat(128),
 };
 const requiredIds = { null: null, ...ids };
-const amounts = { null: null, zero: 0, negative: -1, '2^53': tooLarge };
+const deductibles = { null: null, negative: -1, '2^53': tooLarge };
+const amounts = { ...deductibles, zero: 0 };
 const optionalAmounts = { zero: 0, negative: -1, '2^53': tooLarge };
 const ceilings = { negative: -1, '2^53': tooLarge };
 const requiredCeilings = { null: null, ...ceilings };
@@ -79,13 +80,14 @@ const cases: Record<string, { valid: Arguments; bad: Record<string, Arguments> }
       p_paid_amount: { negative: -1, '2^53': tooLarge, 'no currency': 5 },
       p_paid_currency: ids,
       p_metadata: requiredDocuments,
+      p_expires_in: { nothing: '0', negative: '-1 microsecond', 'beyond all time': '300000 years' },
     },
   },
   deduct_credits: {
     valid: spending,
     bad: {
       p_account_id: requiredIds,
-      p_amount: amounts,
+      p_amount: deductibles,
       p_idempotency_key: requiredIds,
       p_api_key_id: ids,
       p_operation: ids,

@@ -17,7 +17,7 @@ const refund = (time: string, amount: number | null = null) =>
 const grants = (from: number) =>
   db.query(
     `select grant_id, source, priority, operations, origin_grant_id, amount, remaining
-     from credits.grants where account_id = $1 and grant_id >= $2 order by grant_id`,
+     from credits_private.grants where account_id = $1 and grant_id >= $2 order by grant_id`,
     [account, from],
   );
 
@@ -56,7 +56,7 @@ test('to an expired grant, a refund makes a new one: same priority and scope, va
     await db.one(
       `select effective_at = '2024-02-20 06:00Z' as effective,
          expires_at = '2024-03-21 06:00Z' as expires, paid_amount
-       from credits.grants where account_id = $1 and grant_id = 3`,
+       from credits_private.grants where account_id = $1 and grant_id = 3`,
       [account],
     ),
   ).toEqual({ effective: true, expires: true, paid_amount: null });

@@ -131,7 +131,7 @@ test('in a later period it lowers the net usage of that one, and leaves the clos
       closing_balance: 23,
       net_used: -18,
       calls: 1,
-      is_open: true,
+      is_open: false,
     },
   ]);
   expect(await discrepancies(db)).toEqual([]);

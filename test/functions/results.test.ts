@@ -83,7 +83,7 @@ const signatures: Record<string, string> = {
     'p_account_id, p_unit, p_scale, p_overdraft_limit, p_time_zone, p_anchor_day, p_metadata',
   grant_credits:
     'p_account_id, p_amount, p_idempotency_key, p_source, p_priority, p_expires_at, ' +
-    'p_effective_at, p_operations, p_paid_amount, p_paid_currency, p_metadata',
+    'p_effective_at, p_operations, p_paid_amount, p_paid_currency, p_metadata, p_expires_in',
   deduct_credits:
     'p_account_id, p_amount, p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_metadata',
   refund_credits: 'p_account_id, p_transaction_id, p_idempotency_key, p_amount, p_metadata',
@@ -125,6 +125,7 @@ test('a grant, a deduction and a refund answer with what they did, and what is l
     available: 0,
     replayed: false,
     repaid: 0,
+    expires_at: null,
   });
   const grant = { p_amount: 100, p_idempotency_key: 'grant' };
   expect(await call(db, 'grant_credits', { ...account, ...grant })).toEqual({
@@ -135,6 +136,7 @@ test('a grant, a deduction and a refund answer with what they did, and what is l
     available: 100,
     replayed: false,
     repaid: 0,
+    expires_at: null,
   });
   const deduct = { p_amount: 10, p_idempotency_key: 'deduct', p_operation: 'search' };
   expect(await call(db, 'deduct_credits', { ...account, ...deduct })).toEqual({
@@ -144,6 +146,7 @@ test('a grant, a deduction and a refund answer with what they did, and what is l
     available: 97,
     replayed: false,
     exceeded_limits: null,
+    refunded: 0,
   });
   const refund = { p_transaction_id: 3, p_amount: 5, p_idempotency_key: 'refund' };
   expect(await call(db, 'refund_credits', { ...account, ...refund })).toEqual({

@@ -28,7 +28,7 @@ async function spent(account: string): Promise<void> {
 }
 const grantOf = (account: string, id = 1) =>
   db.one(
-    'select remaining, revoked, taken from credits.grants where account_id = $1 and grant_id = $2',
+    'select remaining, revoked, taken from credits_private.grants where account_id = $1 and grant_id = $2',
     [account, id],
   );
 

@@ -42,7 +42,8 @@ test('debt goes no further than what of it a hold has reserved leaves room for',
   await grantAt(db, 'held', start, { key: 'pay', amount: 100 });
   await overdraftAt(db, 'held', start, largest);
   await deductAt(db, 'held', start, { key: 'all', amount: 100 });
-  await holdAt(db, 'held', start, { key: 'hold', amount: largest - 60 });
+  const hold = { key: 'hold', amount: largest - 60, operation: 'another' };
+  await holdAt(db, 'held', start, hold);
   const revocation = (amount: number) =>
     revokeAt(db, 'held', start, { key: `re ${amount}`, grant: 1, amount, onSpent: 'debt' });
   expect(await raised(revocation(61))).toMatchObject({ code: '22023' });

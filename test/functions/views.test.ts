@@ -83,6 +83,15 @@ const views: Record<string, string[]> = {
     'window_start date',
     ...typed('ceiling overage spent reserved remaining', 'bigint'),
   ],
+  accounts: [
+    ...per.account,
+    'unit text',
+    'scale integer',
+    'time_zone text',
+    'anchor_day integer',
+    ...typed('opened_at closed_at settled_until', 'timestamp with time zone'),
+    'metadata jsonb',
+  ],
   discrepancies: typed('invariant account_id expected actual', 'text'),
 };
 

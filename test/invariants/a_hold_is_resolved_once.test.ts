@@ -199,6 +199,6 @@ test.each<[string, Record<string, unknown>, Finding[]]>([
     [finding(99, false, '1, 0 after the end')],
   ],
 ])('%s, written by hand, is found', async (_, changes, expected) => {
-  const capture = { kind: 'capture', ...changes };
+  const capture = { kind: 'capture', is_first: false, ...changes };
   expect(await found((broken) => insertEntry(broken, 'broken', capture))).toEqual(expected);
 });

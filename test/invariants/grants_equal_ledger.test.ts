@@ -8,7 +8,7 @@ test('after any history, what remains of each grant is the sum of its entries', 
   await Promise.all([1, 2, 3, 4].map((seed) => writeHistory(db, `history ${seed}`, seed)));
   const grants = await db.query(
     `select g.remaining, coalesce(sum(e.amount), 0)::bigint as ledger
-     from credits.grants as g
+     from credits_private.grants as g
      left join credits.entries as e using (account_id, grant_id)
      group by g.account_id, g.grant_id, g.remaining`,
   );
@@ -52,7 +52,7 @@ test('an entry that was moved to another grant is found at both', async () => {
 test('what was taken back of a grant is the sum of its revocations', async () => {
   const taken = await db.query(
     `select g.taken, coalesce(-sum(e.amount), 0)::bigint as ledger
-     from credits.grants as g
+     from credits_private.grants as g
      left join credits.entries as e
        on e.account_id = g.account_id and e.revoked_grant_id = g.grant_id
      group by g.account_id, g.grant_id, g.taken`,

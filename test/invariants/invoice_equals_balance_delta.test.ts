@@ -48,7 +48,7 @@ test('an invoice shows grants, usage, refunds and expiries, each in its period',
   expect(invoices.map((invoice) => Object.values(invoice))).toEqual([
     ['2024-01-01', 0, 150, 60, 20, 0, 110, 40, 1, false],
     ['2024-02-01', 110, 0, 0, 0, 10, 100, 0, 0, false],
-    ['2024-03-01', 100, 0, 5, 0, 0, 95, 5, 1, true],
+    ['2024-03-01', 100, 0, 5, 0, 0, 95, 5, 1, false], // long over
   ]);
 });
 

@@ -91,13 +91,14 @@ const broken = (change: string) =>
     expect(await discrepancies(sample)).toEqual([]);
     await tamper(sample, 'limit_counters', change);
   });
+const ofNone = 'limit key, window 2024-03-01, '; // of the calls that name no key
 const ofKey = 'limit key, window 2024-03-01, key a';
 const ofEver = 'limit ever, window -infinity, ';
 
 test.each([
   ['spent = 0', `limit_id = 'ever'`, ofEver, '(52,9)', '(0,9)'],
-  ['spent = 8', `limit_id = 'key'`, ofKey, '(7,9)', '(8,9)'],
-  ['last_entry_id = 8', `limit_id = 'key'`, ofKey, '(7,9)', '(7,8)'],
+  ['spent = 8', `limit_id = 'key' and scope_id <> ''`, ofKey, '(7,9)', '(8,9)'],
+  ['last_entry_id = 8', `limit_id = 'key' and scope_id <> ''`, ofKey, '(7,9)', '(7,8)'],
 ])('a counter that was changed by hand to %s is found', async (change, which, ...found) => {
   const statement = `update credits_private.limit_counters set ${change}
     where account_id = 'broken' and ${which}`;
@@ -110,6 +111,7 @@ test('a counter that is missing, or that no call has made, is found', async () =
     insert into credits_private.limit_counters (${counter}, spent)
       values ('broken', 'key', '2024-03-01', 'key b', 3)`;
   expect(await broken(statement)).toEqual([
+    ['limits_equal_ledger', ofNone, '(5,8)', '(,)'],
     ['limits_equal_ledger', ofKey, '(7,9)', '(,)'],
     ['limits_equal_ledger', 'limit key, window 2024-03-01, key b', '(,)', '(3,0)'],
   ]);
@@ -118,10 +120,8 @@ test('a counter that is missing, or that no call has made, is found', async () =
 test('what was spent while a limit was not looked at is found', async () => {
   const found = await findings(async (sample) => {
     await limitAt(sample, 'broken', now, { id: 'ever', ceiling: 100, window: 'total' });
-    await asOwner(
-      sample,
-      `update credits_private.accounts set has_limits = false where account_id = 'broken'`,
-    );
+    const update = `update credits_private.accounts set has_limits = false where account_id = 'broken'`;
+    await tamper(sample, 'accounts', update);
     await deductAt(sample, 'broken', now, { key: 'more', amount: 7 });
   });
   expect(found).toEqual([['limits_equal_ledger', ofEver, '(52,9)', '(45,8)']]);

@@ -25,8 +25,11 @@ test('after any history, the usage counters say what the ledger says', async () 
        coalesce(sum(-amount) filter (where kind <> 'refund'), 0)::bigint as credits_used,
        coalesce(sum(amount) filter (where kind = 'refund'), 0)::bigint as credits_refunded,
        -sum(amount)::bigint as net_used,
-       count(distinct transaction_id) filter (where kind = 'deduction' or is_final) as calls
-     from credits.entries where kind in ('deduction', 'capture', 'refund')
+       count(distinct transaction_id) filter (where kind = 'deduction' or kind = 'capture'
+         and not exists (select from credits.entries as f where f.account_id = e.account_id
+           and f.kind = 'capture' and f.hold_id = e.hold_id
+           and f.transaction_id < e.transaction_id)) as calls
+     from credits.entries as e where kind in ('deduction', 'capture', 'refund')
      group by account_id, period, api_key_id, operation ${order}`,
   );
   expect(usage).toEqual(ledger);

@@ -19,7 +19,7 @@ export interface Entry extends Part {
   at: number;
   ids?: Ids | undefined;
   hold?: number;
-  final?: boolean;
+  first?: boolean; // of its hold's captures: the one that counts as a call
   revoked?: number; // the grant that a revocation takes back
 }
 export interface Grant {
@@ -48,6 +48,7 @@ export interface Limit {
   overage: number;
   scope: 'account' | keyof Ids;
   scope_id: string | null;
+  pseudonyms?: Record<string, string>; // of ids that it knows on after they were forgotten
   window: 'day' | 'period' | 'total';
 }
 export interface Account {
@@ -145,11 +146,13 @@ export const periodOf = (at: number) => `${dayOf(at).slice(0, 7)}-01`;
 export const windowOf = ({ window }: Limit, at: number) =>
   window === 'total' ? null : window === 'day' ? dayOf(at) : periodOf(at);
 
-/** Which of those that a limit counts apart these ids belong to. */
+/** Which of those that a limit counts apart these ids belong to; a call that names none is one, too. */
 export function scopeOf(limit: Limit, ids: Ids | undefined): string | null {
-  const id = limit.scope === 'account' ? 'all' : (ids?.[limit.scope] ?? null);
+  const named = limit.scope === 'account' ? 'all' : (ids?.[limit.scope] ?? nobody);
+  const id = limit.pseudonyms?.[named] ?? named;
   return id === (limit.scope_id ?? id) ? id : null;
 }
+export const nobody = '';
 const original = (a: Account, entry: Entry) => a.entries[(entry.refunded ?? 0) - 1] ?? entry;
 export const spent = (a: Account, limit: Limit, scope: string, at: number) =>
   0 -

@@ -41,7 +41,7 @@ async function ask(client: pg.Client, { name, args }: Call, at: string): Promise
   try {
     if (name !== 'deduct_credits_batch')
       return [await callAt(client, name, at, Object.fromEntries(named))];
-    const batch = 'select * from credits_private.deduct_credits_batch_at($1, $2, $3)';
+    const batch = 'select * from credits_private.deduct_batch($1, $2, $3)';
     const values = [JSON.stringify(args.deductions), args.all_or_nothing, at];
     const { rows } = await client.query(batch, values);
     return rows.map((row) => (row.error_code ? { code: row.error_code } : row));

@@ -7,6 +7,7 @@ import {
   held,
   type Limit,
   left,
+  nobody,
   periodOf,
   reserved,
   scopeOf,
@@ -89,7 +90,7 @@ const grouped = <T>(list: T[], key: (item: T) => string) =>
 const by = (entries: Entry[], ...kinds: Entry['kind'][]) =>
   Math.abs(sum(entries, (entry) => (kinds.includes(entry.kind) ? entry.amount : 0)));
 const calls = (entries: Entry[]) =>
-  entries.filter((e) => e.id === e.transaction && (e.kind === 'deduction' || e.final)).length;
+  entries.filter((e) => e.id === e.transaction && (e.kind === 'deduction' || e.first)).length;
 const balance = (a: Account, upTo = Infinity) =>
   sum(a.entries, (entry) => (entry.id <= upTo ? entry.amount : 0));
 const use = (entries: Entry[]) => ({
@@ -181,7 +182,7 @@ function limitsOf(a: Account, limit: Limit) {
     (s) => s !== null,
   );
   const rows = scopes.map((scope) => ({
-    scope_id: limit.scope === 'account' ? null : scope,
+    scope_id: limit.scope === 'account' || scope === nobody ? null : scope,
     spent: spent(a, limit, scope, at),
     reserved: reserved(a, limit, scope),
   }));

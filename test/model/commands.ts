@@ -39,12 +39,17 @@ const ids = {
   operation: fc.constantFrom(null, null, 'search', 'execute'),
   run_id: fc.constantFrom(null, null, 'run 1'),
 };
-const deduction = { amount, ...key, ...ids };
+const deduction = {
+  amount: fc.oneof({ weight: 20, arbitrary: amount }, { weight: 1, arbitrary: fc.constant(0) }),
+  ...key,
+  ...ids,
+};
 const grant = {
   amount: fc.integer({ min: 1, max: 90 }),
   ...key,
   source: fc.constantFrom('purchase', 'promotion'),
   priority: fc.constantFrom(100, 100, 10),
+  lastsAs: fc.constantFrom('moment', 'interval'),
   lasts: fc.constantFrom(null, null, null, 3, 24, 30, 200, 720),
   begins: fc.constantFrom(null, null, null, null, -2, 1, 3, 24),
   operations: fc.constantFrom(null, null, ['search'], ['execute', 'search']),

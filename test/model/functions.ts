@@ -7,9 +7,11 @@ import {
   available,
   type Call,
   drawable,
+  type Entry,
   first,
   type Hold,
   type Ids,
+  type Limit,
   owed,
   type Part,
   refuse,
@@ -21,6 +23,7 @@ import {
   sum,
   total,
   unheld,
+  windowOf,
 } from './account.ts';
 import { begin, book, end, giveBack, grantOf, outstanding, spend, tidy } from './settle.ts';
 
@@ -47,6 +50,15 @@ function openHold(a: Account, id: number): Hold {
   return hold.state === 'open' ? hold : refuse('PT410');
 }
 
+/** Whether a limit goes on counting an id: it names it, knows it, counts it now, or a hold is its. */
+const isKnownTo = (limit: Limit, a: Account, id: string, at: number) =>
+  limit.scope_id === id ||
+  Object.values(limit.pseudonyms ?? {}).includes(id) ||
+  a.entries.some((e) => e.ids && scopeOf(limit, e.ids) === id && isIn(limit, a, e, at)) ||
+  a.holds.some((hold) => hold.state === 'open' && scopeOf(limit, hold.ids) === id);
+const isIn = (limit: Limit, a: Account, entry: Entry, at: number) =>
+  windowOf(limit, (a.entries[(entry.refunded ?? 0) - 1] ?? entry).at) === windowOf(limit, at);
+
 const idsOf = (args: Call['args']): Ids => ({
   api_key: args.api_key_id,
   operation: args.operation,
@@ -56,15 +68,17 @@ const idsOf = (args: Call['args']): Ids => ({
 // biome-ignore lint/suspicious/noExplicitAny: the arguments are the function's, by their names in SQL
 export const functions: Record<string, (a: Account, at: number, args: any) => Answer | null> = {
   open_account(a, _at, { unit, overdraft_limit }) {
-    if (a.entries.length > 0 && unit !== null && unit !== a.unit) refuse('PT409');
+    const hasAmounts = a.entries.length + a.grants.length + a.limits.length > 0;
+    if (hasAmounts && unit !== null && unit !== a.unit) refuse('PT409');
     a.unit = unit ?? a.unit;
     a.overdraft = overdraft_limit ?? a.overdraft;
     return {};
   },
 
-  grant_credits(a, at, { amount, source, priority, expires_at, effective_at, operations }) {
+  grant_credits(a, at, args) {
+    const { amount, source, priority, expires_at, expires_in, effective_at, operations } = args;
     const effective = effective_at ?? at;
-    const expires = expires_at ?? Infinity;
+    const expires = expires_at ?? effective + (expires_in ?? Infinity);
     if (expires <= Math.max(effective, at)) refuse('22023');
     const id = a.grants.length + 1;
     const grant = { id, origin: id, amount, source, priority, operations, effective, expires };
@@ -76,9 +90,9 @@ export const functions: Record<string, (a: Account, at: number, args: any) => An
   deduct_credits(a, at, { amount, ...args }) {
     const ids = idsOf(args);
     const exceeded_limits = checkLimits(a, at, amount, ids);
-    const parts = draw(a, at, amount, ids);
+    const parts = amount > 0 ? draw(a, at, amount, ids) : [];
     const transaction_id = book(a, 'deduction', at, spend(parts), { ids });
-    return { transaction_id, amount, exceeded_limits };
+    return { transaction_id, amount, exceeded_limits, refunded: 0 };
   },
 
   refund_credits(a, at, { transaction_id, amount }) {
@@ -117,12 +131,15 @@ export const functions: Record<string, (a: Account, at: number, args: any) => An
     const exceeded_limits = excess > 0 ? checkLimits(a, at, amount, ids, hold) : null;
     const more = excess > 0 ? draw(a, at, excess, ids) : [];
     const part = [...first(parts, amount), ...more];
-    const transaction_id = book(a, 'capture', at, spend(part), { ids, hold: hold_id, final });
+    const isFirst = !a.entries.some((e) => e.kind === 'capture' && e.hold === hold_id);
+    const of = { ids, hold: hold_id, first: isFirst };
+    const transaction_id = book(a, 'capture', at, spend(part), of);
     hold.parts = first(parts.toReversed(), -excess).reverse(); // the first are spent
     const reserves = total(hold.parts);
     if (final) end(a, hold, amount > 0 ? 'captured' : 'released', at);
     else tidy(a, at, []);
-    return { hold_id, transaction_id, amount, held: final ? 0 : reserves, exceeded_limits };
+    const answer = { hold_id, transaction_id, amount, exceeded_limits, refunded: 0 };
+    return { ...answer, held: final ? 0 : reserves };
   },
 
   release_hold(a, at, { hold_id }) {
@@ -163,7 +180,10 @@ export const functions: Record<string, (a: Account, at: number, args: any) => An
   },
 
   set_limit(a, _at, limit) {
-    a.limits = [...a.limits.filter((l) => l.limit_id !== limit.limit_id), limit];
+    const old = a.limits.find((l) => l.limit_id === limit.limit_id);
+    const counts = (l: Limit) => JSON.stringify([l.scope, l.scope_id, l.window]);
+    const known = old && counts(old) === counts(limit) ? { pseudonyms: old.pseudonyms } : {};
+    a.limits = [...a.limits.filter((l) => l !== old), { ...limit, ...known }];
     return null;
   },
 
@@ -185,8 +205,11 @@ export const functions: Record<string, (a: Account, at: number, args: any) => An
     return {};
   },
 
-  forget_account(a) {
+  forget_account(a, at) {
+    const isOver = a.closed && sum(a.holds, (hold) => total(hold.parts)) === 0;
+    if (isOver) a.limits = a.limits.filter(({ scope }) => !/api_key|run/.test(scope));
     for (const kind of ['api_key', 'run'] as const) {
+      const before = structuredClone(a);
       const names: Record<string, string> = {};
       const forget = (id: string | null) => {
         if (id === null || id.startsWith('forgotten')) return id;
@@ -195,8 +218,10 @@ export const functions: Record<string, (a: Account, at: number, args: any) => An
         return names[id];
       };
       for (const { ids } of [...a.entries, ...a.holds]) if (ids) ids[kind] = forget(ids[kind]);
-      for (const limit of a.limits)
-        if (limit.scope === kind) limit.scope_id = forget(limit.scope_id);
+      for (const limit of a.limits.filter(({ scope }) => scope === kind))
+        for (const [id, name] of Object.entries(names))
+          if (isKnownTo(limit, before, id, at))
+            limit.pseudonyms = { ...limit.pseudonyms, [name]: id };
     }
     return {};
   },

@@ -2,6 +2,7 @@
 // semantics; of the SQL it knows the names.
 
 import {
+  type Account,
   type Answer,
   available,
   type Call,
@@ -20,13 +21,24 @@ const ends = /^(refund|capture|release|revoke|settle|close|forget)_/;
 function isMalformed({ name, args }: Call): boolean {
   const texts = [args.account_id, 'idempotency_key' in args ? args.idempotency_key : 'key'];
   const counts = ['amount', 'ceiling', 'overdraft_limit', 'expires_in'].map((n) => args[n] ?? 1);
-  const least = /capture|limit|open/.test(name) ? 0 : 1;
+  const least = /capture|deduct|limit|open/.test(name) ? 0 : 1;
   return (
     texts.some((text) => text === null || text.length < 1 || text.length > 255) ||
     counts.some((n) => n < least || n >= 2 ** 53) ||
     (name === 'capture_hold' && args.amount === 0 && !args.final)
   );
 }
+
+/** What has been given back of a transaction since: the one thing that a replay tells of now. */
+const refundedOf = (a: Account, { transaction_id, refunded }: Answer) =>
+  refunded === undefined
+    ? {}
+    : {
+        refunded: sum(a.entries, (e) => {
+          const original = a.entries[(e.refunded ?? 0) - 1];
+          return original && original.transaction === transaction_id ? e.amount : 0;
+        }),
+      };
 
 /** One call, in the order that every call has. If it is refused, what it settled may be left. */
 function answer(world: World, at: number, call: Call): Answer {
@@ -37,7 +49,7 @@ function answer(world: World, at: number, call: Call): Answer {
   const request = JSON.stringify([call.name, rest]);
   const known = a.keys[key];
   if (known && known.request !== request) refuse('PT409');
-  if (known) return { ...known.answer, replayed: true };
+  if (known) return { ...known.answer, ...refundedOf(a, known.answer), replayed: true };
   if (a.closed && !ends.test(call.name)) refuse('PT423');
   settle(a, at);
   const own = functions[call.name]?.(a, at, rest) ?? null;

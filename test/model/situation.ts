@@ -21,7 +21,7 @@ export function momentOf({ wait }: Step, { at, world }: Situation): number {
 }
 
 export function toCall(
-  { name, account, keyOf, spoilt, args: { back, begins, lasts, ...args } }: Command,
+  { name, account, keyOf, spoilt, args: { back, begins, lasts, lastsAs, ...args } }: Command,
   now: Situation,
   key = `key ${now.past.length}`,
 ): Call {
@@ -35,7 +35,10 @@ export function toCall(
   if ('idempotency_key' in args) call.idempotency_key ??= key;
   if (name === 'grant_credits') {
     call.effective_at = begins === null ? null : now.at + begins * HOUR;
-    call.expires_at = lasts === null ? null : (call.effective_at ?? now.at) + lasts * HOUR;
+    const isMoment = lastsAs === 'moment';
+    const [from, length] = [call.effective_at ?? now.at, lasts === null ? null : lasts * HOUR];
+    call.expires_at = isMoment && length !== null ? from + length : null;
+    call.expires_in = isMoment ? null : length;
   }
   const chosen = <T>(list: T[] = []) => list[list.length - 1 - (back % list.length)];
   const known = now.world[call.account_id];

@@ -159,6 +159,7 @@ test('of a limit that stops it, all figures', async () => {
     reserved: 30,
     remaining: 543,
     requested: 9007199254740991,
+    retry_at: expect.any(String),
     invariant: 'limits_are_never_passed',
   });
 });

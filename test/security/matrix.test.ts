@@ -36,12 +36,15 @@ const mayCall: Record<string, Role[]> = {
   'credits.settle_account': ['granter'],
   'credits.settle_due': ['granter'],
   'credits_private.figures': ['auditor'],
+  'credits_private.grants_at': ['auditor'],
+  'credits_private.is_time_zone': ['auditor'],
   'credits_private.limit_scope_id': ['auditor'],
   'credits_private.limit_window_start': ['auditor'],
   'credits_private.next_anchor': ['auditor'],
-  'credits_private.period_at': ['auditor'],
+  'credits_private.period_shown': ['auditor'],
 };
 const mayRead: Record<string, Role[]> = {
+  'credits.accounts': ['auditor'],
   'credits.discrepancies': ['auditor'],
   'credits.entries': ['auditor'],
   'credits.grants': ['auditor'],

@@ -20,6 +20,7 @@ const calls = (account: string): [name: string, ...args: unknown[]][] => [
   ['capture_hold', account, 2, 1, 'k10'],
   ['deduct_credits_batch', JSON.stringify(batch(account))],
   ['deduct_credits', account, 0, 'k11'],
+  ['deduct_credits', account, -1, 'k13'],
   ['deduct_credits', 'nobody', 1, 'k12'],
 ];
 const batch = (account: string) => [
@@ -76,7 +77,7 @@ export async function furnish(db: Database, account: string): Promise<void> {
     `credits.open_account($1, p_overdraft_limit => 20, p_time_zone => 'Europe/Berlin')`,
     `credits.grant_credits($1, 100, 'grant', p_expires_at => '2999-01-01Z')`,
     `credits.grant_credits($1, 30, 'scoped', p_operations => '{search}')`,
-    `credits.set_limit($1, 'soft', 40, 'api_key', p_overage => 30)`,
+    `credits.set_limit($1, 'soft', 40, 'api_key', 'key', p_overage => 30)`,
   ];
   for (const statement of statements) await db.query(`select ${statement}`, [account]);
 }

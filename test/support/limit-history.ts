@@ -50,9 +50,9 @@ export function windowOf(window: Limit['window'], at: number): string {
 }
 
 const scopeId = (limit: Known, ids: Ids): string | null => {
-  const id = { account: '', api_key: ids.apiKey, operation: ids.operation, run: ids.run }[
-    limit.scope
-  ];
+  // A call that names none is one more of them.
+  const id =
+    { account: '', api_key: ids.apiKey, operation: ids.operation, run: ids.run }[limit.scope] ?? '';
   return limit.scopeId === null || limit.scopeId === id ? id : null;
 };
 
@@ -215,7 +215,7 @@ export async function writeLimitHistory(db: Database, account: string, seed: num
   await db.query(
     `select credits_private.open_account_at($1, null, null, null, $2, $3, null, $4),
        credits_private.grant_credits_at($1, 1000000, 'enough', 'plan', 100, null, null, null, null,
-         null, '{}', $4)`,
+         null, '{}', null, $4)`,
     [account, zone, anchor, moment(now)],
   );
   const often = [deduct, deduct, deduct, deduct, deduct, hold, hold, capture, refund];
