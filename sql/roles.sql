@@ -6,6 +6,10 @@
 -- pg_catalog, which comes first unless it is named, and then the session's temporary schema. With
 -- an empty one, Postgres looks for a type there first of all: a caller's temporary domain `jsonb`,
 -- with a check, would run that check as credits_owner.
+--
+-- A text argument comes with the collation of the caller's expression, which beats a column's: one
+-- that makes case equal would find another account, and one that is not the index's would find no
+-- index. So these functions use a text argument only as `p_x collate "default"`, and hand it on so.
 
 revoke all on schema credits, credits_private from public;
 revoke all on all tables in schema credits, credits_private from public;

@@ -1,8 +1,8 @@
-create or replace function credits.available_for(p_account_id text, p_operation text = null)
-returns bigint
-language plpgsql stable security definer
+create or replace function credits_private.available_for_at(
+  p_account_id text, p_operation text, p_at timestamptz
+) returns bigint
+language plpgsql stable
 set search_path = pg_temp
-set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
@@ -10,7 +10,21 @@ begin
   if not exists (select from credits_private.accounts as a where a.account_id = p_account_id) then
     perform credits_private.raise_refusal(credits_private.no_such_account(p_account_id));
   end if;
-  return credits_private.available(p_account_id, p_operation, clock_timestamp());
+  return credits_private.available(p_account_id, p_operation, coalesce(p_at, clock_timestamp()));
+end
+$$;
+
+revoke all on function credits_private.available_for_at(text, text, timestamptz) from public;
+
+create or replace function credits.available_for(p_account_id text, p_operation text = null)
+returns bigint
+language plpgsql stable security definer
+set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
+as $$
+begin
+  return credits_private.available_for_at(
+    p_account_id collate "default", p_operation collate "default", null);
 end
 $$;
 

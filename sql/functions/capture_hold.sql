@@ -78,7 +78,8 @@ as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.capture(
-    p_account_id, p_hold_id, p_amount, p_idempotency_key, p_final, p_metadata, null);
+    p_account_id collate "default", p_hold_id, p_amount, p_idempotency_key collate "default",
+    p_final, p_metadata, null);
 end
 $$;
 

@@ -60,7 +60,8 @@ set search_path = pg_temp
 set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
-  return query select e.* from credits_private.explain_balance_at(p_account_id, p_at, null) as e;
+  return query select e.*
+    from credits_private.explain_balance_at(p_account_id collate "default", p_at, null) as e;
 end
 $$;
 

@@ -105,9 +105,11 @@ set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
-  return credits_private.grant_credits_at(p_account_id, p_amount, p_idempotency_key, p_source,
-    p_priority, p_expires_at, p_effective_at, p_operations, p_paid_amount, p_paid_currency,
-    p_metadata, p_expires_in, null);
+  return credits_private.grant_credits_at(
+    p_account_id collate "default", p_amount, p_idempotency_key collate "default",
+    p_source collate "default", p_priority, p_expires_at, p_effective_at,
+    p_operations collate "default", p_paid_amount, p_paid_currency collate "default", p_metadata,
+    p_expires_in, null);
 end
 $$;
 

@@ -88,8 +88,10 @@ set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
-  return credits_private.hold_credits_at(p_account_id, p_amount, p_idempotency_key, p_expires_in,
-    p_api_key_id, p_operation, p_run_id, p_metadata, null);
+  return credits_private.hold_credits_at(
+    p_account_id collate "default", p_amount, p_idempotency_key collate "default", p_expires_in,
+    p_api_key_id collate "default", p_operation collate "default", p_run_id collate "default",
+    p_metadata, null);
 end
 $$;
 

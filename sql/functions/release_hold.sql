@@ -53,7 +53,8 @@ set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
-  return credits_private.release_hold_at(p_account_id, p_hold_id, p_idempotency_key, null);
+  return credits_private.release_hold_at(
+    p_account_id collate "default", p_hold_id, p_idempotency_key collate "default", null);
 end
 $$;
 

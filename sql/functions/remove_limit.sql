@@ -34,7 +34,8 @@ set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
-  return credits_private.remove_limit_at(p_account_id, p_limit_id, null);
+  return credits_private.remove_limit_at(
+    p_account_id collate "default", p_limit_id collate "default", null);
 end
 $$;
 

@@ -83,8 +83,10 @@ set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
-  return credits_private.set_limit_at(p_account_id, p_limit_id, p_ceiling, p_scope, p_scope_id,
-    p_window, p_overage, null);
+  return credits_private.set_limit_at(
+    p_account_id collate "default", p_limit_id collate "default", p_ceiling,
+    p_scope collate "default", p_scope_id collate "default", p_window collate "default", p_overage,
+    null);
 end
 $$;
 

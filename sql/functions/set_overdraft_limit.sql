@@ -31,7 +31,8 @@ set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
-  return credits_private.set_overdraft_limit_at(p_account_id, p_overdraft_limit, null);
+  return credits_private.set_overdraft_limit_at(
+    p_account_id collate "default", p_overdraft_limit, null);
 end
 $$;
 

@@ -22,7 +22,7 @@ set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
-  return credits_private.settle_account_at(p_account_id, null);
+  return credits_private.settle_account_at(p_account_id collate "default", null);
 end
 $$;
 

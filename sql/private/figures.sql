@@ -121,22 +121,22 @@ declare
 begin
   select a.* into v_account
   from credits_private.accounts as a
-  where a.account_id = p_account_id;
+  where a.account_id = p_account_id collate "default";
 
   select
     coalesce(sum(f.free)
-      filter (where f.operations is null or p_operation = any (f.operations)), 0),
+      filter (where f.operations is null or p_operation collate "default" = any (f.operations)), 0),
     coalesce(sum(f.free) filter (where f.operations is not null), 0),
     v_account.held,
     v_account.debt - coalesce(sum(f.repaid), 0),
     min(f.expires_at) filter (where f.free > 0)
   into v_figures.available, v_figures.scoped, v_figures.held, v_figures.debt,
     v_figures.next_expiry_at
-  from credits_private.free_credit(p_account_id, p_at) as f;
+  from credits_private.free_credit(p_account_id collate "default", p_at) as f;
 
   if v_figures.next_expiry_at is not null then
     select sum(f.free) into v_figures.next_expiry_amount
-    from credits_private.free_credit(p_account_id, p_at) as f
+    from credits_private.free_credit(p_account_id collate "default", p_at) as f
     where f.expires_at = v_figures.next_expiry_at;
   end if;
 
@@ -146,7 +146,8 @@ begin
     into v_figures.held, v_overdraft_returned
     from credits_private.holds as h
     join credits_private.hold_parts as p on p.account_id = h.account_id and p.hold_id = h.hold_id
-    where h.account_id = p_account_id and h.state = 'open' and h.expires_at <= p_at;
+    where h.account_id = p_account_id collate "default" and h.state = 'open'
+      and h.expires_at <= p_at;
   end if;
 
   v_figures.available := case when v_account.closed_at is null then least(9007199254740991,

@@ -96,7 +96,8 @@ begin
   if p_at < p_period_ends_at then
     return p_period;
   end if;
-  return greatest(credits_private.anchor_at(p_at, p_time_zone, p_anchor_day), p_next_period);
+  return greatest(
+    credits_private.anchor_at(p_at, p_time_zone collate "default", p_anchor_day), p_next_period);
 end
 $$;
 

@@ -32,6 +32,10 @@ export const hostile = [
 export interface Parameter {
   name: string;
   type: string;
+  /** Whether a value of its type has a collation. */
+  isCollated: boolean;
+  /** As an expression. */
+  default: string | null;
 }
 export interface PublicFunction {
   name: string;
@@ -40,12 +44,14 @@ export interface PublicFunction {
 export const publicFunctions = (db: Database): Promise<PublicFunction[]> =>
   db.query(`
     select proname as name, (
-      select jsonb_agg(jsonb_build_object('name', p.name, 'type', format_type(p.type, null))
-        order by p.n)
+      select jsonb_agg(jsonb_build_object('name', p.name, 'type', format_type(p.type, null),
+        'isCollated', t.typcollation <> 0,
+        'default', pg_get_function_arg_default(f.oid, p.n::int)) order by p.n)
       from unnest(proargnames[:pronargs], proargtypes::oid[])
         with ordinality as p (name, type, n)
+      join pg_type as t on t.oid = p.type
     ) as parameters
-    from pg_proc where pronamespace = 'credits'::regnamespace order by 1`);
+    from pg_proc as f where pronamespace = 'credits'::regnamespace order by 1`);
 
 /** Words of ours, of which one is meant: any other is refused. */
 export const choices: Record<string, string> = {
@@ -83,6 +89,7 @@ export function argumentOf(each: Parameter, account: string, text: string): unkn
   if (isText(each))
     return { text, 'text[]': [text], jsonb: { [text]: text } }[each.type as 'text'] ?? text;
   if (each.type === 'bigint' && !(each.name in values)) return 1;
-  if (!(each.name in values)) throw new Error(`no value for ${each.name}`);
+  if (!(each.name in values))
+    throw new Error(`no value for ${each.name}: give it one in test/security/arguments.ts`);
   return values[each.name];
 }

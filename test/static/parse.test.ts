@@ -36,6 +36,12 @@ const routine = (body: string, head = 'language plpgsql set search_path = pg_tem
   `create or replace function credits_private.f(p_account_id text) returns void ${head} as $$ ${body} $$;`;
 const inBody = (...statements: string[]) => routine(`begin ${statements.join('; ')}; end`);
 
+const definer = (statement: string) =>
+  routine(
+    `begin perform p_account_id collate "default"; ${statement}; end`,
+    'language plpgsql security definer',
+  ).replace('returns void', 'returns setof int');
+
 const migration = (sql: string) => ({ 'migrations/0009_planted.sql': sql });
 const besidesOurs = (sql: string) => ({
   ...migration(sql),
@@ -69,6 +75,21 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     `${routine('select 1', 'language sql')} revoke all on function credits_private.g(text) from public`,
     `${routine('select 1', 'language sql')} revoke all on function credits_private.f(text) from app`,
     `${routine('select 1', 'language sql')} grant all on function credits_private.f(text) to public`,
+  ],
+  'a security definer function takes the collation off a text': [
+    definer('perform p_account_id'),
+    definer('perform credits_private.g(p_account_id => p_account_id)'),
+    definer('return next credits_private.g(p_account_id)'),
+    definer('return query select 1 where f.p_account_id = 1'),
+    definer('perform $1'),
+    definer('perform p_account_id collate "C"'),
+    definer('perform (p_account_id || 1) collate "default"'),
+    definer('raise info using detail = p_account_id'),
+    definer('perform p_account_id').replace('p_account_id text', 'p_account_id text[]'),
+    definer('perform p_account_id').replace('p_account_id text', 'p_account_id citext'),
+    definer('null').replace('begin', 'declare v_a text := p_account_id collate "default"; begin'),
+    definer('null').replace('begin', 'declare v_a alias for p_account_id; begin'),
+    routine('select p_account_id', 'language sql security definer'),
   ],
   'names have their schema': [
     inBody('perform 1 from accounts'),

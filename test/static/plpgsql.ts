@@ -8,6 +8,8 @@ export interface Body {
   /** Every statement and expression, each as a statement of SQL. */
   statements: Node[];
   variables: string[];
+  /** Which variables are texts, and which are other names of parameters. */
+  texts: string[];
   /** Whether it executes text. */
   isDynamic: boolean;
 }
@@ -25,6 +27,7 @@ export function readBody(statement: string, source: string): Body {
   return {
     statements: [...parts].flatMap(statementsOf),
     variables: [...new Set(nodes.flatMap(declared))],
+    texts: [...nodes.filter(isText).flatMap(declared), ...nodes.flatMap(aliases)],
     isDynamic: nodes.some((node) =>
       ['PLpgSQL_stmt_dynexecute', 'PLpgSQL_stmt_dynfors', 'dynquery'].some((key) => key in node),
     ),
@@ -64,3 +67,9 @@ function declared({ refname, lineno }: Record<string, unknown>): string[] {
   if (typeof refname !== 'string' || lineno === undefined) return [];
   return /^(\W|__|sqlstate$|sqlerrm$)/.test(refname) ? [] : [refname];
 }
+
+const isText = ({ datatype }: Record<string, unknown>) =>
+  objects(datatype).some(({ typname }) => /^(text|char|name)/.test(String(typname)));
+
+const aliases = ({ PLpgSQL_alias: alias }: Record<string, unknown>): string[] =>
+  objects(alias).map(({ name }) => String(name));

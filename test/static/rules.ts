@@ -1,35 +1,8 @@
 import type { Constraint, Node } from 'libpg-query';
-import { definitions, isMigration, type Routine, type Source, statementsIn } from './sources.ts';
+import { onlyDefaultCollation } from './collations.ts';
+import { isDefiner, ofRoutines, ofStatements, type Rule, when } from './rule.ts';
+import { definitions, isMigration, type Routine } from './sources.ts';
 import { calls, dotted, find, option, relationName, typeName } from './tree.ts';
-
-/** What of the sources breaks the rule. */
-type Rule = (sources: Source[]) => string[];
-type Findings<T> = (of: T, source: Source) => string[];
-
-const ofRoutines =
-  (prepare: (sources: Source[]) => Findings<Routine>): Rule =>
-  (sources) => {
-    const findings = prepare(sources);
-    return sources.flatMap((source) =>
-      source.routines.flatMap((routine) =>
-        findings(routine, source).map((what) => `${source.path}: ${routine.name}: ${what}`),
-      ),
-    );
-  };
-
-/** Each statement for itself: of a file, and of a function's body. */
-const ofStatements =
-  (prepare: (sources: Source[]) => Findings<Node>): Rule =>
-  (sources) => {
-    const findings = prepare(sources);
-    return sources.flatMap((source) =>
-      statementsIn(source).flatMap(({ where, node }) =>
-        findings(node, source).map((what) => `${where}: ${what}`),
-      ),
-    );
-  };
-
-const when = (broken: boolean, finding: string) => (broken ? [finding] : []);
 
 /** The tables and views that a statement reads or writes; a locking clause names them once more. */
 function relations(node: Node) {
@@ -56,9 +29,9 @@ const securityDefiner = ofRoutines((sources) => {
   const views = sources.flatMap(({ statements }) => find(statements, 'ViewStmt'));
   const called = new Set(calls(views.filter(({ view }) => view?.schemaname === 'credits')));
   return ({ name, node }) => {
-    const isDefiner = find(option(node, 'security'), 'Boolean').some((is) => is.boolval);
-    if (name.startsWith('credits.')) return when(!isDefiner, 'is public, not security definer');
-    return when(isDefiner && !called.has(name), 'is security definer for no public view');
+    if (name.startsWith('credits.'))
+      return when(!isDefiner(node), 'is public, not security definer');
+    return when(isDefiner(node) && !called.has(name), 'is security definer for no public view');
   };
 });
 
@@ -206,6 +179,7 @@ export const rules = {
   'a public function plans to read by an index': byIndex,
   'public functions run as their owner, private ones as their caller': securityDefiner,
   'a function is followed by its revoke from public': revoked,
+  'a security definer function takes the collation off a text': onlyDefaultCollation,
   'names have their schema': qualified,
   'a lock is a statement of its own': locksAlone,
   'no update has a volatile value': noVolatileValues,

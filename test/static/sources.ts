@@ -62,6 +62,7 @@ function readRoutine(node: CreateFunctionStmt, text: string): Routine {
       ? readBody(text, source)
       : {
           variables: [],
+          texts: [],
           isDynamic: false,
           statements: [node.sql_body ?? statementsOf(source)].flat(),
         };

@@ -1,0 +1,62 @@
+import type pg from 'pg';
+import { beforeAll, expect, test } from 'vitest';
+import { useDatabase } from '../support/database.ts';
+import { ask, type Call, callers, callsOf, furnish, type Way } from './outcomes.ts';
+import { masked } from './state.ts';
+
+// An app that has its ids in columns of another collation than the database's, as many have "C" for
+// speed, finds every row of ours by an index, however much others have.
+const db = useDatabase();
+const account = 'acme';
+let sessions: Awaited<ReturnType<typeof callers>>;
+
+const column = (collation: string): Way => ({
+  expression: (value, type) => `${value}::${type} collate "${collation}"`,
+  isColumn: true,
+});
+
+beforeAll(async () => {
+  const others = Array.from({ length: 300 }, (_, i) => `other ${i}`);
+  await furnish(db, account, ...others);
+  await db.query(`select credits.grant_credits('large', 3000, 'grant')`);
+  await db.query(`select count(*) from credits.deduct_credits_batch((
+    select jsonb_agg(jsonb_build_object('account_id', 'large', 'amount', 1,
+      'idempotency_key', 'key ' || i, 'api_key_id', 'key ' || i % 100, 'run_id', 'run ' || i))
+    from generate_series(1, 3000) as i))`);
+  await db.query('analyze');
+  sessions = await callers(db);
+});
+
+const read = `
+  select coalesce(sum(seq_scan), 0)::int as scans, coalesce(sum(idx_tup_fetch), 0)::int as rows
+  from pg_stat_xact_all_tables where schemaname = 'credits_private'`;
+
+/** What a call and its repeat answer and read; undone. At the sixth time, Postgres keeps a plan. */
+async function readings(client: pg.Client, call: Call, way: Way) {
+  const times: { answers: string; scans: number; rows: number }[] = [];
+  while (times.length < 6) {
+    await client.query('begin');
+    const before = (await client.query(read)).rows[0];
+    const answers = [await ask(client, call, way), await ask(client, call, way)];
+    const { scans, rows } = (await client.query(read)).rows[0];
+    await client.query('rollback');
+    times.push({
+      answers: masked(answers.map((answer) => answer.rows)),
+      scans: scans - before.scans,
+      rows: rows - before.rows,
+    });
+  }
+  return times;
+}
+
+test('with ids of another collation, every function reads what it reads with any', async () => {
+  for (const call of await callsOf(db, account)) {
+    const client = sessions.of(call);
+    const plain = await readings(client, call, column('default'));
+    expect({ [call.name]: await readings(client, call, column('C')) }).toEqual({
+      [call.name]: plain,
+    });
+    expect(plain.map(({ scans }) => scans)).toEqual(plain.map(() => 0));
+    expect(Math.max(...plain.map(({ rows }) => rows))).toBeLessThan(100);
+  }
+});
