@@ -18,7 +18,7 @@ export const sharedOptions = {
 export const sharedHelp = `  --database-url URL    postgres://user:password@host:5432/name, or 'host=… dbname=…'; else DATABASE_URL; what these
                         leave open, PGHOST, PGUSER, PGPASSWORD, PGSSLMODE and the like say, as for psql
   --wait SECONDS        wait for a server that is still starting
-  --json                print JSON
+  --json                print JSON, its keys in snake_case; of a failure {"error": {"code", "message", "detail"}}
   -h, --help            show this text
 
 The connection is encrypted as libpq does it: sslmode is disable, allow, prefer (the default), require, verify-ca or
@@ -53,6 +53,12 @@ export function wholeNumber(name: string, value: string | undefined): number | u
   if (value === undefined) return undefined;
   if (!/^\d{1,9}$/.test(value)) throw new UsageError(`--${name} wants a whole number: ${value}`);
   return Number(value);
+}
+
+export function atLeastOne(name: string, value: string | undefined): number | undefined {
+  const number = wholeNumber(name, value);
+  if (number === 0) throw new UsageError(`--${name} wants at least 1: ${value}`);
+  return number;
 }
 
 /** --database-url, then DATABASE_URL; the PG variables say what these leave open. */

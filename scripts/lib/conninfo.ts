@@ -75,12 +75,16 @@ function parseUrl([, credentials = '', place = '', dbname = '', query = '']: str
     const [name = '', value = ''] = pair.split(/=(.*)/s, 2).map(decode);
     const keyword = { database: 'dbname', ssl: 'sslmode' }[name] ?? name;
     if (name === 'ssl') settings.sslmode ??= sslmodeOf(value);
+    else if (keyword === 'options') settings.options = spaced(value);
     else if (isKeyword(keyword)) settings[keyword] = value;
     // Other drivers' own are in many an app's URL; one that is about encryption must not be overlooked.
     else if (/^ssl/.test(name) && !indifferent.test(name)) throw unknown(name);
   }
   return settings;
 }
+
+/** `-c+a=1+-c+b=2`, as libraries write a space; in GMT+3 it is a plus. */
+const spaced = (options: string) => options.replace(/(^|\+)(-c)\+/g, ' $2 ').trimStart();
 
 /** ssl=true is JDBC's, and libpq takes it; 0 and false are node-postgres's. */
 const sslmodeOf = (value: string) => (/^(0|false)$/.test(value) ? 'disable' : 'require');

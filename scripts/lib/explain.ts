@@ -107,6 +107,25 @@ function aboutStatement(code: string | undefined, line: string) {
   return undefined;
 }
 
+/** Errors that --json has shown, where its object had begun. */
+export const toldAlready = new WeakSet<object>();
+
+/** What --json shows of it: the SQLSTATE or Node's code, the line, and what the database's detail says. */
+export function errorObject(error: unknown) {
+  const code = error instanceof UsageError ? 'usage' : codeOf(error);
+  return { code: code ?? null, message: explain(error), detail: detailOf(error) ?? null };
+}
+
+function detailOf(error: unknown): unknown {
+  const { detail, cause } = rootOf(error) as { detail?: unknown; cause?: unknown };
+  if (typeof detail !== 'string') return cause === undefined ? undefined : detailOf(cause);
+  try {
+    return JSON.parse(detail); // ours is JSON, Postgres's own is a sentence
+  } catch {
+    return detail;
+  }
+}
+
 function oneLine(message: string): string {
   const line = message.split('\n', 1)[0]?.trim() || 'unknown error';
   return line.replace(/(\w+:\/\/[^:@/\s]*):[^@\s]*@/g, '$1:***@');

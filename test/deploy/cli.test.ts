@@ -29,7 +29,7 @@ test('deploys, says what it did, and the second time that there is nothing to do
   expect(second.code).toBe(0);
   expect(second.stdout).toMatch(/^nothing to do: pg-credits \S+ is up to date in database \S+\n$/);
   const json = await cli(['deploy', '--json', ...options()]);
-  expect(JSON.parse(json.stdout)).toMatchObject({ upToDate: true, migrations: [], files: [] });
+  expect(JSON.parse(json.stdout)).toMatchObject({ up_to_date: true, migrations: [], files: [] });
 });
 
 test('the connection may come from DATABASE_URL or from the PG variables', async () => {
@@ -87,10 +87,6 @@ test('no server: one line', async () => {
   const port = await freePort();
   const url = `postgres://me:s3cret@localhost:${port}/app`;
   await refused(['--database-url', url], /^no server answers at localhost:\d+: is it running\?/);
-  await refused(
-    ['--database-url', url, '--json'],
-    /^\{"error":"no server.*,"code":"ECONNREFUSED"\}\n$/,
-  );
 });
 
 test('a host that is none: one line', () =>

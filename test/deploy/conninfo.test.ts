@@ -32,6 +32,10 @@ test.each([
     { host: '/tmp', port: '6', user: 'me', dbname: 'shop' },
   ],
   ['postgres://db/shop?options=-c%20a%3Db', { host: 'db', dbname: 'shop', options: '-c a=b' }],
+  [
+    'postgres://db?options=-c+a%3D1+-c+timezone%3DEtc%2FGMT%2B3',
+    { host: 'db', options: '-c a=1 -c timezone=Etc/GMT+3' },
+  ],
   ['postgres://db/shop?sslmode=', { host: 'db', dbname: 'shop' }],
   ['postgres://db/shop?ssl=true', { host: 'db', dbname: 'shop', sslmode: 'require' }],
   ['postgres://db/shop?ssl=0', { host: 'db', dbname: 'shop', sslmode: 'disable' }],
@@ -45,7 +49,7 @@ test.each([
     { user: 'a b', password: "it's \\", dbname: 's p' },
   ],
   ["host='' dbname=shop connect_timeout=3", { dbname: 'shop', connect_timeout: '3' }],
-])('%s is understood as libpq does', (text, settings) => {
+])('%s is understood as libpq and node-postgres do', (text, settings) => {
   expect(parseConninfo(text)).toEqual(settings);
 });
 
