@@ -4,9 +4,16 @@ import type { Choice } from './adoption/importing.ts';
 import { type Mapping, readMapping } from './adoption/mapping.ts';
 import type { Plan } from './adoption/plan.ts';
 import { hasLastBalance } from './adoption/reading.ts';
-import { Failure, parseCommand, sharedHelp, UsageError, withClient } from './lib/connect.ts';
+import {
+  atLeastOne,
+  Failure,
+  parseCommand,
+  sharedHelp,
+  UsageError,
+  withClient,
+} from './lib/connect.ts';
 import { toJson } from './lib/format.ts';
-import { atLeastOne, exitStatus, heedSignals, progressLine } from './lib/running.ts';
+import { exitStatus, heedSignals, progressLine } from './lib/running.ts';
 
 export const help = `pg-credits adopt: take an app's own credits over into the ledger
 

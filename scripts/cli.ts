@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-import { codeOf, explain, Failure, UsageError } from './lib/explain.ts';
+import { errorObject, Failure, toldAlready, UsageError } from './lib/explain.ts';
 import { packageVersion } from './lib/package.ts';
+import { onInterruptOfReading, tellInJson } from './lib/running.ts';
 
 interface Command {
   help: string;
@@ -61,12 +62,13 @@ function say(text: string): number {
   return 0;
 }
 
-function report(error: unknown, args: string[]): number {
+function report(error: unknown, json: boolean): number {
   const wrongUsage = error instanceof UsageError;
   const hint = wrongUsage ? `; see ${error.code ?? 'pg-credits --help'}` : '';
-  const line = `${explain(error)}${hint}`;
-  const code = wrongUsage ? 'usage' : (codeOf(error) ?? null);
-  console.error(args.includes('--json') ? JSON.stringify({ error: line, code }) : line);
+  const told = errorObject(error);
+  if (!json) console.error(`${told.message}${hint}`);
+  else if (!toldAlready.has(error as object))
+    tellInJson({ ...told, message: `${told.message}${hint}` });
   if (process.env.PG_CREDITS_DEBUG === '1')
     console.error(error instanceof Failure ? (error.cause ?? error) : error);
   return wrongUsage ? 2 : 1;
@@ -78,4 +80,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 const args = process.argv.slice(2);
-process.exitCode = await main(args).catch((error) => report(error, args));
+const json = args.includes('--json');
+onInterruptOfReading(json);
+process.exitCode = await main(args).catch((error) => report(error, json));

@@ -7,6 +7,7 @@ import { readMapping } from './adoption/mapping.ts';
 import { hasAdopted, readAsUser, readParties } from './adoption/parties.ts';
 import { parseCommand, sharedHelp, UsageError, wholeNumber, withClient } from './lib/connect.ts';
 import { toJson } from './lib/format.ts';
+import { endOnInterrupt } from './lib/running.ts';
 
 export const help = `pg-credits compare: the app's balances beside the ledger's, as of one moment; reads only
 
@@ -39,6 +40,7 @@ export async function run(args: string[]): Promise<number> {
   const every = wholeNumber('every', values.every) ?? 5;
   if (every === 0) throw new UsageError('--every wants at least 1: 0');
   const mapping = readMapping(values.mapping ?? 'pg-credits.yaml');
+  if (watch) endOnInterrupt();
   return withClient(values, async (client) => {
     const parties = await readParties(client);
     await readAsUser(client, parties, async () =>

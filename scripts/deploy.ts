@@ -8,6 +8,7 @@ import {
   sharedHelp,
   wholeNumber,
 } from './lib/connect.ts';
+import { snakeKeys, toJson } from './lib/format.ts';
 import { readPackage } from './lib/package.ts';
 import { type DeployReport, describe } from './lib/report.ts';
 import { withRetries } from './lib/retry.ts';
@@ -76,6 +77,6 @@ export async function run(args: string[]): Promise<number> {
     wait: wholeNumber('wait', values.wait) ?? 0,
     log: (line) => console.error(values.json ? JSON.stringify({ progress: line }) : line),
   });
-  console.log(values.json ? JSON.stringify(report, null, 2) : describe(report).join('\n'));
+  console.log(values.json ? toJson(snakeKeys(report)) : describe(report).join('\n'));
   return 0;
 }

@@ -78,11 +78,16 @@ async function read(
   const { progress, wipe } = progressLine(json);
   progress(() => 'reading the transactions: the first account comes when all are sorted');
   await report?.begin(moment);
-  for await (const account of accounts) {
-    addAccount(totals, account);
-    top.add(account);
-    if (disagrees(account)) await report?.add(account);
-    progress(() => `${plural(totals.accounts, 'account')} so far`);
+  try {
+    for await (const account of accounts) {
+      addAccount(totals, account);
+      top.add(account);
+      if (disagrees(account)) await report?.add(account);
+      progress(() => `${plural(totals.accounts, 'account')} so far`);
+    }
+  } catch (error) {
+    await report?.fail(error);
+    throw error;
   }
   wipe();
   sortCauses(totals);

@@ -1,6 +1,6 @@
-import { parseCommand, sharedHelp, withClient } from './lib/connect.ts';
+import { atLeastOne, parseCommand, sharedHelp, withClient } from './lib/connect.ts';
 import { plural, toJson } from './lib/format.ts';
-import { atLeastOne, exitStatus, heedSignals, progressLine } from './lib/running.ts';
+import { exitStatus, heedSignals, progressLine } from './lib/running.ts';
 import { type SettleReport, settle } from './lib/settling.ts';
 
 export function describe({ settled, seconds, stopped_by }: SettleReport): string {

@@ -1,3 +1,4 @@
+import { errorObject, toldAlready } from '../lib/explain.ts';
 import { toJson } from '../lib/format.ts';
 import type { AccountDiagnosis } from './diagnosis.ts';
 import type { Moment } from './moment.ts';
@@ -11,6 +12,7 @@ export class JsonReport {
   private readonly out: NodeJS.WritableStream;
   private text = '';
   private separator = '\n';
+  private begun = false;
 
   constructor(out: NodeJS.WritableStream) {
     this.out = out;
@@ -32,6 +34,14 @@ export class JsonReport {
     await this.flush();
   }
 
+  /** What was written so far ends as an object all the same; if nothing was, the error stands alone. */
+  async fail(error: unknown): Promise<void> {
+    if (!this.begun) return;
+    await this.write(`\n],\n"error": ${line(errorObject(error))}\n}\n`);
+    await this.flush();
+    toldAlready.add(error as object);
+  }
+
   private async write(text: string): Promise<void> {
     this.text += text;
     if (this.text.length > 65_536) await this.flush();
@@ -41,6 +51,7 @@ export class JsonReport {
   private async flush(): Promise<void> {
     const { text } = this;
     this.text = '';
+    this.begun = true;
     await new Promise((resolve) => this.out.write(text, resolve));
   }
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import pg from 'pg';
-import { codeOf, explain, Failure, isStarting, type Target, UsageError } from './explain.ts';
+import { codeOf, explain, Failure, isStarting, UsageError } from './explain.ts';
+import { firstWay, waysTo } from './ways.ts';
 
 export { explain, Failure, UsageError } from './explain.ts';
 
@@ -14,10 +15,15 @@ export const sharedOptions = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-export const sharedHelp = `  --database-url URL    which database (else DATABASE_URL, else PGHOST, PGUSER, PGDATABASE, …)
+export const sharedHelp = `  --database-url URL    postgres://user:password@host:5432/name, or 'host=… dbname=…'; else DATABASE_URL; what these
+                        leave open, PGHOST, PGUSER, PGPASSWORD, PGSSLMODE and the like say, as for psql
   --wait SECONDS        wait for a server that is still starting
-  --json                print JSON
-  -h, --help            show this text`;
+  --json                print JSON, its keys in snake_case; of a failure {"error": {"code", "message", "detail"}}
+  -h, --help            show this text
+
+The connection is encrypted as libpq does it: sslmode is disable, allow, prefer (the default), require, verify-ca or
+verify-full; sslrootcert (a file, or system), sslcert, sslkey, sslpassword and sslnegotiation go with it. require does
+not ask who the server is, unless there is a root certificate; verify-full does.`;
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
@@ -49,9 +55,18 @@ export function wholeNumber(name: string, value: string | undefined): number | u
   return Number(value);
 }
 
-/** --database-url, then DATABASE_URL; without either, pg reads the usual PG variables itself. */
+export function atLeastOne(name: string, value: string | undefined): number | undefined {
+  const number = wholeNumber(name, value);
+  if (number === 0) throw new UsageError(`--${name} wants at least 1: ${value}`);
+  return number;
+}
+
+/** --database-url, then DATABASE_URL; the PG variables say what these leave open. */
 export function connectionFrom(values: { 'database-url'?: string | undefined }): pg.ClientConfig {
-  const connectionString = values['database-url'] ?? process.env.DATABASE_URL;
+  const given = values['database-url'];
+  // "$DATABASE_URL" of a variable that is not set: the PG variables may mean another database.
+  if (given === '') throw new UsageError('--database-url is empty: is its variable set?');
+  const connectionString = given ?? process.env.DATABASE_URL;
   return connectionString ? { connectionString } : {};
 }
 
@@ -62,51 +77,21 @@ export interface ConnectOptions {
 
 /** A connected client, or a Failure that says in one line why there is none. */
 export async function connect(config: pg.ClientConfig, options: ConnectOptions = {}) {
+  const ways = waysTo(config);
   const started = Date.now();
   const deadline = started + (options.wait ?? 0) * 1000;
   for (let saidAt = started; ; ) {
-    const client = newClient(config);
-    const target = targetOf(client, config);
-    try {
-      await client.connect();
-      return client;
-    } catch (error) {
-      await client.end().catch(() => {});
-      if (!isStarting(error) || Date.now() >= deadline)
-        throw new Failure(explain(error, target), codeOf(error), { cause: error });
-    }
+    const tried = await firstWay(ways);
+    if (tried instanceof pg.Client) return tried;
+    const { error, target } = tried;
+    if (!isStarting(error) || Date.now() >= deadline)
+      throw new Failure(explain(error, target), codeOf(error), { cause: error });
     if (saidAt === started || Date.now() - saidAt >= 3000) {
       saidAt = Date.now();
       options.log?.(`waiting for the server at ${target.host}:${target.port}`);
     }
     await sleep(Math.max(0, Math.min(250, deadline - Date.now())));
   }
-}
-
-function newClient(config: pg.ClientConfig): pg.Client {
-  try {
-    const client = new pg.Client({
-      connectionTimeoutMillis: 10_000,
-      keepAlive: true,
-      ...config,
-      application_name: config.application_name ?? 'pg-credits',
-    });
-    // A connection that dies between two queries must not end the process: the next query reports it.
-    client.on('error', () => {});
-    return client;
-  } catch (error) {
-    // pg's own message may quote the URL, and the password with it.
-    const file = codeOf(error) === 'ENOENT' ? `: no file ${(error as { path?: string }).path}` : '';
-    throw new Failure(
-      `the database URL can not be used${file}: postgres://user:password@host/name`,
-    );
-  }
-}
-
-function targetOf(client: pg.Client, config: pg.ClientConfig): Target {
-  const { host, port, user, database } = client;
-  const fromUrl = config.connectionString !== undefined;
-  return { host, port, user: user ?? '', database: database ?? '', fromUrl };
 }
 
 /** Connects as the command line says, and lets go of the connection whatever happens. */

@@ -1,3 +1,5 @@
+import { aboutTls } from './explain-tls.ts';
+
 /** An error whose message is already the one line that a person should read. */
 export class Failure extends Error {
   readonly code: string | undefined;
@@ -17,6 +19,8 @@ export interface Target {
   user: string;
   /** Where these came from, so that a message can say which setting to look at. */
   fromUrl: boolean;
+  /** The root certificate that the server's is held against. */
+  root: string | undefined;
 }
 
 export function codeOf(error: unknown): string | undefined {
@@ -73,7 +77,7 @@ function aboutServer(error: unknown, line: string, at: string, target?: Target) 
     return `the pooler at ${at} answers, but cannot reach its server (${line})`;
   if (target && isLostConnection(error))
     return `${at} closed the connection (${line}): is it a Postgres server? check ${setting}`;
-  return aboutLogin(code, line, target) ?? aboutTls(code, line, at);
+  return aboutLogin(code, line, target) ?? aboutTls(code, line, at, target);
 }
 
 function aboutLogin(code: string, line: string, target?: Target) {
@@ -86,15 +90,9 @@ function aboutLogin(code: string, line: string, target?: Target) {
   if (/^role .* does not exist$/.test(line)) return `${line}: check ${credentials}`;
   if (/no pg_hba.conf entry/.test(line))
     return `${line}: the server refuses this combination of user, address and encryption (sslmode)`;
+  if (/valid client certificate/.test(line))
+    return `${line}: name yours with sslcert=FILE and sslkey=FILE`;
   if (code === '28000') return `${line}: check ${credentials}, and the server's pg_hba.conf`;
-  return undefined;
-}
-
-function aboutTls(code: string, line: string, at: string) {
-  if (/does not support SSL/.test(line))
-    return `the server at ${at} speaks no SSL: use sslmode=disable, if the network may be trusted`;
-  if (/certificate/.test(line) || /^(ERR_TLS|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code))
-    return `the certificate of ${at} was not accepted (${line}): add sslrootcert=FILE to the database URL`;
   return undefined;
 }
 
@@ -107,6 +105,25 @@ function aboutStatement(code: string | undefined, line: string) {
   if (LOST.has(code ?? '') || /Connection terminated|not queryable/.test(line))
     return `lost the connection to the server (${line})`;
   return undefined;
+}
+
+/** Errors that --json has shown, where its object had begun. */
+export const toldAlready = new WeakSet<object>();
+
+/** What --json shows of it: the SQLSTATE or Node's code, the line, and what the database's detail says. */
+export function errorObject(error: unknown) {
+  const code = error instanceof UsageError ? 'usage' : codeOf(error);
+  return { code: code ?? null, message: explain(error), detail: detailOf(error) ?? null };
+}
+
+function detailOf(error: unknown): unknown {
+  const { detail, cause } = rootOf(error) as { detail?: unknown; cause?: unknown };
+  if (typeof detail !== 'string') return cause === undefined ? undefined : detailOf(cause);
+  try {
+    return JSON.parse(detail); // ours is JSON, Postgres's own is a sentence
+  } catch {
+    return detail;
+  }
 }
 
 function oneLine(message: string): string {

@@ -65,5 +65,14 @@ export function toJson(value: unknown): string {
   return marked.replace(/"\\u0000(-?\d+)"/g, '$1');
 }
 
+/** Of a report: --json has the case of the SQL API. */
+export const snakeKeys = (report: object): object =>
+  Object.fromEntries(
+    Object.entries(report).map(([key, value]) => [
+      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      value,
+    ]),
+  );
+
 export const plural = (count: bigint, one: string, many = `${one}s`) =>
   `${count} ${count === 1n ? one : many}`;
