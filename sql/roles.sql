@@ -71,3 +71,7 @@ grant execute on function
   credits_private.next_anchor(date, int),
   credits_private.period_shown(timestamptz, date, date, timestamptz, text, int)
 to credits_auditor;
+-- Views called it until migration 0005.
+revoke all on function
+  credits_private.period_at(timestamptz, date, date, timestamptz, text, int)
+from credits_auditor;
