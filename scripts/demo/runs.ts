@@ -55,7 +55,7 @@ ${formatTable(heading, rows, ['left', right, right, right]).join('\n')}`;
 
 /** A limit stops a run that does not end, and a disputed payment leaves a debt that is repaid. */
 export async function limitAndDispute(client: pg.Client): Promise<string> {
-  await client.query(`select limit_id from credits.set_limit($1, 'each run', 100, 'run')`, [
+  await client.query(`select limit_id from credits.set_limit($1, 'run 2', 100, 'run', 'run_2')`, [
     account,
   ]);
   const refused = await deductUntilRefused(client);
@@ -70,7 +70,7 @@ export async function limitAndDispute(client: pg.Client): Promise<string> {
     [account],
   );
   const [{ amount, balance }, next] = [only(revoked.rows), only(granted.rows)];
-  return `With a limit of 100 for each run, a run that calls in a loop for 30 is stopped at its ${refused.calls}th call:
+  return `With a limit of 100, a run that calls in a loop for 30 is stopped at its ${refused.calls}th call:
 ${refused.code}, ${refused.remaining} left of 100. Then the bank takes the payment of ${topUp} back: ${amount} are revoked, spent or
 not, which leaves a balance of ${balance}. The next payment, of 500, repays ${next.repaid} of it first: ${next.balance}.
 credits.explain_balance('${account}') traces each of these; credits.discrepancies: ${await countDiscrepancies(client)} rows.`;

@@ -32,8 +32,8 @@ language plpgsql stable security definer
 set search_path = pg_temp
 as $$
 begin
-  if p_time_zone <> 'UTC' then
-    perform 'epoch'::timestamptz at time zone p_time_zone;
+  if p_time_zone collate "default" <> 'UTC' then
+    perform 'epoch'::timestamptz at time zone p_time_zone collate "default";
   end if;
   return true;
 exception

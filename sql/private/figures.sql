@@ -202,13 +202,14 @@ begin
   return query
   with free as (
     select f.grant_id, sum(f.free) as amount
-    from credits_private.free_credit(p_account_id, p_at) as f
+    from credits_private.free_credit(p_account_id collate "default", p_at) as f
     group by f.grant_id
   ), returned as (
     select p.grant_id, sum(p.amount) as amount
     from credits_private.holds as h
     join credits_private.hold_parts as p on p.account_id = h.account_id and p.hold_id = h.hold_id
-    where h.account_id = p_account_id and h.state = 'open' and h.expires_at <= p_at
+    where h.account_id = p_account_id collate "default" and h.state = 'open'
+      and h.expires_at <= p_at
     group by p.grant_id
   )
   select g.grant_id, (g.held - coalesce(r.amount, 0) + coalesce(f.amount, 0))::bigint,
@@ -216,7 +217,7 @@ begin
   from credits_private.grants as g
   left join free as f on f.grant_id = g.grant_id
   left join returned as r on r.grant_id = g.grant_id
-  where g.account_id = p_account_id;
+  where g.account_id = p_account_id collate "default";
 end
 $$;
 

@@ -34,9 +34,9 @@ begin
     else 'deduct_credits'
   end;
   arguments := case function_name
-    when 'deduct_credits' then coalesce(jsonb_build_object('amount', v_entry.amount,
-      'api_key_id', v_entry.api_key_id, 'operation', v_entry.operation, 'run_id', v_entry.run_id),
-      '{"amount": 0}')
+    when 'deduct_credits' then case when v_entry.kind is null then '{"amount": 0}' else
+      jsonb_build_object('amount', v_entry.amount, 'api_key_id', v_entry.api_key_id,
+        'operation', v_entry.operation, 'run_id', v_entry.run_id) end
     when 'refund_credits' then jsonb_build_object(
       'transaction_id', v_entry.refunded_transaction_id, 'amount', v_entry.amount)
     when 'capture_hold' then jsonb_build_object('hold_id', p_answer -> 'hold_id',

@@ -116,9 +116,9 @@ as $$
 begin
   if p_at < p_period_ends_at then
     return p_period;
-  elsif credits_private.is_time_zone(p_time_zone) then
+  elsif credits_private.is_time_zone(p_time_zone collate "default") then
     return credits_private.period_at(
-      p_at, p_period, p_next_period, p_period_ends_at, p_time_zone, p_anchor_day);
+      p_at, p_period, p_next_period, p_period_ends_at, p_time_zone collate "default", p_anchor_day);
   end if;
   return null;
 end

@@ -358,6 +358,7 @@ begin
   where a.account_id = p_entry.account_id;
 
   v_invariant := case
+    when p_entry.entry_id < 1 then 'entries_are_gapless'
     when v_account.last_entry_id >= p_entry.entry_id then case
       when p_entry.grant_id is null
         and v_account.debt + v_account.overdraft_held > v_account.overdraft_limit

@@ -102,6 +102,22 @@ test('where clocks skip midnight, a period begins with the first moment of its d
   expect(await periodsOf('America/Sao_Paulo', 4, moments)).toEqual(['2018-10-04', '2018-11-04']);
 });
 
+test('where clocks go back over midnight, a period begins at the first of the two', async () => {
+  // Azores: at 01:00 on 25 October 2026 it is 00:00 again; Havana: on 7 November 2027.
+  const azores = ['2026-10-24 23:59:59.999999Z', '2026-10-25 00:00Z', '2026-10-25 01:00Z'];
+  expect(await periodsOf('Atlantic/Azores', 25, azores)).toEqual([
+    '2026-09-25',
+    '2026-10-25',
+    '2026-10-25',
+  ]);
+  const havana = ['2027-11-07 03:59Z', '2027-11-07 04:00Z', '2027-11-07 05:30Z'];
+  expect(await periodsOf('America/Havana', 7, havana)).toEqual([
+    '2027-10-07',
+    '2027-11-07',
+    '2027-11-07',
+  ]);
+});
+
 test('after a long silence a grant is in the period of its own moment', async () => {
   expect(await periodsOf('UTC', 31, ['2001-05-01Z', '2024-06-30Z'])).toEqual([
     '2001-04-30',

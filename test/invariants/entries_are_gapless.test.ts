@@ -103,3 +103,24 @@ test('a ledger of which nothing is left is found', async () => {
   expect(found).toContainEqual(['entries_are_gapless', 'entries', '1 to 8', '0 entries,  to ']);
   expect(found).toContainEqual(['balance_equals_ledger', 'balance', '0', '95']);
 });
+
+test.each([0, -1])(
+  'an entry numbered %i is refused, also as one that another has applied',
+  async (id) => {
+    await db.query(`select credits.grant_credits('numbered ${id}', 100, 'grant')`);
+    for (const statement_entries of [null, 0, 1]) {
+      const entry = {
+        entry_id: id,
+        transaction_id: id,
+        amount: 5,
+        kind: 'grant',
+        statement_entries,
+      };
+      expect(await raised(insertEntry(db, `numbered ${id}`, entry))).toMatchObject({
+        code: '23514',
+        constraint: 'entries_are_gapless',
+      });
+    }
+    expect(await discrepancies(db, `numbered ${id}`)).toEqual([]);
+  },
+);
