@@ -101,6 +101,7 @@ function emptyFigures() {
 function addUp(all: Acknowledged[]) {
   const sums = new Map<string, ReturnType<typeof emptyFigures>>();
   const open = new Map<string, number>(); // what each hold still has
+  const captured = new Set<string>(); // holds that have counted as a call
   // In order of the asking: a hold is there before its captures.
   for (const { part, answer } of all) {
     const sum = sums.get(part.account) ?? emptyFigures();
@@ -110,7 +111,8 @@ function addUp(all: Acknowledged[]) {
     if (kind === 'grant') sum.balance += amount;
     if (kind === 'refund') sum.refunded += amount;
     if (kind === 'deduct' || kind === 'capture') sum.used += amount;
-    if (kind === 'deduct' || final) sum.calls += 1;
+    if (kind === 'deduct' || (kind === 'capture' && !captured.has(hold))) sum.calls += 1;
+    if (kind === 'capture') captured.add(hold);
     if (kind === 'hold') {
       sum.holds += 1;
       open.set(hold, amount);

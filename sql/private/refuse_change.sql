@@ -87,24 +87,59 @@ $$;
 
 revoke all on function credits_private.refuse_unless_true() from public;
 
--- The guard of what is asked back of a grant.
-create or replace function credits_private.refuse_unless_asked() returns trigger
+-- The guard of new rows: each figure, flag and counter that they have starts at nothing. No WHEN
+-- clause: rows are few, and Postgres copies every clause of a table for each statement that updates it.
+create or replace function credits_private.refuse_unless_empty() returns trigger
 language plpgsql
 set search_path = pg_temp
 as $$
 begin
-  if new.revoked <> (
-    select coalesce(sum(r.amount), 0)
-    from credits_private.revocations as r
-    where r.account_id = new.account_id and r.grant_id = new.grant_id)
-  then
+  perform
+  from jsonb_each_text(to_jsonb(new)) as c
+  where c.key in ('balance', 'debt', 'held', 'overdraft_held', 'last_entry_id', 'last_grant_id',
+      'last_hold_id', 'last_part_id', 'remaining', 'taken', 'revoked', 'spent', 'credits_used',
+      'credits_refunded', 'calls')
+    and c.value <> '0'
+    or c.key in ('has_limits', 'has_keys', 'is_open') and c.value <> 'false'
+    or c.key in ('closed_at', 'cancelled_at', 'resolved_at') and c.value is not null;
+  if found then
     perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;
   return null;
 end
 $$;
 
-revoke all on function credits_private.refuse_unless_asked() from public;
+revoke all on function credits_private.refuse_unless_empty() from public;
+
+-- The guard of a grant. A scheduled one begins with its entry, or is cancelled, once.
+create or replace function credits_private.refuse_unless_granted() returns trigger
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  if (new.revoked = old.revoked or new.revoked = (
+      select sum(r.amount)
+      from credits_private.revocations as r
+      where r.account_id = new.account_id and r.grant_id = new.grant_id))
+    and (new.is_scheduled = old.is_scheduled
+        and new.cancelled_at is not distinct from old.cancelled_at
+      or old.is_scheduled and not new.is_scheduled
+        and (new.last_entry_id > 0) = (new.cancelled_at is null))
+    and (new.account_id, new.grant_id, new.amount, new.effective_at, new.expires_at, new.created_at,
+        new.origin_grant_id, new.paid_amount, new.paid_currency, new.priority, new.source,
+        new.operations)
+      is not distinct from (old.account_id, old.grant_id, old.amount, old.effective_at,
+        old.expires_at, old.created_at, old.origin_grant_id, old.paid_amount, old.paid_currency,
+        old.priority, old.source, old.operations)
+  then
+    return null;
+  end if;
+  perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+  return null;
+end
+$$;
+
+revoke all on function credits_private.refuse_unless_granted() from public;
 
 -- The guard of a limit: it is set after the account's last entry.
 create or replace function credits_private.refuse_unless_set_now() returns trigger

@@ -26,11 +26,8 @@ create or replace trigger _102_counters_change_only_with_the_ledger
 create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.accounts
   for each row
-  when (new.balance <> 0 or new.debt <> 0 or new.held <> 0 or new.overdraft_held <> 0
-    or new.last_entry_id <> 0 or new.last_grant_id <> 0 or new.last_hold_id <> 0
-    or new.last_part_id <> 0 or new.has_limits or new.has_keys or new.closed_at is not null)
   execute function
-    credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
+    credits_private.refuse_unless_empty('counters_change_only_with_the_ledger', 'accounts');
 
 create or replace trigger _120_an_account_is_never_deleted
   before delete on credits_private.accounts

@@ -86,8 +86,7 @@ begin
       and u.period = new.period
       and u.api_key_id = coalesce(new.api_key_id, '')
       and u.operation = coalesce(new.operation, '')
-      and u.credits_used <= 9007199254740991 + new.amount
-      and u.credits_refunded <= 9007199254740991 - new.amount;
+      and u.credits_used <= 9007199254740991 + new.amount;
     exit when found;
     insert into credits_private.usage_counters (account_id, period, api_key_id, operation)
     values (

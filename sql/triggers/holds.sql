@@ -13,9 +13,8 @@ create or replace trigger _101_a_hold_keeps_its_terms
 create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.holds
   for each row
-  when (new.held <> 0 or new.last_part_id <> 0 or new.state <> 'open'
-    or new.resolved_at is not null)
-  execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'holds');
+  execute function
+    credits_private.refuse_unless_empty('counters_change_only_with_the_ledger', 'holds');
 
 -- A hold ends once, whatever runs at the same time, and keeps its end.
 create or replace trigger _120_a_hold_is_resolved_once

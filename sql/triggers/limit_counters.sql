@@ -11,9 +11,8 @@ create or replace trigger _100_counters_change_only_with_the_ledger
 create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.limit_counters
   for each row
-  when (new.spent <> 0 or new.last_entry_id <> 0)
   execute function
-    credits_private.refuse_change('counters_change_only_with_the_ledger', 'limit_counters');
+    credits_private.refuse_unless_empty('counters_change_only_with_the_ledger', 'limit_counters');
 
 create or replace trigger _115_a_counter_goes_with_its_limit
   after delete on credits_private.limit_counters

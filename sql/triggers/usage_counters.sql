@@ -11,10 +11,8 @@ create or replace trigger _100_counters_change_only_with_the_ledger
 create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.usage_counters
   for each row
-  when (new.credits_used <> 0 or new.credits_refunded <> 0 or new.calls <> 0
-    or new.last_entry_id <> 0)
   execute function
-    credits_private.refuse_change('counters_change_only_with_the_ledger', 'usage_counters');
+    credits_private.refuse_unless_empty('counters_change_only_with_the_ledger', 'usage_counters');
 
 create or replace trigger _120_a_counter_is_never_deleted
   before delete on credits_private.usage_counters

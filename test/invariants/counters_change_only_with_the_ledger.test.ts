@@ -62,7 +62,6 @@ describe.each([
   set('grants', 'held = held - 1'),
   set('grants', 'taken = 1'),
   set('grants', 'revoked = revoked + 1'),
-  set('grants', 'is_open = not is_open'),
   set('grants', `operations = '{other}'`),
   set('grants', 'expires_at = clock_timestamp()'),
   set('grants', 'priority = 1'),
