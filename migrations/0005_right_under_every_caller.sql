@@ -224,7 +224,7 @@ create table credits_private.settle_failures (
   account_id text not null,
   failed_at timestamptz not null,
   retry_at timestamptz not null,
-  failures int not null,
+  failures bigint not null,
   error_code text not null,
   error_message text not null,
   constraint a_failure_has_one_row primary key (account_id),

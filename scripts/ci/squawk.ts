@@ -43,6 +43,10 @@ const exceptions: Exception<Finding>[] = [
     finds: inFile('0002_time_and_uncertainty.sql', 'ban-drop-not-null'),
     because: 'nobody reads the tables but functions and views that come in the same transaction',
   },
+  {
+    finds: inFile('0005_right_under_every_caller.sql', 'adding-not-nullable-field'),
+    because: 'an account has a hundred limits at most: their table is scanned in no time',
+  },
 ];
 
 async function check(): Promise<number> {

@@ -28,7 +28,7 @@ revoke all on function credits_private.check_time_zone(text, text) from public;
 -- name. Security definer, as views call it as their reader.
 create or replace function credits_private.is_time_zone(p_time_zone text)
 returns boolean
-language plpgsql stable security definer
+language plpgsql immutable security definer
 set search_path = pg_temp
 as $$
 begin
