@@ -110,7 +110,7 @@ create or replace function credits_private.period_shown(
   p_at timestamptz, p_period date, p_next_period date, p_period_ends_at timestamptz,
   p_time_zone text, p_anchor_day int
 ) returns date
-language plpgsql stable security definer
+language plpgsql immutable security definer
 set search_path = pg_temp
 as $$
 begin
