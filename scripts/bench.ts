@@ -4,6 +4,7 @@ import { measureAlternatives } from './bench/alternatives.ts';
 import { describeFacts, readFacts } from './bench/describe.ts';
 import { measureGrowth } from './bench/growth.ts';
 import { describeGrowth } from './bench/growth-report.ts';
+import { countInstructions } from './bench/instructions/command.ts';
 import { chooseDriver, help, parseOptions } from './bench/options.ts';
 import { startProgress } from './bench/progress.ts';
 import { describeAlternatives, jsonOf } from './bench/report.ts';
@@ -15,6 +16,8 @@ import { toJson } from './lib/format.ts';
 import { packageVersion } from './lib/package.ts';
 
 async function main(args: string[]): Promise<void> {
+  const [what, ...rest] = args;
+  if (what === 'instructions') return countInstructions(rest, heedSignals());
   const options = parseOptions(args);
   if (options.help) return console.log(help);
   if (options.out !== undefined) mkdirSync(options.out, { recursive: true });

@@ -8,6 +8,7 @@ export const help = `npm run bench: what pg-credits costs, beside what one would
 
   npm run bench                 the alternatives: the bare floor, by hand, a shared house account (11 minutes)
   npm run bench -- growth       how cost grows with the ledger, and bytes per deduction (20 minutes)
+  npm run bench -- instructions what a call costs a server in instructions (3 minutes; see its --help)
   npm run bench -- --quick      what the goals need, less exactly (2 minutes)
 
 It brings a Postgres with durable settings, and removes it. pgbench drives, where it is installed.

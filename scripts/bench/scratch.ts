@@ -48,11 +48,15 @@ export async function openScratch(given: string | undefined, wait: number): Prom
   }
 }
 
-// A checkpoint is asked for before each measurement, and none comes by itself within one.
-function startOwn() {
-  // Settings for another server must not reach the connections to ours.
+/** Settings for another server must not reach the connections to ours. */
+export function forgetSettings() {
   for (const name of Object.keys(process.env))
     if (/^PG[A-Z]+$/.test(name)) delete process.env[name];
+}
+
+// A checkpoint is asked for before each measurement, and none comes by itself within one.
+function startOwn() {
+  forgetSettings();
   const megabytes = Math.floor(Math.min(2 ** 31, totalmem() / 4) / 2 ** 20);
   return startPostgres({
     durable: true,
