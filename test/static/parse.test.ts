@@ -126,6 +126,10 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     routine(`declare v_a int; begin for v_a in execute 'select 1' loop null; end loop; end`),
     inBody(`return query execute 'select 1'`).replace('returns void', 'returns setof int'),
   ],
+  'no text of a function has a backslash': [
+    inBody(`perform 'a' ~ '\\d'`),
+    routine(`select 'a\\'`, 'language sql'),
+  ],
   'functions read and change rows by account_id': [
     inBody('perform from credits_private.entries as e where e.entry_id = 1'),
     inBody('delete from credits_private.entries where account_id <> p_account_id'),

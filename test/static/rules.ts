@@ -1,5 +1,6 @@
 import type { Constraint, Node } from 'libpg-query';
 import { onlyDefaultCollation } from './collations.ts';
+import { noBackslashes } from './literals.ts';
 import { isDefiner, ofRoutines, ofStatements, type Rule, when } from './rule.ts';
 import { definitions, isMigration, type Routine } from './sources.ts';
 import { calls, dotted, find, option, relationName, typeName } from './tree.ts';
@@ -185,6 +186,7 @@ export const rules = {
   'no update has a volatile value': noVolatileValues,
   'parameters begin with p_, variables with v_': prefixed,
   'no text is executed': nothingDynamic,
+  'no text of a function has a backslash': noBackslashes,
   'functions read and change rows by account_id': byAccount,
   'a migration names nothing of sql/': keptApart,
   'state is in migrations/, behaviour in sql/': inItsFolder,
