@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
-import { ask, type Call, callers, callsOf, furnish, type Way } from './outcomes.ts';
+import { ask, type Call, callers, callsOf, furnish, ofTexts, type Way } from './outcomes.ts';
 import { masked } from './state.ts';
 
 // An app that has its ids in columns of another collation than the database's, as many have "C" for
@@ -11,7 +11,7 @@ const account = 'acme';
 let sessions: Awaited<ReturnType<typeof callers>>;
 
 const column = (collation: string): Way => ({
-  expression: (value, type) => `${value}::${type} collate "${collation}"`,
+  expression: ofTexts((value, type) => `${value}::${type} collate "${collation}"`),
   isColumn: true,
 });
 

@@ -7,6 +7,7 @@ import {
   callsOf,
   furnish,
   type Outcome,
+  ofTexts,
   outcomeOf,
   plainly,
   type Way,
@@ -42,16 +43,23 @@ const collations: Record<string, Collation> = {
   },
 };
 
-const collated = (value: string, type: string) => `${value}::${type} collate pg_temp.equal`;
+const collated = ofTexts((value, type) => `${value}::${type} collate pg_temp.equal`);
+const inC = ofTexts((value, type) => `${value}::${type} collate "C"`);
 const clause: Way = { expression: collated };
 const ways: Record<string, Way> = {
   clause,
   column: { expression: collated, isColumn: true },
-  domain: { expression: (value, type) => `${value}::pg_temp.${type.replace('text', 'word')}` },
   'columns that disagree': {
-    expression: (value, type, n) =>
-      n % 2 ? `${value}::${type} collate "C"` : collated(value, type),
+    expression: (value, type, n) => (n % 2 ? inC : collated)(value, type, n),
     isColumn: true,
+  },
+  domain: {
+    expression: ofTexts((value, type) => `${value}::pg_temp.${type.replace('text', 'word')}`),
+  },
+  'field of a composite': {
+    expression: ofTexts(
+      (value, type) => `(row(${value})::pg_temp.with_${type.replace('[]', 's')}).field`,
+    ),
   },
 };
 
@@ -101,7 +109,9 @@ describe.each(usable)('a collation by which %s are equal', (_, { sql, respelled 
     for (const session of sessions.all)
       await session.query(`create collation pg_temp.equal ${sql};
         create collation pg_temp."default" ${sql};
-        create domain pg_temp.word as text collate pg_temp.equal`);
+        create domain pg_temp.word as text collate pg_temp.equal;
+        create type pg_temp.with_text as (field text collate pg_temp.equal);
+        create type pg_temp.with_texts as (field text[] collate pg_temp.equal)`);
   });
 
   test('makes them equal where a caller compares', async () => {

@@ -12,7 +12,16 @@ export interface Way {
   expression(value: string, type: string, n: number): string;
   isColumn?: boolean;
 }
-export const plainly: Way = { expression: (value, type) => `${value}::${type}` };
+/** Two types are named so that a temporary one of their name is not meant. */
+export const plainly: Way = {
+  expression: (value, type) => `${value}::${type.replace(/^(text|jsonb)/, 'pg_catalog.$1')}`,
+};
+
+/** The same for texts and arrays of them alone. */
+export const ofTexts =
+  (expression: Way['expression']): Way['expression'] =>
+  (value, type, n) =>
+    type.startsWith('text') ? expression(value, type, n) : plainly.expression(value, type, n);
 
 export interface Call extends PublicFunction {
   args: unknown[];
@@ -63,16 +72,14 @@ export async function callers(db: Database) {
 }
 
 export function ask(client: pg.Client, { name, parameters, args }: Call, way: Way) {
-  const expressions = parameters.map((p, i) =>
-    p.isCollated ? way.expression(`$${i + 1}`, p.type, i) : `$${i + 1}::${p.type}`,
-  );
+  const expressions = parameters.map((p, i) => way.expression(`$${i + 1}`, p.type, i));
   const columns = expressions.map((expression, i) => `${expression} as c${i}`).join(', ');
   const from = way.isColumn ? `(select ${columns}) as given, ` : '';
   const list = parameters.map(
     (p, i) => `${p.name} => ${way.isColumn ? `given.c${i}` : expressions[i]}`,
   );
   return client.query(
-    `select answer from ${from}credits.${name}(${list.join(', ')}) as answer`,
+    `select pg_catalog.to_jsonb(answer) as answer from ${from}credits.${name}(${list.join(', ')}) as answer`,
     args,
   );
 }

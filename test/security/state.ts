@@ -22,7 +22,8 @@ export async function createStateFunction(db: Database): Promise<void> {
     create function public.state() returns setof text
     language plpgsql security definer set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'iso_8601'
-    set bytea_output = 'hex' set extra_float_digits = 1 set row_security = off as $$
+    set bytea_output = 'hex' set extra_float_digits = 1
+    set standard_conforming_strings = on set row_security = off as $$
     begin
       return query select t.row from (
         select regexp_replace(s.row, '${time}', '<time>', 'g') as row
