@@ -1,11 +1,11 @@
 import { atLeastOne, parseCommand, sharedHelp, withClient } from './lib/connect.ts';
-import { plural, toJson } from './lib/format.ts';
+import { plural, printable, toJson } from './lib/format.ts';
 import { exitStatus, heedSignals, progressLine } from './lib/running.ts';
 import { type SettleReport, settle } from './lib/settling.ts';
 
-export function describe({ settled, seconds, stopped_by }: SettleReport): string {
+export function describe({ settled, seconds, stopped_by, not_settled }: SettleReport): string {
   // Whether an account that is locked is due, only who may read the tables could tell.
-  if (settled === 0 && !stopped_by)
+  if (settled === 0 && !stopped_by && not_settled.length === 0)
     return 'nothing was due, except perhaps accounts that others are using';
   const done = `settled ${accounts(settled)} in ${seconds.toFixed(1)} s`;
   if (stopped_by === null) return done;
@@ -19,7 +19,8 @@ export const help = `pg-credits settle: book what became due: expiries, ended ho
 
 For cron or a timer: it leaves accounts that are in use alone, and may run as often, and in as many places at once, as
 you like. Figures are right without it; it keeps the books tidy. Needs a member of credits_granter.
-Exit status: 0 done, 1 it failed, 2 wrong usage, 130 or 143 interrupted: it ends with the batch that is running.
+Exit status: 0 done, 1 it failed, 2 wrong usage, 3 done but for accounts that could not be settled, which it names and
+tries again after a pause, 130 or 143 interrupted: it ends with the batch that is running.
 
   --batch N             accounts per transaction (100); each stays locked until all of them are settled
   --max-accounts N      stop after so many
@@ -43,6 +44,9 @@ export async function run(args: string[]): Promise<number> {
     }),
   ).finally(wipe);
   console.log(json ? toJson(report) : describe(report));
+  for (const { account_id, reason, hint } of report.not_settled)
+    console.error(printable(`not settled: ${account_id}: ${reason}. ${hint}`));
   const { stopped_by: by } = report;
-  return by === 'SIGINT' || by === 'SIGTERM' ? exitStatus[by] : 0;
+  if (by === 'SIGINT' || by === 'SIGTERM') return exitStatus[by];
+  return report.not_settled.length > 0 ? 3 : 0;
 }

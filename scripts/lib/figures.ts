@@ -66,7 +66,7 @@ async function compareFiles(client: pg.ClientBase, live: Live) {
 async function readFigures(client: pg.ClientBase, { readable }: Live) {
   const direct = readable.has('credits_private.accounts');
   const unread = { accounts: null, entries: null, balances: null };
-  const due = { due_accounts: null, due_since: null };
+  const due = await readDue(client, readable);
   if (!direct && !readable.has('credits.remaining')) return { ...unread, ...due };
   const from = direct ? 'credits_private.accounts' : 'credits.remaining';
   const units = await client.query(
@@ -85,20 +85,24 @@ async function readFigures(client: pg.ClientBase, { readable }: Live) {
   if (!direct) return { accounts, entries: await countEntries(client, readable), balances, ...due };
   // Entries are numbered within their account without a gap: the last numbers add up to how many there are.
   const { rows } = await client.query(`
-    select coalesce(pg_catalog.sum(last_entry_id), 0)::text as entries,
-      pg_catalog.count(*) filter (where due_at <= pg_catalog.clock_timestamp()) as due,
-      pg_catalog.to_char(pg_catalog.min(due_at) filter (where due_at <= pg_catalog.clock_timestamp()),
-        'YYYY-MM-DD HH24:MI:SS') as since
+    select coalesce(pg_catalog.sum(last_entry_id), 0)::text as entries
     from credits_private.accounts`);
-  const { entries, due: count, since } = rows[0];
-  const dueSince = since === null ? null : `${since} UTC`;
-  return {
-    accounts,
-    entries: BigInt(entries),
-    balances,
-    due_accounts: BigInt(count),
-    due_since: dueSince,
-  };
+  return { accounts, entries: BigInt(rows[0].entries), balances, ...due };
+}
+
+/** How many accounts have something that is due and not booked, and since when: an auditor sees that, too. */
+async function readDue(client: pg.ClientBase, readable: Set<string>) {
+  // The view is new: a database that is behind has the table alone.
+  const sources = { 'credits_private.accounts': 'due_at', 'credits.accounts': 'settled_until' };
+  const source = Object.entries(sources).find(([name]) => readable.has(name));
+  if (!source) return { due_accounts: null, due_since: null };
+  const [name, column] = source;
+  const { rows } = await client.query(`
+    select pg_catalog.count(*) as due,
+      pg_catalog.to_char(pg_catalog.min(${column}), 'YYYY-MM-DD HH24:MI:SS') as since
+    from ${name} where ${column} <= pg_catalog.clock_timestamp()`);
+  const [{ due, since }] = rows;
+  return { due_accounts: BigInt(due), due_since: since === null ? null : `${since} UTC` };
 }
 
 async function countEntries(client: pg.ClientBase, readable: Set<string>) {

@@ -12,6 +12,14 @@ export interface SettleReport {
   seconds: number;
   /** What ended it while more may be due; null: nothing was left. */
   stopped_by: Signal | 'max_accounts' | null;
+  /** Accounts that could not be settled, and why: the server tries them again after a pause. */
+  not_settled: NotSettled[];
+}
+
+export interface NotSettled {
+  account_id: string;
+  reason: string;
+  hint: string;
 }
 
 export interface SettleOptions {
@@ -30,9 +38,16 @@ export async function settle(
   const live = await readOnly(client, async (seen) => seen);
   const started = Date.now();
   let settled = 0;
-  const report = (stopped_by: SettleReport['stopped_by']): SettleReport => {
-    return { settled, seconds: (Date.now() - started) / 1000, stopped_by };
+  const failed = new Map<string, NotSettled>();
+  const heed = (notice: Notice) => {
+    const one = notSettled(notice);
+    if (one) failed.set(one.account_id, one);
   };
+  const report = (stopped_by: SettleReport['stopped_by']): SettleReport => {
+    const seconds = (Date.now() - started) / 1000;
+    return { settled, seconds, stopped_by, not_settled: [...failed.values()] };
+  };
+  client.on('notice', heed);
   try {
     for (;;) {
       const count = await settleBatch(client, Math.min(batch, maxAccounts - settled));
@@ -45,6 +60,26 @@ export async function settle(
     }
   } catch (error) {
     throw failureOf(error, live, settled);
+  } finally {
+    client.off('notice', heed);
+  }
+}
+
+interface Notice {
+  message?: string | undefined;
+  detail?: string | undefined;
+  hint?: string | undefined;
+}
+
+/** What settle_due warns of. The account is in the detail, as its id may be any text. */
+function notSettled({ message = '', detail, hint }: Notice): NotSettled | undefined {
+  try {
+    const { account_id: account } = JSON.parse(detail ?? '');
+    const start = `account ${account} was not settled: `;
+    if (!message.startsWith(start)) return undefined;
+    return { account_id: account, reason: message.slice(start.length), hint: hint ?? '' };
+  } catch {
+    return undefined; // another warning, of a trigger of the app's
   }
 }
 
@@ -55,10 +90,11 @@ async function settleBatch(client: pg.ClientBase, most: number): Promise<number>
       // the user's default is: there, an account that somebody has just changed is no conflict.
       const results: unknown = await client.query(
         `begin isolation level read committed, read write;
+        set local client_min_messages = warning;
         select credits.settle_due(${most}) as settled;
         commit`,
       );
-      return (results as pg.QueryResult[])[1]?.rows[0].settled;
+      return (results as pg.QueryResult[])[2]?.rows[0].settled;
     } catch (error) {
       await client.query('rollback').catch(() => {});
       if (!isPassing(error) || attempt === 5) throw error;

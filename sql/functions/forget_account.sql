@@ -40,7 +40,8 @@ revoke all on function credits_private.pseudonyms(text) from public;
 
 -- No limit is switched off by forgetting. What it names, what it has counted in the window that is
 -- running, and what an open hold reserves, it goes on counting under the real id, and knows by its
--- pseudonym; whatever else it has counted is forgotten. Before the holds are.
+-- pseudonym; whatever else it has counted is forgotten. It reads the holds' ids, and so it runs before
+-- these are replaced.
 create or replace function credits_private.forget_in_limits(
   p_account credits_private.accounts, p_api_keys jsonb, p_runs jsonb
 ) returns void

@@ -69,7 +69,7 @@ begin
     retry_at = p_at + least(interval '24 hours', interval '1 minute' * (2 ^ least(f.failures, 11)));
 
   raise warning 'account % was not settled: %', p_account_id, p_error_message
-    using hint = case when exists (
+    using detail = jsonb_build_object('account_id', p_account_id)::text, hint = case when exists (
       select from credits_private.accounts as a
       where a.account_id = p_account_id and not credits_private.is_time_zone(a.time_zone))
     then format('Give it another time zone, as credits_owner: '

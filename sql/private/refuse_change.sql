@@ -101,7 +101,8 @@ begin
       'credits_refunded', 'calls')
     and c.value <> '0'
     or c.key in ('has_limits', 'has_keys', 'is_open') and c.value <> 'false'
-    or c.key in ('closed_at', 'cancelled_at', 'resolved_at') and c.value is not null;
+    or c.key in ('closed_at', 'cancelled_at', 'resolved_at') and c.value is not null
+    or c.key = 'state' and c.value <> 'open';
   if found then
     perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;

@@ -609,6 +609,62 @@ from (
   where u.kind = 'deduction' and u.entry_id > u.set_entry_id and u.spent > u.most
 
   union all
+  -- A refund names the entry that it gives back and that entry's transaction; nothing else names any.
+  select
+    'refunds_never_exceed_the_original' as invariant,
+    e.account_id,
+    case when e.kind = 'refund' then 'an entry, and its transaction' else 'nothing' end as expected,
+    format('entry %s, transaction %s', coalesce(e.refunded_entry_id::text, '-'),
+      coalesce(e.refunded_transaction_id::text, '-')) as actual,
+    format('what entry %s gives back', e.entry_id) as subject
+  from credits_private.entries as e
+  left join credits_private.entries as o
+    on o.account_id = e.account_id and o.entry_id = e.refunded_entry_id
+  where (e.kind = 'refund' or e.refunded_entry_id is not null
+      or e.refunded_transaction_id is not null)
+    and (e.kind = 'refund' and o.transaction_id = e.refunded_transaction_id) is not true
+
+  union all
+  -- What an account says that it has, or has counted, is there: limits, keys of calls that wrote no
+  -- entry, grants, holds.
+  select
+    'counters_change_only_with_the_ledger' as invariant,
+    a.account_id,
+    v.expected,
+    v.actual,
+    v.subject
+  from credits_private.accounts as a
+  left join (
+    select g.account_id, max(g.grant_id) as last_id
+    from credits_private.grants as g
+    group by g.account_id
+  ) as g on g.account_id = a.account_id
+  left join (
+    select h.account_id, max(h.hold_id) as last_id
+    from credits_private.holds as h
+    group by h.account_id
+  ) as h on h.account_id = a.account_id
+  left join (
+    select l.account_id
+    from credits_private.limits as l
+    group by l.account_id
+  ) as l on l.account_id = a.account_id
+  left join (
+    select k.account_id
+    from credits_private.idempotency_keys as k
+    where k.transaction_id is null
+    group by k.account_id
+  ) as k on k.account_id = a.account_id
+  cross join lateral (
+    values
+      ('last_grant_id', coalesce(g.last_id, 0)::text, a.last_grant_id::text),
+      ('last_hold_id', coalesce(h.last_id, 0)::text, a.last_hold_id::text),
+      ('has_limits', (l.account_id is not null)::text, a.has_limits::text),
+      ('has_keys', (k.account_id is not null)::text, a.has_keys::text)
+  ) as v (subject, expected, actual)
+  where v.expected <> v.actual
+
+  union all
   -- What is asked back of a grant is what its revocations asked for.
   select
     'grants_equal_ledger' as invariant,

@@ -94,14 +94,14 @@ test('--json, and --max-accounts, the longest due first', async () => {
   };
   const seconds = expect.any(Number);
   const some = await settled('--batch', '2', '--max-accounts', '3');
-  expect(some).toEqual({ settled: 3, seconds, stopped_by: 'max_accounts' });
+  expect(some).toEqual({ settled: 3, seconds, stopped_by: 'max_accounts', not_settled: [] });
   expect(await expiries()).toEqual([1, 1, 1, 0, 0]);
   const more = await settle('--max-accounts', '1');
   expect(more.stdout).toMatch(
     /^settled 1 account in .* s, as many as asked for: more may be due\n$/,
   );
-  expect(await settled()).toEqual({ settled: 1, seconds, stopped_by: null });
-  expect(await settled()).toEqual({ settled: 0, seconds, stopped_by: null });
+  expect(await settled()).toEqual({ settled: 1, seconds, stopped_by: null, not_settled: [] });
+  expect(await settled()).toEqual({ settled: 0, seconds, stopped_by: null, not_settled: [] });
 });
 
 test('three at once share the work', async () => {
@@ -272,4 +272,29 @@ test('--help says what it takes', async () => {
   expect(code).toBe(0);
   for (const option of ['--batch', '--max-accounts', '--database-url', '--json'])
     expect(stdout).toContain(`\n  ${option} `);
+});
+
+test('an account that cannot be settled is named once, and the exit status says so', async () => {
+  await openDue(3);
+  const gone = 'due 2 was not settled: ';
+  await grantAt(db, gone, us('2024-01-01T00:00:00Z'), { key: 'grant', amount: 10 });
+  await db.query(
+    `update credits_private.accounts set time_zone = 'US/Gone' where account_id = $1`,
+    [gone],
+  );
+  const outcome = await settle('--batch', '1');
+  expect(outcome).toMatchObject({ code: 3, stdout: expect.stringMatching(/^settled 3 accounts/) });
+  expect(outcome.stderr).toMatch(
+    /^not settled: due 2 was not settled: : time zone "US\/Gone" not recognized\. .*update .*;\n$/,
+  );
+  // After its pause, a second time.
+  await db.query(`update credits_private.settle_failures set retry_at = now()`);
+  const again = await settle('--json');
+  expect(again.code).toBe(3);
+  expect(JSON.parse(again.stdout).not_settled).toMatchObject([{ account_id: gone }]);
+  await db.query(`update credits_private.accounts set time_zone = 'UTC' where account_id = $1`, [
+    gone,
+  ]);
+  await db.query(`update credits_private.settle_failures set retry_at = now()`);
+  expect(await settle()).toMatchObject({ code: 0, stderr: '' });
 });

@@ -164,5 +164,6 @@ test('a key that an account has twice, of a deduction and of another call, is fo
     values ('broken', 'other', '', 0, '{}')`;
   expect(await findingsOf('idempotency_keys', twice)).toEqual([
     ['a_request_takes_effect_once', 'key other', 'transaction ', 'transaction 8'],
+    ['counters_change_only_with_the_ledger', 'has_keys', 'true', 'false'],
   ]);
 });

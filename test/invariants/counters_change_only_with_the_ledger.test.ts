@@ -203,3 +203,18 @@ test('a balance that was changed together with its entry number is found', async
     ['entries_are_gapless', 'entries', '1 to 9', '8 entries, 1 to 8'],
   ]);
 });
+
+test.each([
+  ['has_limits', 'true', 'false', 'true'],
+  ['has_keys', 'true', 'false', 'true'],
+  ['last_grant_id', '0', '2', '0'],
+  ['last_hold_id', '3', '0', '3'],
+])(
+  'an account whose %s was set to %s behind the guards is found',
+  async (flag, value, is, found) => {
+    const change = `update credits_private.accounts set ${flag} = ${value} where account_id = 'broken'`;
+    expect(await findingsOf('accounts', change)).toEqual([
+      ['counters_change_only_with_the_ledger', flag, is, found],
+    ]);
+  },
+);

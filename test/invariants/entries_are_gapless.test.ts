@@ -80,6 +80,12 @@ test('a missing entry in the middle is found', async () => {
     ['grants_equal_ledger', 'grant 1', '105', '95'],
     ['invoice_equals_balance_delta', 'period 2024-01-01', '110', '120'],
     ['refunds_never_exceed_the_original', 'entry 4', 'at most 0', '10'],
+    [
+      'refunds_never_exceed_the_original',
+      'what entry 5 gives back',
+      'an entry, and its transaction',
+      'entry 4, transaction 3',
+    ],
     ['usage_equals_ledger', ofSearch, '(50,20,1)', '(60,20,1)'],
   ]);
 });

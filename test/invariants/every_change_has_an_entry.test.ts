@@ -114,6 +114,7 @@ test('a grant without an entry is found', async () => {
       (account_id, grant_id, amount, effective_at, created_at, priority, source)
     values ('broken', 3, 7, '2024-03-02Z', '2024-03-02Z', 100, 'purchase')`;
   expect(await findingsOf('grants', grant)).toEqual([
+    ['counters_change_only_with_the_ledger', 'last_grant_id', '3', '2'],
     ['every_change_has_an_entry', 'grant 3', '7', '0'],
   ]);
 });

@@ -125,6 +125,12 @@ test('a refund of what is no deduction is found', async () => {
     where account_id = 'broken' and entry_id = 5`;
   expect(await findingsOf('entries', change)).toEqual([
     ['refunds_never_exceed_the_original', 'entry 1', 'at most 0', '10'],
+    [
+      'refunds_never_exceed_the_original',
+      'what entry 5 gives back',
+      'an entry, and its transaction',
+      'entry 1, transaction 3',
+    ],
   ]);
 });
 
@@ -150,4 +156,17 @@ test('more that went back to a grant than it had repaid is found', async () => {
     'at most 5',
     '6',
   ]);
+});
+
+test.each([
+  ['the entry that it gives back', 'refunded_entry_id = null', 'entry -, transaction 3'],
+  ['its transaction', 'refunded_transaction_id = null', 'entry 4, transaction -'],
+  ['the right transaction', 'refunded_transaction_id = 1', 'entry 4, transaction 1'],
+])('a refund that lost %s is found, as it could be made again', async (_, change, actual) => {
+  const update = `update credits_private.entries set ${change}
+    where account_id = 'broken' and entry_id = 5`;
+  const found = await findingsOf('entries', update);
+  const expected = 'an entry, and its transaction';
+  const subject = 'what entry 5 gives back';
+  expect(found).toContainEqual(['refunds_never_exceed_the_original', subject, expected, actual]);
 });
