@@ -41,6 +41,8 @@ drop function if exists credits_private.forget_ids(text);
 drop function if exists credits_private.interval_parts(interval);
 drop function if exists credits_private.read_answer(text, text, bytea);
 drop function if exists credits_private.refuse_key(text, text, bigint);
+drop function if exists credits_private.tidy(
+  credits_private.accounts, bigint[], timestamptz, timestamptz);
 drop function if exists credits_private.refuse_limit(
   credits_private.limits, text, bigint, bigint, bigint, bigint);
 

@@ -46,7 +46,7 @@ begin
     v_account := credits_private.resolve_hold(v_account, p_hold_id,
       case when p_amount > 0 then 'captured' else 'released' end, v_at, v_at);
   else
-    v_account := credits_private.tidy(v_account, '{}', v_at, v_at);
+    v_account := credits_private.tidy(v_account, '{}', '{}', v_at, v_at);
   end if;
 
   v_result := (p_hold_id, v_transaction_id, p_amount, v_account.balance,

@@ -66,7 +66,7 @@ begin
     v_entry.metadata := nullif(p_metadata, '{}');
     v_account := credits_private.write_entries(
       v_account, v_entry, array[v_account.last_grant_id], array[p_amount]);
-    v_account := credits_private.tidy(v_account, '{}', v_at, v_at);
+    v_account := credits_private.tidy(v_account, '{}', '{}', v_at, v_at);
   end if;
 
   v_result := (v_account.last_grant_id, v_transaction_id, p_amount, v_account.balance,

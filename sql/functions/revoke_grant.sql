@@ -40,7 +40,7 @@ begin
     v_transaction_id := v_account.last_entry_id + 1;
     v_account := credits_private.take_back(v_account, v_grant.grant_id, v_take.grant_ids,
       v_take.amounts, v_at, v_at, p_idempotency_key, p_metadata);
-    v_account := credits_private.tidy(v_account, '{}', v_at, v_at);
+    v_account := credits_private.tidy(v_account, '{}', '{}', v_at, v_at);
     -- And so no balance falls below it, also when a hold's overdraft is captured: what remains of the
     -- grants is never negative.
     if v_account.debt + v_account.overdraft_held > 9007199254740991 then

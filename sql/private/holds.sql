@@ -81,8 +81,8 @@ begin
   update credits_private.holds as h
   set state = p_state, resolved_at = p_effective_at
   where h.account_id = p_account.account_id and h.hold_id = p_hold_id;
-  return credits_private.tidy(p_account, array_remove(v_parts.grant_ids, null), p_effective_at,
-    p_created_at);
+  return credits_private.tidy(
+    p_account, v_parts.grant_ids, v_parts.amounts, p_effective_at, p_created_at);
 end
 $$;
 

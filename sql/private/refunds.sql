@@ -258,7 +258,7 @@ begin
   v_entry.metadata := nullif(p_metadata, '{}');
   p_account := credits_private.write_entries(p_account, v_entry, v_grant_ids, v_amounts, 1,
     v_refunded_entry_ids, v_repaid_entry_ids);
-  return credits_private.tidy(p_account, array_remove(v_grant_ids, null), p_at, p_at);
+  return credits_private.tidy(p_account, v_grant_ids, v_amounts, p_at, p_at);
 end
 $$;
 

@@ -142,7 +142,8 @@ begin
   update credits_private.grants as g
   set is_scheduled = false
   where g.account_id = p_account.account_id and g.grant_id = p_grant_id;
-  return credits_private.tidy(p_account, array[p_grant_id], p_effective_at, p_created_at);
+  return credits_private.tidy(
+    p_account, array[p_grant_id], array[v_amount], p_effective_at, p_created_at);
 end
 $$;
 

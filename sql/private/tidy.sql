@@ -1,10 +1,11 @@
--- What must not stay once credit has become free in p_grant_ids, in transactions of their own: what
--- was revoked of a grant is taken, also in place of what was booked as debt, what has expired
--- meanwhile expires, and debt is repaid (debt_and_free_credit_never_coexist). Whatever frees credit
--- ends with it: a grant, a refund, a release, a capture, a revocation, the end of a hold.
+-- What must not stay once p_amounts have become free in p_grant_ids, in transactions of their own:
+-- what was revoked of a grant is taken, also in place of what was booked as debt (of what has just
+-- come back, and not of what had come back before that debt), what has expired meanwhile expires, and
+-- debt is repaid (debt_and_free_credit_never_coexist). Whatever frees credit ends with it: a grant, a
+-- refund, a release, a capture, a revocation, the end of a hold.
 create or replace function credits_private.tidy(
-  p_account credits_private.accounts, p_grant_ids bigint[], p_effective_at timestamptz,
-  p_created_at timestamptz
+  p_account credits_private.accounts, p_grant_ids bigint[], p_amounts bigint[],
+  p_effective_at timestamptz, p_created_at timestamptz
 ) returns credits_private.accounts
 language plpgsql
 set search_path = pg_temp
@@ -15,7 +16,9 @@ declare
   v_revoked bigint;
   v_owed bigint;
 begin
-  foreach v_grant_id in array p_grant_ids loop
+  for v_n in 1 .. cardinality(p_grant_ids) loop
+    v_grant_id := p_grant_ids[v_n];
+    continue when v_grant_id is null; -- overdraft, or debt
     select
       coalesce(g.origin_grant_id, g.grant_id) as origin_grant_id, g.remaining - g.held as free,
       coalesce(g.expires_at <= p_effective_at, false) as is_expired,
@@ -32,7 +35,7 @@ begin
         array[v_grant_id], array[v_revoked], p_effective_at, p_created_at);
     end if;
     if p_account.debt > 0 and (v_grant.is_expired or v_grant.is_scoped) then
-      v_owed := least(v_grant.free - greatest(0, v_revoked), p_account.debt,
+      v_owed := least(least(p_amounts[v_n], v_grant.free) - greatest(0, v_revoked), p_account.debt,
         credits_private.revoked_debt(p_account.account_id, v_grant.origin_grant_id));
       if v_owed > 0 then
         p_account := credits_private.take_back(p_account, v_grant.origin_grant_id,
@@ -52,8 +55,8 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.tidy(credits_private.accounts, bigint[], timestamptz, timestamptz) from public;
+revoke all on function credits_private.tidy(
+  credits_private.accounts, bigint[], bigint[], timestamptz, timestamptz) from public;
 
 -- What was booked as debt for a grant that was revoked after its credit was spent or held, less what
 -- came back to it or to its re-grants and repaid since. What comes back and can repay nothing, as it

@@ -236,3 +236,22 @@ async function overdrawn(account: string): Promise<string> {
   await deductAt(db, account, start, { key: 'deduct', amount: 30 });
   return account;
 }
+
+test('debt: what a hold returns to a scoped grant repays, and not what had come back before', async () => {
+  const operations = ['search'];
+  const search = { operation: 'search' };
+  await grantAt(db, 'before', start, { key: 'pay_1', amount: 30, operations });
+  await deductAt(db, 'before', start, { key: 'spent', amount: 30, ...search });
+  await revokeAt(db, 'before', start, { key: 're_1', grant: 1, onSpent: 'debt' });
+  await grantAt(db, 'before', start, { key: 'pay_2', amount: 30 }); // repays it all
+  await refundAt(db, 'before', start, { key: 'back', transaction: 2, amount: 3 }); // credit as ever
+  await holdAt(db, 'before', start, { key: 'hold', amount: 2, expiresIn: '1 hour', ...search });
+  await overdraftAt(db, 'before', start, 20);
+  await deductAt(db, 'before', start, { key: 'owed', amount: 4 });
+  const end = start + DAY;
+  const expected = { available: 18, scoped: 1, held: 0, debt: 2 };
+  expect(await figuresAt(db, 'before', end)).toEqual(expected);
+  await settleAt(db, 'before', end);
+  expect(await figuresAt(db, 'before', end)).toEqual(expected);
+  expect(await discrepancies(db, 'before')).toEqual([]);
+});

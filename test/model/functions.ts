@@ -34,7 +34,7 @@ function checkLimits(a: Account, at: number, amount: number, ids: Ids, capturing
     const scope = scopeOf(limit, ids);
     if (scope === null) continue;
     const after = spent(a, limit, scope, at) + reserved(a, limit, scope, capturing) + amount;
-    if (after > limit.ceiling + limit.overage) refuse('PT429');
+    if (amount > 0 && after > limit.ceiling + limit.overage) refuse('PT429'); // nothing passes none
     if (after > limit.ceiling) exceeded.push(limit.limit_id);
   }
   return exceeded.length > 0 ? exceeded.sort() : null;

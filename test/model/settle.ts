@@ -41,14 +41,15 @@ function revokedDebt(a: Account, { id }: Grant) {
 
 /** What must not stay once credit has come free: revoked, expired, or beside debt. */
 export function tidy(a: Account, at: number, freed: Part[]) {
-  for (const { grant: id } of freed) {
+  for (const { grant: id, amount } of freed) {
     if (id === null) continue;
     const grant = grantOf(a, id);
     const origin = grantOf(a, grant.origin);
     const back = first([unheld(a, grant)], outstanding(a, origin));
     book(a, 'revocation', at, spend(back), { revoked: origin.id });
     const canRepay = grant.operations === null && grant.expires > at;
-    const owed = canRepay ? 0 : Math.min(debt(a), revokedDebt(a, origin));
+    const came = amount - sum(back, (part) => part.amount); // not what had come before that debt
+    const owed = canRepay ? 0 : Math.min(came, debt(a), revokedDebt(a, origin));
     const instead = first([unheld(a, grant)], Math.max(0, owed));
     const pairs = instead.flatMap((part) => [{ ...part, grant: null }, ...spend([part])]);
     book(a, 'revocation', at, pairs, { revoked: origin.id });
