@@ -1,26 +1,30 @@
 import type pg from 'pg';
-import { attempt, preview } from './lib/attempt.ts';
+import { type DeployReport, describe } from './deploy/report.ts';
+import { attempt, preview } from './deploy/run.ts';
 import {
   connect,
   connectionFrom,
   type Log,
   parseCommand,
+  prefixFrom,
   sharedHelp,
+  UsageError,
   wholeNumber,
 } from './lib/connect.ts';
 import { snakeKeys, toJson } from './lib/format.ts';
 import { readPackage } from './lib/package.ts';
-import { type DeployReport, describe } from './lib/report.ts';
 import { withRetries } from './lib/retry.ts';
 import { readGround } from './lib/roles.ts';
 import { onInterrupt } from './lib/running.ts';
 
-export type { DeployReport } from './lib/report.ts';
+export type { DeployReport } from './deploy/report.ts';
 
 export interface DeployOptions {
   /** The folder with migrations/ and sql/; the package's own by default. */
   root?: string;
   rolePrefix?: string;
+  /** Names of objects in the schemas that are not ours and may stay, and of roles that keep their privileges. */
+  allow?: string[];
   dryRun?: boolean;
   /** Apply all of sql/, changed or not. */
   reapply?: boolean;
@@ -43,10 +47,23 @@ export async function deploy(
   const client = await connect(connection, options);
   try {
     const ground = await readGround(client);
-    const { reapply = false, dryRun = false, lockTimeout = 500 } = options;
-    const job = { client, pkg, ground, prefix, reapply, dryRun, lockTimeout, log };
-    if (dryRun) return await preview(job);
-    return await withRetries(client, patience, log, (attempts) => attempt(job, attempts));
+    const { reapply = false, dryRun = false, lockTimeout = 500, allow = [] } = options;
+    const prefixGiven = options.rolePrefix !== undefined;
+    const job = {
+      client,
+      pkg,
+      ground,
+      prefix,
+      prefixGiven,
+      allow,
+      reapply,
+      lockTimeout,
+      patience,
+      log,
+    };
+    return await withRetries(client, patience, log, (attempts) =>
+      dryRun ? preview(job) : attempt(job, attempts),
+    );
   } finally {
     await client.end().catch(() => {});
   }
@@ -55,28 +72,49 @@ export async function deploy(
 export const help = `pg-credits deploy: bring a database to this package's state, in one transaction
 
   --dry-run             print what would run, and change nothing
+  --sql                 with --dry-run: print all of it as SQL, for psql or for whoever has to read it first
   --reapply             apply all of sql/, changed or not
   --role-prefix PREFIX  call the roles PREFIXcredits_owner and so on: one server, several deployments
+  --allow NAME          leave what is yours in the schemas: an index, a trigger, a function, … of that name, or the
+                        privileges of a role; may be repeated
   --lock-timeout MS     how long callers may be held up, per attempt (500)
+  --patience SECONDS    how long to go on trying while callers or another deploy are in the way (60)
+
+What somebody else made in the schemas is refused before any of it runs. What was changed of functions, triggers, views
+and privileges is put right.
 ${sharedHelp}`;
 
 export async function run(args: string[]): Promise<number> {
   const { values } = parseCommand(args, {
     'dry-run': { type: 'boolean' },
+    sql: { type: 'boolean' },
     reapply: { type: 'boolean' },
     'role-prefix': { type: 'string' },
+    allow: { type: 'string', multiple: true },
     'lock-timeout': { type: 'string' },
+    patience: { type: 'string' },
   });
   const lockTimeout = wholeNumber('lock-timeout', values['lock-timeout']);
-  onInterrupt(values.json ?? false);
+  const patience = wholeNumber('patience', values.patience);
+  const [json, rolePrefix] = [values.json ?? false, prefixFrom(values['role-prefix'])];
+  if (values.sql && !values['dry-run']) throw new UsageError('--sql goes with --dry-run');
+  onInterrupt(json);
   const report = await deploy(connectionFrom(values), {
-    rolePrefix: values['role-prefix'] ?? '',
+    ...(rolePrefix === undefined ? {} : { rolePrefix }),
+    allow: values.allow ?? [],
     dryRun: values['dry-run'] ?? false,
     reapply: values.reapply ?? false,
     ...(lockTimeout === undefined ? {} : { lockTimeout }),
+    ...(patience === undefined ? {} : { patience: patience * 1000 }),
     wait: wholeNumber('wait', values.wait) ?? 0,
-    log: (line) => console.error(values.json ? JSON.stringify({ progress: line }) : line),
+    log: (line) => console.error(json ? JSON.stringify({ progress: line }) : line),
   });
-  console.log(values.json ? toJson(snakeKeys(report)) : describe(report).join('\n'));
+  const { sql = '', ...shown } = report;
+  if (json) console.log(toJson(snakeKeys(values.sql ? report : shown)));
+  else if (!values.sql) console.log(describe(report).join('\n'));
+  else {
+    process.stdout.write(sql);
+    console.error(describe(report).join('\n'));
+  }
   return 0;
 }

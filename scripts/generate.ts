@@ -1,34 +1,90 @@
-// Writes what is made from other files: test/schema.snapshot, sql/README.md, migrations/SHA256SUMS.
+// Writes what is made from other files: sql/schema.snapshot, sql/README.md, migrations/SHA256SUMS.
 // With --check it writes nothing, and fails when one of them is not up to date.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import type pg from 'pg';
 import { deploy } from './deploy.ts';
 import { connect } from './lib/connect.ts';
 import { startPostgres } from './lib/embedded.ts';
 import { explain } from './lib/explain.ts';
 import { checksums, shortDiff } from './lib/generated.ts';
 import { readOnly } from './lib/live.ts';
-import { packageRoot } from './lib/package.ts';
+import { migrationName, packageRoot, readPackage } from './lib/package.ts';
 import { readReference } from './lib/reference.ts';
-import { readSnapshot } from './lib/snapshot.ts';
+import { linesBefore, ofMigrations, readFacts, readSnapshot } from './lib/snapshot.ts';
 
-async function fromDatabase(): Promise<{ snapshot: string; reference: string }> {
+const snapshotPath = 'sql/schema.snapshot';
+
+interface Made {
+  snapshot: string;
+  reference: string;
+}
+
+async function fromDatabase(): Promise<Made> {
   const server = await startPostgres({ major: 18 });
+  const folder = mkdtempSync(join(tmpdir(), 'pg-credits-generate-'));
   try {
-    await deploy({ connectionString: server.url });
-    const client = await connect({ connectionString: server.url });
-    try {
-      return await readOnly(client, async ({ rolePrefix }) => ({
-        snapshot: await readSnapshot(client, rolePrefix),
+    const before = await withDatabase(server.url, (client, url) => linesOf(client, url, folder));
+    // The snapshot that is there is what is to be made anew: this deploy is not held against it.
+    cpSync(join(packageRoot, 'migrations'), join(folder, 'migrations'), { recursive: true });
+    cpSync(join(packageRoot, 'sql'), join(folder, 'sql'), { recursive: true });
+    rmSync(join(folder, snapshotPath), { force: true });
+    return await withDatabase(server.url, async (client, url) => {
+      await deploy({ connectionString: url }, { root: folder });
+      return readOnly(client, async ({ rolePrefix }) => ({
+        snapshot: [await readSnapshot(client, rolePrefix), ...before].join('\n'),
         reference: await readReference(client),
       }));
-    } finally {
-      await client.end();
-    }
+    });
   } finally {
     await server.stop();
+    rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Tables and types before each migration, so that a database can be told by them whose rows do not tell it. */
+async function linesOf(client: pg.Client, url: string, root: string): Promise<string[]> {
+  mkdirSync(join(root, 'migrations'));
+  mkdirSync(join(root, 'sql'));
+  const { migrations } = readPackage();
+  const lines: string[] = [];
+  let before: Map<string, string> | undefined;
+  for (const file of migrations) {
+    writeFileSync(join(root, file.path), file.text);
+    await deploy({ connectionString: url }, { root });
+    const facts = await readOnly(client, ({ rolePrefix }) => readFacts(client, rolePrefix));
+    const after = ofMigrations(new Map(facts.map(({ key, value }) => [key, value])));
+    if (before) lines.unshift(...linesBefore(migrationName(file), before, after));
+    before = after;
+  }
+  return [
+    '# Tables and types as each migration found them, where they were not as after it.',
+    ...lines,
+    '',
+  ];
+}
+
+async function withDatabase<T>(
+  serverUrl: string,
+  use: (client: pg.Client, url: string) => Promise<T>,
+): Promise<T> {
+  const name = `generate_${Math.random().toString(36).slice(2)}`;
+  const admin = await connect({ connectionString: serverUrl });
+  await admin.query(`create database ${name}`).finally(() => admin.end());
+  const url = new URL(serverUrl);
+  url.pathname = name;
+  const client = await connect({ connectionString: url.href });
+  return use(client, url.href).finally(() => client.end());
 }
 
 const current = (path: string) =>
@@ -38,7 +94,7 @@ async function generate(check: boolean, rewrite: boolean): Promise<number> {
   const sums = 'migrations/SHA256SUMS';
   const files = new Map([[sums, checksums(current(sums), rewrite)]]);
   const { snapshot, reference } = await fromDatabase();
-  files.set('test/schema.snapshot', snapshot).set('sql/README.md', reference);
+  files.set(snapshotPath, snapshot).set('sql/README.md', reference);
   let stale = 0;
   for (const [path, text] of files) {
     if (text === current(path)) continue;

@@ -1,4 +1,4 @@
-import { parseCommand, sharedHelp, withClient } from './lib/connect.ts';
+import { parseCommand, prefixFrom, sharedHelp, withClient } from './lib/connect.ts';
 import { readStatus, type StatusReport } from './lib/figures.ts';
 import { alignRows, formatAmount, plural, toJson } from './lib/format.ts';
 
@@ -30,17 +30,25 @@ function describeVersion({ deployed_version: deployed, package_version: ours }: 
 
 function describeFiles(report: StatusReport): string {
   const { pending_migrations, unknown_migrations, differing_files } = report;
-  if (!pending_migrations || !unknown_migrations || !differing_files) return hidden;
-  if (unknown_migrations.length > 0)
+  const { differing_objects, foreign_objects, missing_roles } = report;
+  if (unknown_migrations?.length)
     return `ahead of this package (migration ${unknown_migrations.at(-1)}): use a newer pg-credits`;
-  const migration = differing_files.find((path) => path.startsWith('migrations/'));
+  const migration = differing_files?.find((path) => path.startsWith('migrations/'));
   if (migration)
     return `${migration} is not what was applied: which package was this deployed from?`;
+  if (foreign_objects.length > 0)
+    return `not as pg-credits made it: ${some(foreign_objects)}; pg-credits verify says more`;
+  const differing = [...(differing_files ?? []), ...differing_objects];
   const parts = [
-    ...(pending_migrations.length > 0 ? [`pending: ${some(pending_migrations)}`] : []),
-    ...(differing_files.length > 0 ? [`not as in this package: ${some(differing_files)}`] : []),
+    ...(pending_migrations?.length ? [`pending: ${some(pending_migrations)}`] : []),
+    ...(differing.length > 0 ? [`not as in this package: ${some(differing)}`] : []),
   ];
-  return parts.length === 0 ? 'up to date' : `${parts.join('; ')}; run pg-credits deploy`;
+  const roles =
+    missing_roles.length === 0
+      ? ''
+      : `; missing roles: ${missing_roles.join(', ')}, pg-credits deploy --dry-run says how to make them`;
+  if (parts.length > 0) return `${parts.join('; ')}; run pg-credits deploy${roles}`;
+  return `${differing_files === null ? `as in this package; what was applied is ${hidden}` : 'up to date'}${roles}`;
 }
 
 const some = (names: string[]) =>
@@ -56,11 +64,17 @@ function describeDue({ due_accounts: due, due_since: since }: StatusReport): str
 
 export const help = `pg-credits status: what is deployed, and how the accounts stand; reads only
 
+  --role-prefix PREFIX  of the roles, where nothing in the database tells it
+  --allow NAME          as for deploy
 ${sharedHelp}`;
 
 export async function run(args: string[]): Promise<number> {
-  const { values } = parseCommand(args, {});
-  const report = await withClient(values, readStatus);
+  const { values } = parseCommand(args, {
+    'role-prefix': { type: 'string' },
+    allow: { type: 'string', multiple: true },
+  });
+  const options = { rolePrefix: prefixFrom(values['role-prefix']), allow: values.allow };
+  const report = await withClient(values, (client) => readStatus(client, options));
   console.log(values.json ? toJson(report) : describe(report).join('\n'));
   return 0;
 }

@@ -6,13 +6,13 @@ import type { Check } from './check.ts';
 
 const needed = [
   'dist/cli.js',
-  'dist/schema.snapshot',
   'dist/adoption/adoption.sql',
   'sql/roles.sql',
+  'sql/schema.snapshot',
   'migrations/SHA256SUMS',
 ];
 const mayHave =
-  /^(dist\/.+\.js|dist\/schema\.snapshot|dist\/adoption\/.+\.sql|migrations\/.+|sql\/.+|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+  /^(dist\/.+\.js|dist\/adoption\/.+\.sql|migrations\/.+|sql\/.+|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
 
 /** The package holds what it needs and nothing stray, and works where it is installed. */
 export const packageCheck = (folder: string): Check => ({

@@ -12,15 +12,14 @@ const relations = `
     select c.oid, c.relkind as kind, c.relowner as owner, c.relacl as acl, c.relpersistence,
       c.relrowsecurity, c.reloptions, pg_catalog.format('%I.%I', o.nspname, c.relname) as name,
       case c.relkind when 'r' then 'table' when 'v' then 'view' when 'm' then 'materialized view'
-        when 'p' then 'partitioned table' when 'S' then 'sequence' else 'foreign table' end as word,
-      o.nspname = 'credits_private' and c.relname in ('migrations', 'applied_files') as bookkeeping
+        when 'p' then 'partitioned table' when 'S' then 'sequence' else 'foreign table' end as word
     from pg_catalog.pg_class c join ours o on o.oid = c.relnamespace
     where c.relkind in ('r', 'v', 'm', 'p', 'S', 'f') and not exists (
       select from pg_catalog.pg_depend d where c.relkind = 'S' and d.objid = c.oid
         and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.deptype in ('a', 'i'))
   ), shown as (
     select r.*, case r.kind when 'v' then '3 ' else '2 ' end || r.name as section
-    from relation r where not r.bookkeeping
+    from relation r
   ), routine as (
     select p.*, case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end
       || pg_catalog.format(' %I.%I(%s)', o.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes)) as key
@@ -55,9 +54,6 @@ const relations = `
   select '1', 1, 'owner of ' || w.key, pg_catalog.pg_get_userbyid(w.owner)::text, null
   from owned w, boss b where w.owner <> b.owner
   union all
-  select '2 bookkeeping', 0, r.word || ' ' || r.name, 'as deploy makes it', null
-  from relation r where r.bookkeeping
-  union all
   select s.section, 0, s.word || ' ' || s.name, pg_catalog.concat_ws(', ',
       case s.relpersistence when 'u' then 'unlogged' end,
       case when s.relrowsecurity then 'row level security' end,
@@ -69,7 +65,7 @@ const parts = `
   select s.section, 1, pg_catalog.format('column %s.%I', s.name, a.attname), pg_catalog.concat_ws(' ',
       pg_catalog.format_type(a.atttypid, a.atttypmod),
       (select pg_catalog.format('collate %I', l.collname) from pg_catalog.pg_collation l
-        where l.oid = a.attcollation and l.collname <> 'default'),
+        where l.oid = a.attcollation and l.oid <> 100),
       case when a.attnotnull then 'not null' end,
       case a.attgenerated when '' then 'default ' else 'generated as ' end
         || pg_catalog.pg_get_expr(d.adbin, d.adrelid),
@@ -82,7 +78,12 @@ const parts = `
   from shown s join pg_catalog.pg_constraint c on c.conrelid = s.oid and c.contype in ('p', 'u', 'c', 'f', 'x')
   union all
   select s.section, 3, pg_catalog.format('index %s %I', s.name, c.relname),
-    pg_catalog.pg_get_indexdef(i.indexrelid) || case when i.indisvalid then '' else ', invalid' end, null
+    pg_catalog.pg_get_indexdef(i.indexrelid) || case when i.indisvalid then '' else ', invalid' end
+      -- What an index computes runs whenever a statement on its table is planned.
+      || case when exists (select from pg_catalog.pg_depend d
+        where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
+          and d.refclassid not in ('pg_catalog.pg_class'::pg_catalog.regclass,
+            'pg_catalog.pg_constraint'::pg_catalog.regclass)) then ', with code of its own' else '' end, null
   from shown s join pg_catalog.pg_index i on i.indrelid = s.oid
   join pg_catalog.pg_class c on c.oid = i.indexrelid
   union all
@@ -95,7 +96,35 @@ const parts = `
   join pg_catalog.pg_constraint c on c.oid = t.tgconstraint
   union all
   select s.section, 6, pg_catalog.format('rule %s %I', s.name, w.rulename), pg_catalog.pg_get_ruledef(w.oid), null
-  from shown s join pg_catalog.pg_rewrite w on w.ev_class = s.oid and w.rulename <> '_RETURN'`;
+  from shown s join pg_catalog.pg_rewrite w on w.ev_class = s.oid and w.rulename <> '_RETURN'
+  union all
+  select s.section, 7, pg_catalog.format('policy %s %I', s.name, p.polname), pg_catalog.concat_ws(', ', p.polcmd::text,
+    pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)), null
+  from shown s join pg_catalog.pg_policy p on p.polrelid = s.oid
+  union all
+  select s.section, 8, pg_catalog.format('child of %s %s', s.name, i.inhrelid::pg_catalog.regclass), '', null
+  from shown s join pg_catalog.pg_inherits i on i.inhparent = s.oid
+  union all
+  select s.section, 9, pg_catalog.format('statistics %s %I', s.name, e.stxname), '', null
+  from shown s join pg_catalog.pg_statistic_ext e on e.stxrelid = s.oid`;
+
+// Text that is ours may mean what is not: a function or type of another schema, which is then named here.
+const foreign = `
+  select distinct s.section, 10, pg_catalog.format('code of %s in %s %s', s.name, x.type, x.identity), '', null
+  from shown s
+  cross join lateral (
+    select 'pg_catalog.pg_attrdef'::pg_catalog.regclass as classid, d.oid
+      from pg_catalog.pg_attrdef d where d.adrelid = s.oid
+    union all select 'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid
+      from pg_catalog.pg_constraint c where c.conrelid = s.oid
+    union all select 'pg_catalog.pg_rewrite'::pg_catalog.regclass, w.oid
+      from pg_catalog.pg_rewrite w where w.ev_class = s.oid
+    union all select 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid
+      from pg_catalog.pg_trigger t where t.tgrelid = s.oid and not t.tgisinternal
+  ) o
+  join pg_catalog.pg_depend d on d.classid = o.classid and d.objid = o.oid
+  cross join lateral pg_catalog.pg_identify_object(d.refclassid, d.refobjid, d.refobjsubid) x
+  where x.schema is not null and x.schema not in ('credits', 'credits_private', 'pg_catalog')`;
 
 const behaviour = `
   select '4', 0, k.key, case k.typtype
@@ -128,4 +157,4 @@ function stateOf(trigger: string) {
     when 'A' then 'enabled always' else 'enabled on replicas only' end`;
 }
 
-export const catalogueQuery = [relations, parts, behaviour].join('\n  union all');
+export const catalogueQuery = [relations, parts, foreign, behaviour].join('\n  union all');

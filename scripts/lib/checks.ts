@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { type Difference, isNamed } from './differences.ts';
 import { codeOf, explain, isLostConnection } from './explain.ts';
 import type { Live } from './live.ts';
 import type { Fact } from './snapshot.ts';
@@ -13,6 +14,12 @@ export interface Finding {
   actual: string;
 }
 
+/** What could not be looked at, and why. */
+export interface NotChecked {
+  subject: string;
+  why: string;
+}
+
 const finding = (check: string, subject: string, expected: string, actual: string): Finding => ({
   check,
   account_id: null,
@@ -25,8 +32,9 @@ const finding = (check: string, subject: string, expected: string, actual: strin
 const searchPath = 'pg_temp';
 
 /** What must hold of any schema of ours, whatever a snapshot says. */
-export function checkFacts(facts: Fact[]): Finding[] {
+export function checkFacts(facts: Fact[], allow: string[] = []): Finding[] {
   return facts.flatMap(({ key, value }) => {
+    if (allow.some((name) => isNamed(key, name))) return [];
     if (key.startsWith('trigger ') && !value.startsWith('enabled,'))
       return [finding('every_trigger_is_enabled', key, 'enabled', value.split(', ', 1)[0] ?? '')];
     if (key.startsWith('privilege PUBLIC on ') && !key.startsWith('privilege PUBLIC on type '))
@@ -62,41 +70,35 @@ export async function checkDefiners(client: pg.ClientBase): Promise<Finding[]> {
   );
 }
 
-/** Live facts against the package's, in words; what `known` findings have said of a subject is not said again. */
-export function compareFacts(
-  expected: Map<string, string>,
-  facts: Fact[],
+/** Differences in words; what `known` findings have said of a subject is not said again. */
+export function describeDifferences(
+  differences: Difference[],
   known: Finding[],
   version: string,
-): Finding[] {
-  const live = new Map(facts.map(({ key, value }) => [key, value]));
+): { findings: Finding[]; notes: string[] } {
   const said = new Set(known.map(({ subject }) => subject));
-  const differing = [...new Set([...expected.keys(), ...live.keys()])].filter(
-    (key) => expected.get(key) !== live.get(key) && !said.has(key) && !isPartOfAnother(key),
-  );
-  return differing.map((key) => {
-    const [should, is] = [expected.get(key), live.get(key)];
-    const advice = canReapply(key) ? ': run pg-credits deploy --reapply' : '';
-    if (is === undefined)
-      return finding('schema', key, excerpt(should || 'present'), `missing${advice}`);
-    if (should === undefined)
-      return finding('schema', key, `not in pg-credits ${version}`, excerpt(is || 'present'));
-    if (canReapply(key) && !key.startsWith('privilege '))
-      return finding('schema', key, `as in pg-credits ${version}`, `differs from it${advice}`);
-    return finding('schema', key, ...apart(should, is));
-  });
-
-  // A table or view that is missing, or not ours, is one finding, not one for each of its columns.
-  function isPartOfAnother(key: string): boolean {
-    const [, relation] = /^(?:column|constraint|index|trigger) (\w+\.\w+)/.exec(key) ?? [];
-    const whole = [`table ${relation}`, `view ${relation}`];
-    return relation !== undefined && whole.some((name) => expected.has(name) !== live.has(name));
+  const findings: Finding[] = [];
+  const notes: string[] = [];
+  for (const { key, should, is, cure } of differences) {
+    if (said.has(key)) continue;
+    const advice = cure === 'deploy' ? ': run pg-credits deploy' : '';
+    if (cure === 'note') notes.push(`${key} is not ours, and harms nobody`);
+    else if (is === undefined)
+      findings.push(finding('schema', key, excerpt(should || 'present'), `missing${advice}`));
+    else if (should === undefined && !key.startsWith('privilege '))
+      findings.push(
+        finding('schema', key, `not in pg-credits ${version}`, excerpt(is || 'present')),
+      );
+    else if (should === undefined)
+      findings.push(finding('only_granted_roles_can_call', key, 'nothing', `${is}${advice}`));
+    else if (cure === 'deploy' && !key.startsWith('privilege '))
+      findings.push(
+        finding('schema', key, `as in pg-credits ${version}`, `differs from it${advice}`),
+      );
+    else findings.push(finding('schema', key, ...apart(should, is)));
   }
+  return { findings, notes };
 }
-
-// sql/ is applied again by that; what migrations made is not.
-const canReapply = (key: string) =>
-  /^(function|trigger|view) /.test(key) || /^privilege credits_/.test(key);
 
 const excerpt = (text: string, from = 0) => {
   const part = text.slice(from, from + 60).trim();
@@ -115,10 +117,11 @@ function apart(a: string, b: string): [string, string] {
 const most = 10_000;
 
 /** What `credits.discrepancies` finds; only_granted_roles_can_call is left to the catalogue. Ends the transaction if it fails. */
-export async function readDiscrepancies(client: pg.ClientBase, live: Live): Promise<Finding[]> {
-  const unread = (why: string) => [
-    finding('not_checked', 'credits.discrepancies', 'readable', why),
-  ];
+export async function readDiscrepancies(client: pg.ClientBase, live: Live) {
+  const unread = (why: string) => ({
+    findings: [],
+    not_checked: [{ subject: 'credits.discrepancies', why }],
+  });
   if (!live.readable.has('credits.discrepancies'))
     return unread(
       `not there, or not readable by ${live.user}: connect as a member of ${live.rolePrefix}credits_auditor`,
@@ -135,7 +138,7 @@ export async function readDiscrepancies(client: pg.ClientBase, live: Live): Prom
     const total = Number(rows[0]?.total ?? 0);
     if (total > most)
       findings.push(finding('more', 'credits.discrepancies', '', `${total - most} more rows`));
-    return findings;
+    return { findings, not_checked: [] };
   } catch (error) {
     if (isLostConnection(error) || codeOf(error) === undefined) throw error;
     return unread(explain(error));

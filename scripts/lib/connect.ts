@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import pg from 'pg';
 import { codeOf, explain, Failure, isStarting, UsageError } from './explain.ts';
+import { checkPrefix } from './package.ts';
 import { firstWay, waysTo } from './ways.ts';
 
 export { explain, Failure, UsageError } from './explain.ts';
@@ -46,6 +47,16 @@ export function parseOptions<const T extends Options>(
     // parseArgs explains at length how to pass values that begin with a dash: one sentence is enough.
     throw new UsageError((error as Error).message.split(/[.\n]/, 1)[0] ?? 'wrong arguments');
   }
+}
+
+/** A role prefix from the command line, if there is one. */
+export function prefixFrom(value: string | undefined): string | undefined {
+  try {
+    checkPrefix(value ?? '');
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  return value;
 }
 
 /** A whole number from the command line. */

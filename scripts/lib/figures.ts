@@ -1,7 +1,8 @@
 import type pg from 'pg';
+import { plan } from '../deploy/plan.ts';
+import { surveyFound } from '../deploy/survey.ts';
 import { type Live, readOnly } from './live.ts';
 import { migrationName, readPackage } from './package.ts';
-import { readApplied } from './plan.ts';
 
 interface Balance {
   unit: string;
@@ -23,6 +24,10 @@ export interface StatusReport {
   unknown_migrations: string[] | null;
   /** Files that are not as applied, or of only one of the two. */
   differing_files: string[] | null;
+  /** What of the schemas deploy puts right, and what it refuses to touch, as it is not ours. */
+  differing_objects: string[];
+  foreign_objects: string[];
+  missing_roles: string[];
   accounts: bigint | null;
   entries: bigint | null;
   balances: Balance[] | null;
@@ -30,36 +35,55 @@ export interface StatusReport {
   due_since: string | null;
 }
 
-export function readStatus(client: pg.ClientBase): Promise<StatusReport> {
-  return readOnly(client, async (live) => ({
+export interface StatusOptions {
+  rolePrefix?: string | undefined;
+  allow?: string[] | undefined;
+}
+
+export function readStatus(client: pg.ClientBase, options: StatusOptions = {}) {
+  const look = async (live: Live): Promise<StatusReport> => ({
     database: live.database,
     server: live.server,
     owner: live.owner,
-    ...(await compareFiles(client, live)),
+    ...(await compareDeployed(client, live, options.allow ?? [])),
     ...(await readFigures(client, live)),
-  }));
+  });
+  return readOnly(client, look, options.rolePrefix);
 }
 
-async function compareFiles(client: pg.ClientBase, live: Live) {
-  const { version, migrations, files } = readPackage(undefined, live.rolePrefix);
-  const needed = ['credits_private.migrations', 'credits_private.applied_files'];
-  if (!needed.every((name) => live.readable.has(name))) {
-    const unread = { pending_migrations: null, unknown_migrations: null, differing_files: null };
-    return { package_version: version, deployed_version: null, ...unread };
-  }
-  const applied = await readApplied(client);
-  const pending = migrations.filter((file) => !applied.migrations.includes(migrationName(file)));
-  const names = migrations.map(migrationName);
-  const ours = [...migrations.filter((file) => !pending.includes(file)), ...files];
-  const known = new Set(['package', ...[...migrations, ...files].map(({ path }) => path)]);
-  const differing = ours.filter((file) => applied.checksums.get(file.path) !== file.checksum);
-  const forgotten = [...applied.checksums.keys()].filter((path) => !known.has(path));
+/** The survey that a deploy makes, and what it would say of it. */
+async function compareDeployed(client: pg.ClientBase, live: Live, allow: string[]) {
+  const packageFor = (prefix: string) => readPackage(undefined, prefix);
+  const found = await surveyFound(client, live, packageFor, allow);
+  const { pkg, applied, differences, missing } = found;
+  const cured = (cure: string) =>
+    differences.filter((each) => each.cure === cure).map(({ key }) => key);
+  const seen = {
+    package_version: pkg.version,
+    differing_objects: cured('deploy'),
+    foreign_objects: cured('foreign'),
+    missing_roles: missing,
+  };
+  const unread = { pending_migrations: null, unknown_migrations: null, differing_files: null };
+  if (!applied) return { ...seen, deployed_version: null, ...unread };
+  const names = pkg.migrations.map(migrationName);
+  const pending = pkg.migrations.filter(
+    (file) => !applied.migrations.includes(migrationName(file)),
+  );
+  const changed = pkg.migrations.filter(({ path, checksum }) => {
+    const recorded = applied.checksums.get(path);
+    return recorded !== undefined && recorded !== checksum;
+  });
+  const roles = { created: [], missing };
+  const history = { ...applied, migrations: names.slice(0, names.length - pending.length) };
+  const planned = changed.length > 0 ? undefined : plan(pkg, history, roles, false);
+  const files = [...changed, ...(planned?.files ?? [])].map(({ path }) => path);
   return {
-    package_version: version,
-    deployed_version: applied.checksums.get('package') ?? null,
+    ...seen,
+    deployed_version: applied.version ?? null,
     pending_migrations: pending.map(({ path }) => path),
     unknown_migrations: applied.migrations.filter((name) => !names.includes(name)),
-    differing_files: [...differing.map(({ path }) => path), ...forgotten].sort(),
+    differing_files: [...files, ...(planned?.forgotten ?? [])].sort(),
   };
 }
 

@@ -1,16 +1,20 @@
 import type pg from 'pg';
 import { Failure } from './explain.ts';
 import { become } from './roles.ts';
-import { readSchemas } from './schemas.ts';
+import { prefixFound, readSchemas } from './schemas.ts';
 
 /** A database with pg-credits, seen by the connected user. */
 export interface Live {
   server: string;
+  /** As server_version_num has it. */
+  version: number;
   database: string;
   user: string;
   owner: string;
-  /** Of the roles, as the owner's name tells it. */
+  /** Of the roles, as owner and privileges tell it. */
   rolePrefix: string;
+  /** Else it is a guess, and the bookkeeping knows better. */
+  prefixIsTold: boolean;
   /** The owner is credits_owner, not whoever deployed. */
   ownRoles: boolean;
   /** Which of our tables and views the user may read. */
@@ -46,12 +50,16 @@ async function readLive(client: pg.ClientBase, givenPrefix?: string): Promise<Li
       pg_catalog.current_database() as database, r.rolsuper as superuser
     from pg_catalog.pg_roles r where r.rolname = current_user`);
   const { server, user, version, database, superuser } = rows[0];
-  const owner = (await readSchemas(client)).owners.get('credits');
+  const schemas = await readSchemas(client);
+  const owner = schemas.owners.get('credits');
   if (owner === undefined)
     throw new Failure(`no pg-credits in database ${database}: run pg-credits deploy first`);
-  const found = /^(.*)credits_owner$/.exec(owner)?.[1];
+  const ownRoles = /credits_owner$/.test(owner);
+  const found = prefixFound(schemas);
   if (found !== undefined && givenPrefix !== undefined && found !== givenPrefix)
-    throw new Failure(`this database belongs to ${owner}: leave --role-prefix out`);
+    throw new Failure(
+      `this database ${ownRoles ? `belongs to ${owner}` : `has the role prefix '${found}'`}: leave --role-prefix out`,
+    );
   // Who may act as the owner does, as for a deploy: it may have the right to without inheriting what the owner may.
   if (!superuser && (await mayAct(client, version, owner))) await become(client, owner);
   return {
@@ -59,8 +67,10 @@ async function readLive(client: pg.ClientBase, givenPrefix?: string): Promise<Li
     database,
     user,
     owner,
+    version,
     rolePrefix: found ?? givenPrefix ?? '',
-    ownRoles: found !== undefined,
+    prefixIsTold: (found ?? givenPrefix) !== undefined,
+    ownRoles,
     readable: await readReadable(client),
   };
 }

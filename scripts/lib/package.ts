@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Failure } from './explain.ts';
+import { parseSnapshot, type Snapshot } from './snapshot.ts';
 
 export interface SqlFile {
   /** Relative to the root, with slashes: how messages and the bookkeeping name it. */
@@ -17,11 +18,14 @@ export interface Package {
   migrations: SqlFile[];
   /** In the order in which they are applied; sql/roles.sql, if there is one, is the last. */
   files: SqlFile[];
+  /** What the schemas are once all of it is applied; of a package that somebody is building, perhaps not there. */
+  snapshot?: Snapshot;
 }
 
 // scripts/lib/package.ts and dist/lib/package.js are both two levels below the root.
 export const packageRoot = fileURLToPath(new URL('../../', import.meta.url));
 export const rolesFile = 'sql/roles.sql';
+const snapshotFile = 'sql/schema.snapshot';
 export const isMigration = (name: string) => /^\d{4}_[^/]*\.sql$/.test(name);
 const folders = ['private', 'triggers', 'functions', 'views'];
 
@@ -35,7 +39,16 @@ export function readPackage(root = packageRoot, rolePrefix = ''): Package {
   const paths = list(root, 'migrations').filter((path) => isMigration(path.slice(11)));
   const migrations = paths.map((path) => read(root, path));
   checkNumbers(migrations);
-  return { root, version: packageVersion(root), migrations, files: sqlFiles(root, rolePrefix) };
+  const files = sqlFiles(root, rolePrefix);
+  const text = readText(root, snapshotFile);
+  const snapshot = text === undefined ? {} : { snapshot: parseSnapshot(text) };
+  return { root, version: packageVersion(root), migrations, files, ...snapshot };
+}
+
+function readText(root: string, path: string): string | undefined {
+  if (existsSync(join(root, path))) return readFileSync(join(root, path), 'utf8');
+  if (root === packageRoot) throw new Failure(`the package is incomplete: it has no ${path}`);
+  return undefined;
 }
 
 /** The name without the extension, as node-pg-migrate records it. */

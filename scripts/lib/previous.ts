@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, symlinkSync } from 'node:fs';
+import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot, readPackage } from './package.ts';
 
@@ -59,7 +59,6 @@ export function buildCurrent(folder: string): string {
   const tsc = join(packageRoot, 'node_modules/.bin/tsc');
   const built = ['-p', join(packageRoot, 'tsconfig.build.json'), '--outDir', dist];
   execFileSync(tsc, built, { stdio: ['ignore', 'inherit', 'inherit'] });
-  copyFileSync(join(packageRoot, 'test/schema.snapshot'), join(dist, 'schema.snapshot'));
   for (const path of ['migrations', 'sql', 'package.json'])
     symlinkSync(join(packageRoot, path), join(folder, path));
   dependencies(folder);

@@ -1,30 +1,28 @@
 import type pg from 'pg';
 import { Failure } from './explain.ts';
-import { become, canBecome, type Ground, grantTo, ident, type Roles } from './roles.ts';
+import { canBecome, type Ground, grantTo, ident, type Roles } from './roles.ts';
 
 export interface Schemas {
   /** Who owns each of the two; without an entry it does not exist yet. */
   owners: Map<string, string>;
   /** credits_private.accounts is there, so callers may be at work. */
   inUse: boolean;
+  /** Of the roles that may look into schema credits. */
+  prefixes: string[];
 }
 
-export interface Grounding {
-  /** Everything was given to credits_owner, which a deploy before this one could not have. */
-  transferred: boolean;
-  created: string[];
-}
+export const schemaNames = ['credits', 'credits_private'];
 
-const names = ['credits', 'credits_private'];
-
-/** What is there; a schema of one of our names that is not ours is refused. */
+/** What is there, by the catalogues alone; a schema of one of our names that is not ours is refused. */
 export async function readSchemas(client: pg.ClientBase): Promise<Schemas> {
   const { rows } = await client.query(
     `select n.nspname as name, pg_catalog.pg_get_userbyid(n.nspowner) as owner,
-      array(select c.relname::text from pg_catalog.pg_class c where c.relnamespace = n.oid
-        and c.relkind = 'r') as tables
-    from pg_catalog.pg_namespace n where n.nspname = any($1) order by n.nspname`,
-    [names],
+      array(select c.relname::text from pg_catalog.pg_class c
+        where c.relnamespace operator(pg_catalog.=) n.oid and c.relkind operator(pg_catalog.=) 'r') as tables,
+      array(select distinct pg_catalog.pg_get_userbyid(x.grantee)::text
+        from pg_catalog.aclexplode(n.nspacl) x) as grantees
+    from pg_catalog.pg_namespace n where n.nspname operator(pg_catalog.=) any($1) order by 1`,
+    [schemaNames],
   );
   const owners = new Map<string, string>(rows.map((row) => [row.name, row.owner]));
   const tables: string[] = rows.find((row) => row.name === 'credits_private')?.tables ?? [];
@@ -34,42 +32,31 @@ export async function readSchemas(client: pg.ClientBase): Promise<Schemas> {
     throw new Failure(
       `schema ${foreign.name} exists and was not made by pg-credits: rename or drop it, or use another database`,
     );
-  return { owners, inUse: tables.includes('accounts') };
+  const grantees: string[] = rows.find((row) => row.name === 'credits')?.grantees ?? [];
+  const prefixes = grantees.flatMap((role) => prefixOf(role, 'spender|granter|auditor') ?? []);
+  return { owners, inUse: tables.includes('accounts'), prefixes: [...new Set(prefixes)] };
+}
+
+const prefixOf = (role: string, kinds: string) =>
+  new RegExp(`^(.*)credits_(?:${kinds})$`).exec(role)?.[1];
+
+/** The prefix of the roles that these schemas were deployed for, as owner and privileges tell it. */
+export function prefixFound({ owners, prefixes }: Schemas): string | undefined {
+  const byOwner = prefixOf(owners.get('credits') ?? '', 'owner');
+  return byOwner ?? (prefixes.length === 1 ? prefixes[0] : undefined);
 }
 
 /** A database that belongs to one role prefix is not quietly given to another. */
 export function checkSamePrefix(schemas: Schemas, prefix: string) {
-  for (const owner of schemas.owners.values()) {
-    const found = /^(.*)credits_owner$/.exec(owner)?.[1];
-    if (found === undefined || found === prefix) continue;
-    const advice = found === '' ? 'without --role-prefix' : `with --role-prefix ${found}`;
-    throw new Failure(`this database belongs to ${owner}: deploy ${advice}`);
-  }
-}
-
-/** Makes the missing schemas, hands over those that the deploying user owned so far, and becomes the owner. */
-export async function takeOwnership(
-  client: pg.ClientBase,
-  ground: Ground,
-  roles: Roles,
-  schemas: Schemas,
-  lockAccounts: () => Promise<void>,
-): Promise<Grounding> {
-  const created = names.filter((name) => !schemas.owners.has(name));
-  const others = [...schemas.owners.values()].filter((owner) => owner !== roles.owner);
-  if (created.length > 0 && !ground.mayCreateSchemas) throw mayNotCreate(ground, roles);
-  const acting = await actingOwner(client, ground, roles, others);
-  for (const name of created)
-    await client.query(`create schema ${ident(name)} authorization ${ident(acting)}`);
-  const transferred = others.length > 0 && acting === roles.owner;
-  if (transferred) {
-    await lockAccounts();
-    await transfer(client, schemas, acting);
-  }
-  if (acting !== ground.user) await become(client, acting);
-  roles.owner = acting;
-  roles.ownerIsDeployer = acting === ground.user;
-  return { transferred, created };
+  const found = prefixFound(schemas);
+  if (found === undefined || found === prefix) return;
+  const advice = found === '' ? 'without --role-prefix' : `with --role-prefix ${found}`;
+  const owner = schemas.owners.get('credits') ?? '';
+  const whose =
+    prefixOf(owner, 'owner') === undefined
+      ? `was deployed for ${found}credits_spender and the like`
+      : `belongs to ${owner}`;
+  throw new Failure(`this database ${whose}: deploy ${advice}`);
 }
 
 /** Whoever is to own everything: the schemas' present owner stays, where the deploying user may not take them over. */
@@ -77,12 +64,12 @@ export async function actingOwner(
   client: pg.ClientBase,
   ground: Ground,
   roles: Roles,
-  others: string[],
+  owners: string[],
 ): Promise<string> {
+  const others = owners.filter((owner) => owner !== roles.owner);
   const [other] = others;
   if (other === undefined) return roles.owner;
-  const mayTakeOver = ground.superuser || others.every((owner) => owner === ground.user);
-  if (mayTakeOver && ground.mayCreateSchemas) return roles.owner;
+  if (mayTakeOver(ground, others) && ground.mayCreateSchemas) return roles.owner;
   if (other === ground.user || (await canBecome(client, ground, other))) return other;
   throw new Failure(
     `the schemas belong to ${other}, and ${ground.user} may not act as it: an administrator must run: ` +
@@ -91,11 +78,14 @@ export async function actingOwner(
   );
 }
 
+export const mayTakeOver = (ground: Ground, owners: string[]) =>
+  ground.superuser || owners.every((owner) => owner === ground.user);
+
 export function createStatement(ground: Ground) {
   return `grant create on database ${ident(ground.database)} to ${ident(ground.user)};`;
 }
 
-function mayNotCreate(ground: Ground, roles: Roles) {
+export function mayNotCreate(ground: Ground, roles: Roles) {
   const statements = [...roles.administratorStatements, createStatement(ground)].join(' ');
   return new Failure(
     `${ground.user} may not create schemas in database ${ground.database}: an administrator must run: ${statements}`,
@@ -103,16 +93,20 @@ function mayNotCreate(ground: Ground, roles: Roles) {
   );
 }
 
-// The schemas come last: without them the deploying user could no longer name what is in them.
-async function transfer(client: pg.ClientBase, schemas: Schemas, owner: string) {
+/** Hands everything in the schemas over. They come last: without them the deploying user could not name what is in them. */
+export async function transferStatements(
+  client: pg.ClientBase,
+  schemas: Schemas,
+  owner: string,
+): Promise<string[]> {
   const existing = [...schemas.owners.keys()];
   const list = existing.map(ident).join(', ');
-  await client.query(`grant usage, create on schema ${list} to ${ident(owner)}`);
   const { rows } = await client.query(objects, [existing]);
-  const statements = rows.map((row) => `alter ${row.object} owner to ${ident(owner)};`);
-  for (const name of existing)
-    statements.push(`alter schema ${ident(name)} owner to ${ident(owner)};`);
-  await client.query(statements.join('\n'));
+  return [
+    `grant usage, create on schema ${list} to ${ident(owner)};`,
+    ...rows.map((row) => `alter ${row.object} owner to ${ident(owner)};`),
+    ...existing.map((name) => `alter schema ${ident(name)} owner to ${ident(owner)};`),
+  ];
 }
 
 // Indexes, row types, array types and the sequences of columns follow what they belong to.

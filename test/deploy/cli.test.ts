@@ -196,7 +196,7 @@ test('interrupted: one line, status 130, and the server is left as it was', asyn
   const outcome = await running;
   expect(outcome.code).toBe(130);
   expect(outcome.stderr).toMatch(
-    /^another deploy is running: waiting for it\ninterrupted: .*safe\n$/,
+    /^another deploy is running \(.*\): waiting for it, up to 60 s\ninterrupted: .*safe\n$/,
   );
   await holder.query('rollback');
 });

@@ -27,6 +27,8 @@ function nextVersion(functions: { name: string; signature: string }[]): string {
   onTestFinished(() => rmSync(root, { recursive: true }));
   for (const folder of ['migrations', 'sql'])
     cpSync(join(packageRoot, folder), join(root, folder), { recursive: true });
+  // It is of this version: the next one would bring its own.
+  rmSync(join(root, 'sql/schema.snapshot'));
   const drops = functions.map(({ signature }) => `drop function ${signature};\n`);
   writeFileSync(join(root, 'migrations/9999_next.sql'), drops.join(''));
   const names = [...new Set(functions.map(({ name }) => name))].join('|');

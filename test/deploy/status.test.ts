@@ -77,7 +77,9 @@ test('an auditor sees what views show, and is told what not', async () => {
   );
   const { code, stdout } = await cli(['status', '--database-url', url.href]);
   expect(code).toBe(0);
-  expect(stdout).toMatch(/\nschema +not visible to this user\naccounts +4\nentries +5\n/);
+  expect(stdout).toMatch(
+    /\nschema +as in this package; what was applied is not visible to this user\naccounts +4\nentries +5\n/,
+  );
   // What is due, and since when, as its owner sees it.
   const owner = await cli(['status', '--database-url', db.url]);
   const due = /^due .*$/m;

@@ -17,7 +17,6 @@ export function buildScripts(folder: string): void {
   }
   const [from, to] = [join(root, 'scripts'), join(folder, 'dist')];
   cpSync(from, to, { recursive: true, filter: (path) => !path.endsWith('.ts') });
-  cpSync(join(root, 'test/schema.snapshot'), join(to, 'schema.snapshot'));
   const files = readdirSync(from).filter((name) => name.endsWith('.ts'));
   const flags = ['--ignoreConfig', '--noCheck', '--rewriteRelativeImportExtensions'];
   const format = ['--module', 'nodenext', '--target', 'es2023', '--rootDir', from, '--outDir', to];

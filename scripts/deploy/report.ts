@@ -2,6 +2,8 @@ export interface DeployReport {
   version: string;
   database: string;
   migrations: string[];
+  /** Whose tables were there, from a restored schema: said of them that they were applied. */
+  adoptedMigrations: string[];
   files: string[];
   owner: string;
   ownerIsDeployer: boolean;
@@ -10,9 +12,12 @@ export interface DeployReport {
   createdRoles: string[];
   missingRoles: string[];
   administratorStatements: string[];
+  notes: string[];
   upToDate: boolean;
   dryRun: boolean;
   attempts: number;
+  /** Of a dry run: a script that does the same. */
+  sql?: string;
 }
 
 /** What a person reads after a deploy, or instead of one. */
@@ -22,9 +27,13 @@ export function describe(report: DeployReport): string[] {
     ? [`${would}created roles: ${report.createdRoles.join(', ')}`]
     : [];
   if (report.ownershipTransferred) lines.push(`${would}given everything to ${report.owner}`);
+  if (report.adoptedMigrations.length > 0)
+    lines.push(
+      `${would}noted as applied, as their tables are there: ${report.adoptedMigrations.join(', ')}`,
+    );
   for (const path of report.migrations) lines.push(`${would}applied ${path}`);
   lines.push(...describeFiles(report, would), ...describeOwner(report));
-  return [...lines, conclusion(report)];
+  return [...lines, ...report.notes.map((note) => `note: ${note}`), conclusion(report)];
 }
 
 function describeFiles({ files, dryRun }: DeployReport, would: string): string[] {

@@ -1,0 +1,55 @@
+import type { SqlFile } from '../lib/package.ts';
+import type { Ground, Roles } from '../lib/roles.ts';
+import { recordMigrations } from './bookkeeping.ts';
+import type { Planned, Step } from './steps.ts';
+import { takeTurn } from './turns.ts';
+
+interface Setting {
+  pkg: { version: string };
+  ground: Ground;
+  lockTimeout: number;
+}
+
+/** A deploy as a script for psql: the statements that it would run, in one transaction. */
+export function scriptOf(
+  { pkg, ground, lockTimeout }: Setting,
+  roles: Roles,
+  planned: Planned,
+): string {
+  const title = `pg-credits ${pkg.version} for database ${ground.database}, as ${ground.user}`;
+  return `${[
+    `-- ${title}, as it was found: run it by psql -v ON_ERROR_STOP=1, then pg-credits verify.`,
+    'begin isolation level read committed, read write;',
+    "set local search_path = ''; set local check_function_bodies = on;",
+    takeTurn,
+    ...section('roles', roles.statements.join('\n')),
+    ...planned.steps.flatMap((step) => textOf(step, lockTimeout)),
+    'commit;',
+  ].join('\n')}\n`;
+}
+
+const section = (title: string, sql: string) => (sql === '' ? [] : ['', `-- ${title}`, sql]);
+
+function textOf(step: Step, lockTimeout: number): string[] {
+  switch (step.kind) {
+    case 'lock':
+      return section(
+        'callers wait from here on',
+        `set local lock_timeout = '${lockTimeout}ms';\nlock table credits_private.accounts in exclusive mode;`,
+      );
+    case 'triggers off':
+      return section('migrations run without triggers', step.sql);
+    case 'privileges':
+      return section('nobody may do anything, until sql/roles.sql says who may', step.sql);
+    case 'migrations':
+      return step.files.flatMap((file) => [...textOfFile(file), recordMigrations([file])]);
+    case 'file':
+      return textOfFile(step.file);
+    case 'statements':
+      return section(step.title, step.sql);
+  }
+}
+
+// A file may end without a semicolon, or with a comment.
+const textOfFile = ({ path, text }: SqlFile) =>
+  section(path, text.trimEnd().endsWith(';') ? text.trimEnd() : `${text.trimEnd()}\n;`);

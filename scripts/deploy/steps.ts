@@ -1,0 +1,121 @@
+import type pg from 'pg';
+import { type Package, rolesFile, type SqlFile } from '../lib/package.ts';
+import { type Ground, ident, type Roles } from '../lib/roles.ts';
+import * as schemas from '../lib/schemas.ts';
+import * as bookkeeping from './bookkeeping.ts';
+import { type Plan, plan } from './plan.ts';
+import { revokeAll } from './privileges.ts';
+import type { Survey } from './survey.ts';
+
+/** One thing that a deploy does. What runs, and what `--sql` prints, is the same list. */
+export type Step =
+  | { kind: 'statements'; title: string; sql: string }
+  /** Callers wait from here on. */
+  | { kind: 'lock' }
+  /** Nobody's trigger runs while migrations do, and no table changes meanwhile. */
+  | { kind: 'triggers off'; sql: string }
+  | { kind: 'migrations'; files: SqlFile[] }
+  | { kind: 'file'; file: SqlFile }
+  | { kind: 'privileges'; sql: string };
+
+export interface Situation {
+  client: pg.ClientBase;
+  pkg: Package;
+  ground: Ground;
+  prefix: string;
+  allow: string[];
+  reapply: boolean;
+  roles: Roles;
+  found: schemas.Schemas;
+  /** Undefined of an empty database. */
+  surveyed: Survey | undefined;
+}
+
+export interface Planned extends Plan {
+  steps: Step[];
+  owner: string;
+  created: string[];
+  transferred: boolean;
+  upToDate: boolean;
+  /** Something is to be written, be it in the bookkeeping alone. */
+  writes: boolean;
+}
+
+/** All that is to be done after the roles are there, in order; nothing is changed yet. */
+export async function planSteps(situation: Situation): Promise<Planned> {
+  const { client, pkg, ground, roles, found, surveyed, allow, prefix } = situation;
+  const applied = surveyed?.applied ?? bookkeeping.nothingApplied;
+  const differs = surveyed?.differences.some(({ cure }) => cure === 'deploy') ?? false;
+  const created = schemas.schemaNames.filter((name) => !found.owners.has(name));
+  const owner = await schemas.actingOwner(client, ground, roles, [...found.owners.values()]);
+  const owners = new Set([...found.owners.values(), ...foreignOwners(surveyed)]);
+  owners.delete(owner);
+  const transferred = owners.size > 0 && schemas.mayTakeOver(ground, [...owners]);
+  const adopted = surveyed?.adopted ?? [];
+  const everything =
+    situation.reapply || transferred || created.length > 0 || differs || adopted.length > 0;
+  const planned = plan(pkg, applied, roles, everything);
+  const changes = planned.migrations.length + planned.files.length > 0;
+
+  const steps: Step[] = [];
+  const add = (title: string, ...statements: string[]) => {
+    const sql = statements.filter((text) => text !== '').join('\n');
+    if (sql !== '') steps.push({ kind: 'statements', title, sql });
+  };
+  const lock = found.inUse && changes ? [{ kind: 'lock' } as const] : [];
+  add(
+    'the schemas',
+    ...created.map((name) => `create schema ${ident(name)} authorization ${ident(owner)};`),
+  );
+  if (transferred) {
+    steps.push(...lock);
+    add('what belonged to others', ...(await schemas.transferStatements(client, found, owner)));
+  }
+  if (owner !== ground.user) add(asOwner, `set local role ${ident(owner)};`);
+  if (created.includes('credits_private'))
+    add('what keeps the books of deploys', bookkeeping.createBookkeeping);
+  if (!transferred) steps.push(...lock);
+  if (adopted.length > 0)
+    add('migrations whose tables are there', bookkeeping.recordMigrations(adopted));
+  const kept = found.inUse && planned.migrations.length > 0 ? await readTriggers(client) : [];
+  if (kept.length > 0)
+    steps.push({ kind: 'triggers off', sql: kept.map(({ off }) => off).join('\n') });
+  if (planned.migrations.length > 0) steps.push({ kind: 'migrations', files: planned.migrations });
+  const [roleFile] = planned.files.filter(({ path }) => path === rolesFile);
+  for (const file of planned.files) if (file !== roleFile) steps.push({ kind: 'file', file });
+  if (changes) steps.push({ kind: 'privileges', sql: revokeAll(allow) });
+  if (roleFile) steps.push({ kind: 'file', file: roleFile });
+  add(
+    'triggers that are allowed',
+    ...kept.filter(({ name }) => allow.includes(name)).map(({ on }) => on),
+  );
+  add('what was applied', bookkeeping.recordPlan(pkg, applied, prefix, planned, adopted));
+  const upToDate =
+    !changes && roles.statements.length === 0 && created.length === 0 && !transferred;
+  const writes = !upToDate || steps.some((step) => !('title' in step) || step.title !== asOwner);
+  return { ...planned, steps, owner, created, transferred, upToDate, writes };
+}
+
+const asOwner = 'as the owner';
+
+const foreignOwners = (surveyed: Survey | undefined) =>
+  (surveyed?.differences ?? []).flatMap(({ key, is }) =>
+    key.startsWith('owner of ') && is !== undefined ? [is] : [],
+  );
+
+/** Each trigger that is on, and the statements that turn it off and on. */
+async function readTriggers(client: pg.ClientBase) {
+  const { rows } = await client.query(`
+    select t.tgname as name, t.tgrelid::pg_catalog.regclass::text as relation,
+      case t.tgenabled when 'A' then 'always ' when 'R' then 'replica ' else '' end as mode
+    from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname in ('credits', 'credits_private') and c.relkind in ('r', 'p')
+      and not t.tgisinternal and t.tgenabled <> 'D'
+    order by relation, name`);
+  return rows.map(({ name, relation, mode }) => ({
+    name,
+    off: `alter table ${relation} disable trigger ${ident(name)};`,
+    on: `alter table ${relation} enable ${mode}trigger ${ident(name)};`,
+  }));
+}

@@ -1,0 +1,156 @@
+import type pg from 'pg';
+import { asMap, type Difference, differ } from '../lib/differences.ts';
+import { Failure } from '../lib/explain.ts';
+import type { Live } from '../lib/live.ts';
+import { migrationName, type Package, type SqlFile } from '../lib/package.ts';
+import { missingOf, roleNames } from '../lib/roles.ts';
+import { type Fact, ofMigrations, readFacts, relationOf, stateAfter } from '../lib/snapshot.ts';
+import { type Applied, bookkeepingTables, readApplied } from './bookkeeping.ts';
+
+/** How a database stands to a package, as the catalogues and then the bookkeeping tell it. */
+export interface Survey {
+  applied: Applied;
+  /** Migrations whose tables are there, though nothing says that they were applied: a schema was restored. */
+  adopted: SqlFile[];
+  /** To the package's snapshot; while migrations are pending, of tables and types alone, to what they expect. */
+  differences: Difference[];
+}
+
+export interface Seen {
+  client: pg.ClientBase;
+  pkg: Package;
+  prefix: string;
+  /** Names of objects that may be there, and of roles that may have privileges, though they are not ours. */
+  allow: string[];
+  /** Roles that are not there: what they may do can't be compared. */
+  missing: string[];
+}
+
+/**
+ * Nothing in the schemas runs for it: a lesser user may have made them, or put a trigger, a default or a policy there.
+ * The bookkeeping is read once the catalogues say that it is two plain tables.
+ */
+export async function survey(seen: Seen): Promise<Survey> {
+  const { client, pkg, prefix } = seen;
+  const facts = asMap(await readFacts(client, prefix));
+  refuseForeign(compareBookkeeping(seen, facts));
+  const applied = await readApplied(client);
+  const adopted = applied.migrations.length > 0 ? [] : findMigrations(pkg, facts);
+  const migrations = [...applied.migrations, ...adopted.map(migrationName)];
+  return {
+    applied: { ...applied, migrations },
+    adopted,
+    differences: compare(seen, facts, migrations.length),
+  };
+}
+
+/** The whole once all migrations are applied; until then what migrations make, as sql/ is replaced before it runs. */
+export function compare(seen: Seen, facts: Map<string, string>, count: number): Difference[] {
+  const { pkg, allow } = seen;
+  if (!pkg.snapshot) return [];
+  if (count < pkg.migrations.length) return compareTables(pkg, facts, count, allow);
+  return differ(...withoutMissing(seen, facts), allow);
+}
+
+function compareTables(
+  pkg: Package,
+  facts: Map<string, string>,
+  count: number,
+  allow: string[] = [],
+) {
+  if (!pkg.snapshot) return [];
+  const expected = stateAfter(pkg.snapshot, pkg.migrations.map(migrationName), count);
+  return differ(expected, ofMigrations(facts), allow);
+}
+
+/** Without its roles, deploy leaves sql/roles.sql out as a whole. */
+function withoutMissing({ pkg, missing }: Seen, facts: Map<string, string>) {
+  const expected = pkg.snapshot?.facts ?? new Map<string, string>();
+  const kinds = missing.map((role) => role.replace(/^.*(?=credits_)/, ''));
+  const concerns = (key: string) => kinds.some((kind) => key.startsWith(`privilege ${kind} on `));
+  const kept = (all: Map<string, string>) => new Map([...all].filter(([key]) => !concerns(key)));
+  return [kept(expected), kept(facts)] as const;
+}
+
+function compareBookkeeping({ pkg }: Seen, facts: Map<string, string>): Difference[] {
+  if (!pkg.snapshot) return [];
+  const ours = (all: Map<string, string>) =>
+    new Map(
+      [...all].filter(
+        ([key]) =>
+          !key.startsWith('privilege ') && bookkeepingTables.includes(relationOf(key) ?? ''),
+      ),
+    );
+  return differ(ours(pkg.snapshot.facts), ours(facts)).filter(({ cure }) => cure !== 'note');
+}
+
+/** The migrations after which tables and types are exactly what is there. */
+function findMigrations(pkg: Package, facts: Map<string, string>): SqlFile[] {
+  if (!pkg.snapshot) return [];
+  for (let count = pkg.migrations.length; count > 0; count -= 1) {
+    const differences = compareTables(pkg, facts, count);
+    if (differences.every(({ cure }) => cure === 'note')) return pkg.migrations.slice(0, count);
+  }
+  return [];
+}
+
+/** Refuses what somebody else made, before anything of it runs. */
+export function refuseForeign(differences: Difference[]) {
+  const foreign = differences.filter(({ cure }) => cure === 'foreign');
+  if (foreign.length === 0) return;
+  const [first, second, third] = foreign.map(describeDifference);
+  const more = foreign.length > 3 ? ` and ${foreign.length - 3} more` : '';
+  const what = [first, second, third].filter((each) => each !== undefined).join('; ');
+  throw new Failure(
+    `the schemas are not as pg-credits made them (${what}${more}): nothing of them was run, nothing was changed; ` +
+      'mend them, or allow what is yours by --allow NAME; pg-credits verify lists all',
+  );
+}
+
+const describeDifference = ({ key, should, is }: Difference) =>
+  should === undefined
+    ? `${key} is not ours`
+    : is === undefined
+      ? `${key} is missing`
+      : `${key} differs`;
+
+/** What a look at a database found, for whoever changes nothing; of bookkeeping that can't be read, nothing. */
+export interface Found {
+  pkg: Package;
+  facts: Fact[];
+  prefix: string;
+  applied: Applied | undefined;
+  pending: SqlFile[];
+  /** Of both schemas, and the bookkeeping. */
+  differences: Difference[];
+  missing: string[];
+}
+
+export async function surveyFound(
+  client: pg.ClientBase,
+  live: Live,
+  packageFor: (rolePrefix: string) => Package,
+  allow: string[],
+): Promise<Found> {
+  const look = async (prefix: string) => {
+    const pkg = packageFor(prefix);
+    const facts = await readFacts(client, prefix);
+    const missing = (await missingOf(client, roleNames(prefix))).filter(
+      (role) => !role.endsWith('owner'),
+    );
+    return { pkg, facts, seen: { client, pkg, prefix, allow, missing } };
+  };
+  let looked = await look(live.rolePrefix);
+  const foreign = compareBookkeeping(looked.seen, asMap(looked.facts));
+  const isReadable =
+    foreign.length === 0 && bookkeepingTables.every((name) => live.readable.has(name));
+  const applied = isReadable ? await readApplied(client) : undefined;
+  const recorded = applied?.rolePrefix;
+  if (!live.prefixIsTold && recorded !== undefined && recorded !== live.rolePrefix)
+    looked = await look(recorded);
+  const { pkg, facts, seen } = looked;
+  const count = applied?.migrations.length ?? pkg.migrations.length;
+  const differences = compare(seen, asMap(facts), count);
+  const pending = pkg.migrations.slice(count);
+  return { pkg, facts, prefix: seen.prefix, applied, pending, differences, missing: seen.missing };
+}
