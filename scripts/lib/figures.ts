@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { plan } from '../deploy/plan.ts';
 import { surveyFound } from '../deploy/survey.ts';
+import { runsWhenRead } from './differences.ts';
 import { type Live, readOnly } from './live.ts';
 import { migrationName, readPackage } from './package.ts';
 
@@ -41,13 +42,13 @@ export interface StatusOptions {
 }
 
 export function readStatus(client: pg.ClientBase, options: StatusOptions = {}) {
-  const look = async (live: Live): Promise<StatusReport> => ({
-    database: live.database,
-    server: live.server,
-    owner: live.owner,
-    ...(await compareDeployed(client, live, options.allow ?? [])),
-    ...(await readFigures(client, live)),
-  });
+  const look = async (live: Live): Promise<StatusReport> => {
+    const { database, server, owner } = live;
+    const { isOurs, ...deployed } = await compareDeployed(client, live, options.allow ?? []);
+    // Reading a table runs what somebody put there: of what is not ours, nothing is read.
+    const figures = await readFigures(client, isOurs ? live : { ...live, readable: new Set() });
+    return { database, server, owner, ...deployed, ...figures };
+  };
   return readOnly(client, look, options.rolePrefix);
 }
 
@@ -59,6 +60,7 @@ async function compareDeployed(client: pg.ClientBase, live: Live, allow: string[
   const cured = (cure: string) =>
     differences.filter((each) => each.cure === cure).map(({ key }) => key);
   const seen = {
+    isOurs: !differences.some(runsWhenRead),
     package_version: pkg.version,
     differing_objects: cured('deploy'),
     foreign_objects: cured('foreign'),

@@ -1,0 +1,273 @@
+import { cpSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, inject, test } from 'vitest';
+import { deploy } from '../../scripts/deploy.ts';
+import { packageRoot, readPackage } from '../../scripts/lib/package.ts';
+import { createDatabase, type Database } from '../support/database.ts';
+import { cli } from './fixture.ts';
+
+// Mallory owns the database, deployed pg-credits with what rights that gives, and left something in the schemas. What
+// is left ends the session of whoever else runs it: a command that loses its connection has run it, as a superuser.
+let db: Database;
+let mallory: string;
+let prefix: string;
+let count = 0;
+
+beforeEach(async () => {
+  db = await createDatabase({ empty: true });
+  count += 1;
+  prefix = `${db.rolePrefix}f${count}_`;
+  mallory = `${prefix}mallory`;
+  await db.query(`create role ${mallory} login password 'p';
+    alter database ${db.name} owner to ${mallory}`);
+  await asMallory(`
+    create schema evil;
+    create function evil.act() returns boolean language plpgsql as $$ begin
+      if session_user <> '${mallory}' then
+        perform pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid());
+        perform pg_catalog.pg_sleep(1);
+      end if;
+      return true;
+    end $$;
+    create function evil.as_time() returns timestamptz language plpgsql as
+      $$ begin perform evil.act(); return pg_catalog.now(); end $$;
+    create function evil.as_constant(anyelement) returns boolean language plpgsql immutable as
+      $$ begin perform evil.act(); return true; end $$;
+    create function evil.as_trigger() returns trigger language plpgsql as
+      $$ begin perform evil.act(); return new; end $$`);
+});
+afterEach(() => db.drop());
+
+const malloryUrl = () => {
+  const url = new URL(db.url);
+  url.username = mallory;
+  url.password = 'p';
+  return url.href;
+};
+
+async function asMallory(statements: string) {
+  const pg = await import('pg');
+  const client = new pg.default.Client({ connectionString: malloryUrl() });
+  await client.connect();
+  try {
+    await client.query(statements);
+  } finally {
+    await client.end();
+  }
+}
+
+const commands = [
+  ['status'],
+  ['verify'],
+  ['deploy', '--dry-run'],
+  ['deploy', '--dry-run', '--sql'],
+  ['deploy'],
+  ['deploy', '--reapply'],
+];
+
+/** Every command, by a superuser: their messages by their arguments. */
+async function runAll(): Promise<Map<string, string>> {
+  const said = new Map<string, string>();
+  for (const args of commands) {
+    const role = ['--role-prefix', prefix];
+    const { stdout, stderr } = await cli([...args, ...role, '--database-url', db.url]);
+    const text = stderr + stdout;
+    expect(text, args.join(' ')).not.toMatch(/lost the connection|terminating connection/);
+    said.set(args.join(' '), text);
+  }
+  return said;
+}
+
+const accounts = 'credits_private.accounts';
+const files = 'credits_private.applied_files';
+const trigger = (table: string) =>
+  `create trigger boo before insert or update or delete on ${table} for each row execute function evil.as_trigger()`;
+
+const refused: [string, string, string][] = [
+  ['a trigger on the bookkeeping', trigger(files), `trigger ${files} boo`],
+  ['a trigger on a table of the ledger', trigger(accounts), `trigger ${accounts} boo`],
+  [
+    'a trigger that is enabled always',
+    `${trigger(accounts)}; alter table ${accounts} enable always trigger boo`,
+    `trigger ${accounts} boo`,
+  ],
+  [
+    'a rule',
+    `create rule boo as on insert to ${files} do also select evil.act()`,
+    `rule ${files} boo`,
+  ],
+  [
+    'a policy',
+    `alter table ${files} enable row level security; create policy boo on ${files} using (evil.act())`,
+    files,
+  ],
+  [
+    'a default',
+    `alter table ${files} alter column applied_at set default evil.as_time()`,
+    `column ${files}.applied_at`,
+  ],
+  [
+    'a check',
+    `alter table ${files} add constraint boo check (evil.as_constant(path))`,
+    `constraint ${files} boo`,
+  ],
+  [
+    'an index on an expression',
+    `create index boo on ${accounts} (evil.as_constant(unit))`,
+    `index ${accounts} boo`,
+  ],
+  [
+    'an index whose condition is worked out by the planner',
+    `create index boo on ${accounts} (unit) where evil.as_constant(1)`,
+    `index ${accounts} boo`,
+  ],
+  [
+    'statistics on an expression',
+    `create statistics credits_private.boo on (evil.as_constant(unit)), unit from ${accounts}`,
+    `statistics ${accounts} boo`,
+  ],
+  [
+    'a child of a table',
+    `create table evil.child () inherits (credits_private.migrations)`,
+    'child of credits_private.migrations evil.child',
+  ],
+  [
+    'a column of somebody’s type',
+    `create domain evil.words as text check (evil.as_constant(value));
+     alter table ${accounts} add column boo evil.words`,
+    `column ${accounts}.boo`,
+  ],
+  [
+    'a function beside ours',
+    `create function credits.gift() returns boolean language sql as 'select evil.act()'`,
+    'function credits.gift()',
+  ],
+  [
+    'a view beside ours',
+    'create view credits.gift as select evil.act() as acted',
+    'view credits.gift',
+  ],
+];
+
+test.each(refused)('%s is refused before it runs', async (_, statements, subject) => {
+  await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
+  await asMallory(statements);
+  const said = await runAll();
+  expect(said.get('deploy')).toMatch(/^the schemas are not as pg-credits made them \(.*\): nothing/);
+  for (const text of [said.get('deploy'), said.get('deploy --dry-run'), said.get('status')])
+    expect(text).toContain(subject);
+  expect(said.get('verify')).toContain(subject.slice(0, 90));
+});
+
+const body = `language plpgsql security definer set search_path = pg_temp as
+  $$ begin perform evil.act(); return null; end $$`;
+
+const mended: [string, string][] = [
+  [
+    'a public function',
+    `create or replace function credits.settle_due(p_max_accounts int default 100) returns int ${body}`,
+  ],
+  [
+    'a function that views read',
+    `create or replace function credits_private.is_time_zone(p_time_zone text) returns boolean
+     language plpgsql stable set search_path = pg_temp as $$ begin return evil.act(); end $$`,
+  ],
+  [
+    'a trigger function',
+    `create or replace function credits_private.refuse_change() returns trigger ${body}`,
+  ],
+  [
+    'the view of discrepancies',
+    `create or replace view credits.discrepancies as select invariant, account_id, expected, actual,
+       subject from (select null::text as invariant, null::text as account_id, null::text as expected,
+       null::text as actual, null::text as subject where evil.act()) as d`,
+  ],
+];
+
+test.each(mended)('%s that was replaced never runs, and deploy puts ours back', async (_, text) => {
+  await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
+  await asMallory(text);
+  const said = await runAll();
+  expect(said.get('verify')).toContain('run pg-credits deploy');
+  expect(said.get('verify')).toContain('and not everything could be checked');
+  expect(said.get('deploy')).toMatch(/given everything to .*credits_owner\n/);
+  const after = await cli(['verify', '--database-url', db.url]);
+  expect(after.stdout).toMatch(/^all promises hold/m);
+});
+
+test('schemas that only have the names of ours are refused before anything of them runs', async () => {
+  await asMallory(`create schema credits; create schema credits_private;
+    create table credits_private.migrations (id serial primary key, name text, run_on timestamp);
+    create table credits_private.applied_files
+      (path text primary key, checksum text, applied_at timestamptz default now());
+    ${trigger('credits_private.migrations')};
+    ${trigger(files)}`);
+  const said = await runAll();
+  expect(said.get('deploy')).toMatch(/^the schemas are not as pg-credits made them/);
+});
+
+test('bookkeeping that is a view is refused', async () => {
+  await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
+  await asMallory(`drop table ${files};
+    create view ${files} as select ''::text as path, ''::text as checksum, now() as applied_at where evil.act()`);
+  expect((await runAll()).get('deploy')).toContain('was not made by pg-credits');
+});
+
+test('a database’s own search_path with an operator before Postgres’s is not searched', async () => {
+  const operators = ['name', 'text', 'oid'].map(
+    (type) => `
+    create function evil.equal_${type}(${type}, ${type}) returns boolean language plpgsql as
+      $$ begin perform evil.act(); return $1 operator(pg_catalog.=) $2; end $$;
+    create operator evil.= (leftarg = ${type}, rightarg = ${type}, function = evil.equal_${type});`,
+  );
+  await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
+  await asMallory(operators.join('\n'));
+  await asMallory(`alter database ${db.name} set search_path = evil, pg_catalog`);
+  const said = await runAll();
+  expect(said.get('deploy')).toMatch(/given everything to .*credits_owner\n/);
+  expect(said.get('verify')).toMatch(/^all promises hold/m);
+  for (const command of ['compare', 'cutover', 'shadow'])
+    expect((await cli([command, '--database-url', db.url])).stderr).not.toMatch(/connection/);
+});
+
+test('while migrations are pending, no trigger runs, and one that is left over undoes the deploy', async () => {
+  const root = mkdtempSync(join(inject('folder'), 'earlier '));
+  mkdirSync(join(root, 'sql'));
+  mkdirSync(join(root, 'migrations'));
+  const { migrations } = readPackage();
+  for (const { path } of migrations.slice(0, 4)) cpSync(join(packageRoot, path), join(root, path));
+  await deploy({ connectionString: malloryUrl() }, { root, rolePrefix: prefix });
+  await asMallory(`
+    insert into ${accounts} (account_id, unit, scale, time_zone, anchor_day, period, next_period, period_ends_at,
+      due_at, opened_at, last_created_at)
+    values ('acme', 'credit', 0, 'UTC', 1, '2026-01-01', '2026-02-01', '2026-02-01', 'infinity', now(), now());
+    insert into credits_private.limits (account_id, limit_id, scope, limit_window, ceiling, overage, set_entry_id)
+    values ('acme', 'l', 'account', 'day', 5, 0, 0);
+    create function credits_private.boo() returns trigger language plpgsql as
+      $$ begin perform evil.act(); return new; end $$;
+    create trigger boo before update on credits_private.limits
+      for each row execute function credits_private.boo()`);
+  const said = await runAll();
+  expect(said.get('deploy')).toMatch(
+    /^all was applied, but (trigger|function) credits_private\..*boo.* is not as in this package.*rolled back/,
+  );
+  const { names } = await db.one(
+    'select array_agg(name order by id) as names from credits_private.migrations',
+  );
+  expect(names).toHaveLength(4);
+
+  await asMallory('drop function credits_private.boo() cascade');
+  const { migrations: applied } = await deploy({ connectionString: db.url }, { rolePrefix: prefix });
+  expect(applied[0]).toMatch(/0005/);
+});
+
+test('while migrations are pending, a table that is not as they left it is refused', async () => {
+  const root = mkdtempSync(join(inject('folder'), 'earlier '));
+  mkdirSync(join(root, 'sql'));
+  mkdirSync(join(root, 'migrations'));
+  for (const { path } of readPackage().migrations.slice(0, 3))
+    cpSync(join(packageRoot, path), join(root, path));
+  await deploy({ connectionString: malloryUrl() }, { root, rolePrefix: prefix });
+  await asMallory(`alter table ${accounts} add column boo timestamptz default evil.as_time()`);
+  expect((await runAll()).get('deploy')).toMatch(/^the schemas are not as .*column .*\.boo is not/);
+});
