@@ -758,38 +758,43 @@ from (
   where d.due_at < a.last_effective_at
 
   union all
-  -- Nobody calls a function or reads a table because everybody may.
+  -- Nobody calls a function or reads a table but the owner and the roles of sql/roles.sql.
   select
     'only_granted_roles_can_call' as invariant,
     null as account_id,
-    'nothing for public' as expected,
-    x.privilege_type as actual,
+    'nothing' as expected,
+    format('%s for %s', x.privilege_type, x.grantee) as actual,
     x.object as subject
   from (
-    select f.oid::regprocedure::text as object,
+    select f.oid::regprocedure::text as object, f.proowner as owner,
       coalesce(f.proacl, acldefault('f', f.proowner)) as acl
     from pg_catalog.pg_proc as f
     join pg_catalog.pg_namespace as n on n.oid = f.pronamespace
     where n.nspname in ('credits', 'credits_private')
     union all
-    select r.oid::regclass::text as object, r.relacl as acl
+    select r.oid::regclass::text as object, r.relowner as owner, r.relacl as acl
     from pg_catalog.pg_class as r
     join pg_catalog.pg_namespace as n on n.oid = r.relnamespace
     where n.nspname in ('credits', 'credits_private')
     union all
-    select format('%s.%I', r.oid::regclass, c.attname) as object, c.attacl as acl
+    select format('%s.%I', r.oid::regclass, c.attname) as object, r.relowner as owner,
+      c.attacl as acl
     from pg_catalog.pg_class as r
     join pg_catalog.pg_namespace as n on n.oid = r.relnamespace
     join pg_catalog.pg_attribute as c on c.attrelid = r.oid
     where n.nspname in ('credits', 'credits_private')
     union all
-    select n.nspname::text as object, n.nspacl as acl
+    select n.nspname::text as object, n.nspowner as owner, n.nspacl as acl
     from pg_catalog.pg_namespace as n
     where n.nspname in ('credits', 'credits_private')
   ) as o
   cross join lateral (
-    select o.object, p.privilege_type from aclexplode(o.acl) as p where p.grantee = 0
+    select o.object, p.privilege_type,
+      case when p.grantee = 0 then 'PUBLIC' else pg_get_userbyid(p.grantee)::text end as grantee
+    from aclexplode(o.acl) as p
+    where p.grantee <> o.owner
   ) as x
+  where x.grantee not in ('credits_spender', 'credits_granter', 'credits_auditor')
 ) as d;
 
 comment on view credits.discrepancies is $comment$

@@ -153,7 +153,9 @@ test.each(refused)('%s is refused before it runs', async (_, statements, subject
   await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
   await asMallory(statements);
   const said = await runAll();
-  expect(said.get('deploy')).toMatch(/^the schemas are not as pg-credits made them \(.*\): nothing/);
+  expect(said.get('deploy')).toMatch(
+    /^the schemas are not as pg-credits made them \(.*\): nothing/,
+  );
   for (const text of [said.get('deploy'), said.get('deploy --dry-run'), said.get('status')])
     expect(text).toContain(subject);
   expect(said.get('verify')).toContain(subject.slice(0, 90));
@@ -257,7 +259,10 @@ test('while migrations are pending, no trigger runs, and one that is left over u
   expect(names).toHaveLength(4);
 
   await asMallory('drop function credits_private.boo() cascade');
-  const { migrations: applied } = await deploy({ connectionString: db.url }, { rolePrefix: prefix });
+  const { migrations: applied } = await deploy(
+    { connectionString: db.url },
+    { rolePrefix: prefix },
+  );
   expect(applied[0]).toMatch(/0005/);
 });
 

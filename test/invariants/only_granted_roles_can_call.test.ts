@@ -56,7 +56,7 @@ test.each([
     expect(await discrepancies(open)).toEqual([
       {
         account: null,
-        finding: ['only_granted_roles_can_call', subject, 'nothing for public', privilege],
+        finding: ['only_granted_roles_can_call', subject, 'nothing', `${privilege} for PUBLIC`],
       },
     ]);
   } finally {

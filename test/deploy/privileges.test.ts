@@ -1,0 +1,110 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { deploy } from '../../scripts/deploy.ts';
+import { createDatabase, type Database } from '../support/database.ts';
+import { discrepancies } from '../support/ledger.ts';
+import { cli } from './fixture.ts';
+
+let db: Database;
+let prefix: string;
+let anon: string;
+let count = 0;
+beforeEach(async () => {
+  db = await createDatabase({ empty: true });
+  count += 1;
+  prefix = `${db.rolePrefix}p${count}_`;
+  anon = `${prefix}anon`;
+  await db.query(`create role ${anon} login password 'p'`);
+});
+afterEach(() => db.drop());
+
+const apply = (options = {}) =>
+  deploy({ connectionString: db.url }, { rolePrefix: prefix, ...options });
+const verify = (...args: string[]) => cli(['verify', ...args, '--database-url', db.url]);
+const mayGrant = async () =>
+  (
+    await db.one(
+      `select pg_catalog.bool_or(has_function_privilege($1, oid, 'execute')) as may
+       from pg_proc where pronamespace in ('credits'::regnamespace, 'credits_private'::regnamespace)`,
+      [anon],
+    )
+  ).may;
+
+test('what default privileges give is taken away, said, and found where it is given later', async () => {
+  const { user } = await db.one('select current_user as user');
+  await db.query(`create role ${prefix}credits_owner nologin`);
+  for (const role of [user, `${prefix}credits_owner`])
+    await db.query(`
+      alter default privileges for role ${role} grant execute on functions to ${anon};
+      alter default privileges for role ${role} grant all on tables to ${anon};
+      alter default privileges for role ${role} grant usage on types to ${anon};
+      alter default privileges for role ${role} grant all on schemas to ${anon}`);
+  const report = await apply();
+  expect(report.notes).toContainEqual(
+    expect.stringMatching(`^took from ${anon} what it might do with \\d\\d+ of our objects`),
+  );
+  expect(await mayGrant()).toBe(false);
+  expect(await verify()).toMatchObject({ code: 0 });
+  expect(await discrepancies(db)).toEqual([]);
+
+  await db.query(`grant usage on schema credits to ${anon};
+    grant execute on function credits.open_account to ${anon}`);
+  const found = await verify();
+  expect(found.code).toBe(1);
+  expect(found.stdout).toMatch(
+    `only_granted_roles_can_call  -        privilege ${anon} on function`,
+  );
+  expect(await discrepancies(db)).toEqual([
+    {
+      account: null,
+      finding: ['only_granted_roles_can_call', 'credits', 'nothing', `USAGE for ${anon}`],
+    },
+    {
+      account: null,
+      finding: [
+        'only_granted_roles_can_call',
+        expect.stringMatching(/^credits\.open_account\(/),
+        'nothing',
+        `EXECUTE for ${anon}`,
+      ],
+    },
+  ]);
+  expect((await apply()).upToDate).toBe(false);
+  expect(await mayGrant()).toBe(false);
+  expect(await verify()).toMatchObject({ code: 0 });
+});
+
+test('a role that is allowed keeps what it may do', async () => {
+  await apply();
+  await db.query(
+    `grant usage on schema credits to ${anon}; grant select on credits.invoice to ${anon}`,
+  );
+  expect(await apply({ allow: [anon], reapply: true })).toMatchObject({
+    notes: expect.arrayContaining([`allowed, whatever it is: ${anon}`]),
+  });
+  expect(await apply({ allow: [anon] })).toMatchObject({ upToDate: true });
+  expect(await verify('--allow', anon)).toMatchObject({ code: 0 });
+  expect(await verify()).toMatchObject({ code: 1 });
+});
+
+test('a role of ours that may do more than its page says may do only that again', async () => {
+  await apply();
+  await db.query(`grant execute on function credits.open_account to ${prefix}credits_spender`);
+  expect(await verify()).toMatchObject({ code: 1 });
+  expect((await apply()).files).toContain('sql/roles.sql');
+  expect(await verify()).toMatchObject({ code: 0 });
+});
+
+test('an owner that was there before, with members and attributes, is used, and said', async () => {
+  const owner = `${prefix}credits_owner`;
+  await db.query(`create role ${owner} login createdb; grant ${owner} to ${anon}`);
+  const notes = [
+    `${owner} owns everything and may log in, create databases: alter role "${owner}" nologin nocreaterole nocreatedb nobypassrls noreplication`,
+    `these may act as ${owner}, who owns everything, and so change any figure: ${anon}`,
+  ];
+  expect((await apply()).notes).toEqual(notes);
+  const verified = await verify();
+  expect(verified.code).toBe(0);
+  for (const note of notes) expect(verified.stdout).toContain(`note: ${note}\n`);
+  await db.query(`alter role ${owner} nologin nocreatedb; revoke ${owner} from ${anon}`);
+  expect((await apply()).notes).toEqual([]);
+});
