@@ -66,8 +66,8 @@ export function isNamed(key: string, name: string): boolean {
 }
 
 /** Does reading the views run what is not ours? A trigger, a default, a privilege does nothing to who reads. */
-export function runsWhenRead({ key, should, is }: Difference): boolean {
-  if (/^(trigger|privilege|owner of) /.test(key)) return false;
+export function runsWhenRead({ key, should, is, cure }: Difference): boolean {
+  if (cure === 'note' || /^(trigger|privilege|owner of) /.test(key)) return false;
   if (key.startsWith('column ') && should === undefined)
     return is?.includes('generated as') ?? true;
   return !(/^(index|constraint) /.test(key) && is === undefined);

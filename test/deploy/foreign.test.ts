@@ -21,7 +21,7 @@ beforeEach(async () => {
   await db.query(`create role ${mallory} login password 'p';
     alter database ${db.name} owner to ${mallory}`);
   await asMallory(`
-    create schema evil;
+    create schema evil; grant usage on schema evil to public;
     create function evil.act() returns boolean language plpgsql as $$ begin
       if session_user <> '${mallory}' then
         perform pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid());
