@@ -17,11 +17,12 @@ const node24 = nodeFromNpm('24.21.0', folder);
 // On one Postgres and one Node only: what depends on neither, and what takes longest.
 const once = [
   '{demo,bench*}.test.ts',
+  'documents/operating.test.ts',
   'faults/**',
   'model/planted-fault.test.ts',
   'static/parse.test.ts',
   'deploy/{cli,embedded,invoice,killed,lib-package,settle,status,upgrade}*.test.ts',
-  'adoption/{adopt-command,adopt-killed,chapter,diagnose,init,mapping,shadow-install}.test.ts',
+  'adoption/{adopt-command,adopt-killed,diagnose,init,mapping,shadow-install}.test.ts',
 ];
 const rest = once.flatMap((path) => ['--exclude', `test/${path}`]);
 const on = (major: number) => ({
@@ -53,7 +54,11 @@ try {
       args: ['test/functions'],
     }),
     dockerSuite('tests on Docker, by testcontainers', {
-      args: ['test/readme.test.ts', 'test/concurrency/holds.test.ts', 'test/functions/re'],
+      args: [
+        'test/documents/readme.test.ts',
+        'test/concurrency/holds.test.ts',
+        'test/functions/re',
+      ],
     }),
   ]);
 } finally {

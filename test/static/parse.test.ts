@@ -26,10 +26,10 @@ test.each(sqlFiles('scripts').filter((path) => !ofPgbench(path)))('%s is SQL', (
   expect(parseSource(path, read(path)).statements.length).toBeGreaterThan(0);
 });
 
-test('the SQL of the README is SQL', () => {
-  const blocks = [...read('README.md').matchAll(/^```sql\n(.*?)^```$/gms)];
+test.each(['README.md', 'docs/operating.md'])('the SQL of %s is SQL', (path) => {
+  const blocks = [...read(path).matchAll(/^```sql\n(.*?)^```$/gms)];
   expect(blocks.length).toBeGreaterThan(0);
-  for (const [, sql = ''] of blocks) parseSource('README.md', sql);
+  for (const [, sql = ''] of blocks) parseSource(path, sql);
 });
 
 const routine = (body: string, head = 'language plpgsql set search_path = pg_temp') =>
