@@ -98,6 +98,10 @@ function aboutLogin(code: string, line: string, target?: Target) {
 
 function aboutStatement(code: string | undefined, line: string) {
   if (code === '42501') return `${line}: the connecting user lacks this privilege`;
+  if (/during recovery$/.test(line))
+    return 'this server is a read-only replica: connect to the primary';
+  if (/conflict with recovery/.test(line))
+    return `${line}: the replica applied changes of the primary meanwhile; run it again`;
   if (code === '25006') return `${line}: is this a read-only replica? connect to the primary`;
   if (code === '55P03') return `${line}: somebody else holds a lock on it; try again later`;
   if (code === '53300') return `${line}: the server has no connection left`;
