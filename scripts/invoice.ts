@@ -1,5 +1,5 @@
 import { parseCommand, sharedHelp, UsageError, withClient } from './lib/connect.ts';
-import { alignRows, formatAmount, formatTable, toJson } from './lib/format.ts';
+import { alignRows, formatAmount, formatTable, grouped, toJson } from './lib/format.ts';
 import { type Invoice, readInvoices } from './lib/invoices.ts';
 
 export function describe(invoice: Invoice): string[] {
@@ -20,14 +20,14 @@ export function describe(invoice: Invoice): string[] {
   const rows = lines.map((line) => [
     line.operation ?? '(none)',
     line.api_key_id ?? '(none)',
-    String(line.calls),
+    grouped(line.calls),
     ...[line.credits_used, line.credits_refunded, line.net_used].map(amount),
   ]);
   const { credits_used, credits_refunded, net_used, calls } = invoice;
   rows.push([
     'total',
     '',
-    String(calls),
+    grouped(calls),
     ...[credits_used, credits_refunded, net_used].map(amount),
   ]);
   const state = is_open ? 'open: figures may still change' : 'closed';

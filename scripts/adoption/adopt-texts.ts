@@ -1,4 +1,12 @@
-import { alignRows, formatTable, plural, printable } from '../lib/format.ts';
+import {
+  alignRows,
+  formatTable,
+  grouped,
+  orDash,
+  plural,
+  printable,
+  signed,
+} from '../lib/format.ts';
 import type { AdoptReport } from './adopting.ts';
 import { begunAsHistory, type Choice } from './importing.ts';
 import type { Mapping } from './mapping.ts';
@@ -43,8 +51,12 @@ function describeFigures(
   for (const each of figures) {
     const { sum, debt } = plan.by[each];
     const owed =
-      debt.accounts === 0n ? '' : `; ${accounts(debt.accounts)} in debt, by ${debt.amount}`;
-    lines.push(`by the ${each === 'balance' ? balanceOf(mapping) : each}: ${sum} in all${owed}`);
+      debt.accounts === 0n
+        ? ''
+        : `; ${accounts(debt.accounts)} in debt, by ${grouped(debt.amount)}`;
+    lines.push(
+      `by the ${each === 'balance' ? balanceOf(mapping) : each}: ${grouped(sum)} in all${owed}`,
+    );
   }
   if (plan.without_balance > 0n && (mapping.balances || hasLastBalance(mapping)))
     lines.push(
@@ -62,26 +74,24 @@ function describeDifferences(plan: Plan, trust?: Choice['trust']): string[] {
   if (differs(plan.differences) === 0n) return ['no account differs'];
   const rows = plan.largest.map((each) => [
     each.account_id,
-    String(each.balance),
-    String(each.total),
+    orDash(each.balance),
+    grouped(each.total),
     signed(differenceOf(each)),
   ]);
   const heading = ['account', 'balance', 'transactions', 'balance has more'];
   return [
     `${differing(plan)}${trust ? `; ${trust === 'balance' ? 'the balance is' : 'the transactions are'} believed` : ''}`,
-    ...(trust ? [] : alignRows(choices, [], '  ')),
+    ...(trust ? [] : alignRows(choices, [], { indent: '  ' })),
     'the largest differences:',
     ...formatTable(heading, rows, ['left', 'right', 'right', 'right']),
   ];
 }
 
-const signed = (amount: bigint) => (amount > 0n ? `+${amount}` : String(amount));
-
 function differing({ differences }: Plan): string {
   const { higher, lower } = differences;
   return (
-    `${plural(differs(differences), 'account differs', 'accounts differ')}: ${higher.accounts} with a balance of ` +
-    `${higher.amount} more than their transactions say, ${lower.accounts} of ${lower.amount} less`
+    `${plural(differs(differences), 'account differs', 'accounts differ')}: ${grouped(higher.accounts)} with a balance of ` +
+    `${grouped(higher.amount)} more than their transactions say, ${grouped(lower.accounts)} of ${grouped(lower.amount)} less`
   );
 }
 
@@ -94,7 +104,7 @@ const choices = [
 export const trustWanted = (plan: Plan): string =>
   [
     `${differing(plan)}: nothing was written; say which is believed`,
-    ...alignRows(choices, [], '  '),
+    ...alignRows(choices, [], { indent: '  ' }),
   ].join('\n');
 
 /** A subject and its verb. */
@@ -106,7 +116,7 @@ export function describeConflicts({ conflicts }: Plan): string[] {
     `${accounts(conflicts.accounts)} with entries, grants, holds or limits that are not from an adoption:` +
       ' leave them out, with where, in every part of the mapping',
     ...conflicts.first.map((id) => `  ${printable(id)}`),
-    ...(more > 0n ? [`  and ${more} more`] : []),
+    ...(more > 0n ? [`  and ${grouped(more)} more`] : []),
   ];
 }
 
@@ -138,7 +148,7 @@ export function describeReport(report: AdoptReport): string[] {
   const lines = [
     `adopted ${accounts(report.accounts)} in ${report.seconds.toFixed(1)} s: ${booked}, ` +
       plural(report.entries, 'entry', 'entries'),
-    `differences booked: ${higher.accounts} up by ${higher.amount}, ${lower.accounts} down by ${lower.amount}`,
+    `differences booked: ${grouped(higher.accounts)} up by ${grouped(higher.amount)}, ${grouped(lower.accounts)} down by ${grouped(lower.amount)}`,
   ];
   if (by) return [...lines, 'interrupted: run it again for the rest'];
   return [...lines, 'now check it: pg-credits verify'];

@@ -1,4 +1,4 @@
-import { formatTable, plural } from '../lib/format.ts';
+import { formatTable, grouped, orDash, plural, printable } from '../lib/format.ts';
 import type { Sample } from './compare.ts';
 import type { ShadowState } from './shadow.ts';
 
@@ -6,9 +6,9 @@ import type { ShadowState } from './shadow.ts';
 export function describeSample(sample: Sample): string[] {
   const { accounts, agree, differ, off_by, not_adopted, worst, missing } = sample;
   const parts = [
-    `${agree} ${agree === 1n ? 'agrees' : 'agree'}`,
-    differ > 0n ? `${differ} ${differ === 1n ? 'differs' : 'differ'} by ${off_by} in all` : [],
-    not_adopted > 0n ? `${not_adopted} ${not_adopted === 1n ? 'is' : 'are'} not adopted` : [],
+    plural(agree, 'agrees', 'agree'),
+    differ > 0n ? `${plural(differ, 'differs', 'differ')} by ${grouped(off_by)} in all` : [],
+    not_adopted > 0n ? `${plural(not_adopted, 'is', 'are')} not adopted` : [],
   ].flat();
   const lines = [
     describeShadow(sample.shadow),
@@ -24,7 +24,7 @@ export function describeShadow({ on, table, since, why }: ShadowState): string {
 }
 
 export function describeMirror({ mirrored, failures }: Pick<Sample, 'mirrored' | 'failures'>) {
-  const lines = failures.map(({ error, count }) => `  ${count}: ${error}`);
+  const lines = failures.map(({ error, count }) => `  ${grouped(count)}: ${error}`);
   const count = failures.reduce((sum, failure) => sum + failure.count, 0n);
   return [
     `${plural(mirrored, 'write')} mirrored, ${plural(count, 'failure')}${count > 0n ? ', which pg-credits shadow retry books, or says why not:' : ''}`,
@@ -35,19 +35,19 @@ export function describeMirror({ mirrored, failures }: Pick<Sample, 'mirrored' |
 export function describeMissing({ not_adopted, missing }: Sample): string[] {
   const rest = not_adopted > BigInt(missing.length) ? ', …' : '';
   return [
-    `not adopted: ${missing.join(', ')}${rest}: run pg-credits adopt again, which takes seconds`,
+    `not adopted: ${missing.map(printable).join(', ')}${rest}: run pg-credits adopt again, which takes seconds`,
   ];
 }
 
 function describeWorst({ worst, differ }: Sample): string[] {
   const rows = worst.map((each) => [
     each.account_id,
-    String(each.balance ?? '-'),
-    String(each.transactions),
+    orDash(each.balance),
+    grouped(each.transactions),
     each.trust ?? '-',
-    String(each.ours),
-    String(each.difference),
-    each.failures === 0n ? '-' : String(each.failures),
+    orDash(each.ours),
+    orDash(each.difference),
+    each.failures === 0n ? '-' : grouped(each.failures),
   ]);
   const more = differ - BigInt(worst.length);
   return [
@@ -56,6 +56,6 @@ function describeWorst({ worst, differ }: Sample): string[] {
       rows,
       ['left', 'right', 'right', 'left', 'right', 'right', 'right'],
     ),
-    ...(more > 0n ? [`… and ${more} more`] : []),
+    ...(more > 0n ? [`… and ${grouped(more)} more`] : []),
   ];
 }

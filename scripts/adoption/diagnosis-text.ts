@@ -1,4 +1,4 @@
-import { type Align, formatTable, plural } from '../lib/format.ts';
+import { type Align, formatTable, grouped, plural, signed } from '../lib/format.ts';
 import { causeNames } from './causes.ts';
 import { type AccountDiagnosis, differenceOf } from './diagnosis.ts';
 import type { Moment } from './moment.ts';
@@ -22,8 +22,8 @@ function heading({ database, as_of }: Moment, totals: Totals): string[] {
   const { accounts, disagreeing, transactions, debits, debited, refunded } = totals;
   const delta =
     refunded === 0n
-      ? `${plural(debits, 'debit')} of ${debited} in all`
-      : `${plural(debits, 'debit')} of ${debited} in all, of which ${refunded} refunded`;
+      ? `${plural(debits, 'debit')} of ${grouped(debited)} in all`
+      : `${plural(debits, 'debit')} of ${grouped(debited)} in all, of which ${grouped(refunded)} refunded`;
   return [
     `database ${database}: reads only: one read-only transaction as of ${as_of.toISOString()}`,
     `${plural(accounts, 'account')}, of which ${plural(disagreeing, 'disagrees', 'disagree')}; ${plural(transactions, 'transaction')}${period(totals)}: ${delta}`,
@@ -55,8 +55,8 @@ export const quotas = (surfaces: SurfaceTotal[]): SurfaceTotal[] =>
 function surfaceTable(surfaces: SurfaceTotal[]): string[] {
   const rows = surfaces.map((total) => [
     surfaceLabel(total.surface),
-    String(total.says),
-    String(total.should),
+    grouped(total.says),
+    grouped(total.should),
     ...misses(total),
   ]);
   for (const quota of quotas(surfaces))
@@ -71,7 +71,7 @@ export const withoutNote = ({ surface, without }: SurfaceTotal): string[] =>
     ? [`${plural(without, 'account')} without ${surfaceLabel(surface)}: not compared`]
     : [];
 
-const misses = ({ over, under, accounts }: SurfaceTotal) => [over, under, accounts].map(String);
+const misses = ({ over, under, accounts }: SurfaceTotal) => [over, under, accounts].map(grouped);
 const numbers = (texts: number): Align[] =>
   Array.from({ length: 8 }, (_, i) => (i < texts ? 'left' : 'right'));
 
@@ -79,15 +79,13 @@ function causeTable(causes: CauseTotal[]): string[] {
   const rows = causes.map((total) => [
     causeNames[total.cause],
     surfaceLabel(total.surface),
-    total.rows === null ? '' : String(total.rows),
+    total.rows === null ? '' : grouped(total.rows),
     signed(total.effect),
-    String(total.accounts),
+    grouped(total.accounts),
   ]);
   const head = ['likely cause', 'of', 'transactions', 'makes it differ by', 'accounts'];
   return [...formatTable(head, rows, numbers(2)), ...causes.flatMap(duplicateNote)];
 }
-
-export const signed = (value: bigint) => (value > 0n ? `+${value}` : String(value));
 
 export function duplicateNote({ cause, once, rows }: CauseTotal): string[] {
   if (rows === null || once === undefined) return [];
@@ -98,7 +96,7 @@ export function duplicateNote({ cause, once, rows }: CauseTotal): string[] {
   const seen =
     once === null
       ? 'whether the balance has them once or twice, nothing tells'
-      : `the balance has ${once} of them once, ${rows - once} twice`;
+      : `the balance has ${grouped(once)} of them once, ${grouped(rows - once)} twice`;
   return [`${booked}: ${seen}`];
 }
 
@@ -112,13 +110,13 @@ function accountTable(top: AccountDiagnosis[], disagreeing: bigint): string[] {
   ];
   const rows = top.map((account) => [
     account.account_id,
-    String(account.drift),
+    grouped(account.drift),
     ...account.surfaces.map((each) =>
       each.says === null
         ? '-'
         : differenceOf(each) === 0n
-          ? String(each.says)
-          : `${each.says} for ${each.should}`,
+          ? grouped(each.says)
+          : `${grouped(each.says)} for ${grouped(each.should)}`,
     ),
     [...new Set(account.causes.map(({ cause }) => causeNames[cause]))].join(', '),
   ]);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { plural, printable } from '../lib/format.ts';
+import { orDash, plural, printable } from '../lib/format.ts';
 import type { Compared, Sample } from './compare.ts';
 
 export interface GateReport {
@@ -66,7 +66,7 @@ export function objectionsTo(sample: Sample): string[] {
 
 export function describeDifference(account: Compared) {
   const { account_id, trusted, ours, difference } = account;
-  return `account ${printable(account_id)}: ${sourceOf(account)} ${trusted}, the ledger ${ours}: it differs by ${difference}`;
+  return `account ${printable(account_id)}: ${sourceOf(account)} ${orDash(trusted)}, the ledger ${orDash(ours)}: it differs by ${orDash(difference)}`;
 }
 
 function sourceOf({ balance, transactions, trust, trusted }: Compared) {

@@ -1,7 +1,8 @@
+import { grouped, signed } from '../lib/format.ts';
 import { causeNames } from './causes.ts';
 import { type AccountDiagnosis, differenceOf, type Surface } from './diagnosis.ts';
-import { signed, surfaceLabel } from './diagnosis-text.ts';
-import { counted, escapeHtml, grouped } from './html-text.ts';
+import { surfaceLabel } from './diagnosis-text.ts';
+import { counted, escapeHtml } from './html-text.ts';
 import type { Totals } from './totals.ts';
 
 /** Each with its surfaces side by side, and why they differ. */

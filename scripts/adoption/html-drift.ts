@@ -1,4 +1,5 @@
-import { grouped } from './html-text.ts';
+import { grouped } from '../lib/format.ts';
+
 import type { Point } from './timeline.ts';
 
 const [width, height] = [1000, 240];

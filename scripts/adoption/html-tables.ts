@@ -1,9 +1,8 @@
+import { grouped, signed } from '../lib/format.ts';
 import { causeNames } from './causes.ts';
 import { duplicateNote, quotaLabel, quotas, surfaceLabel, withoutNote } from './diagnosis-text.ts';
-import { escapeHtml, grouped } from './html-text.ts';
+import { escapeHtml } from './html-text.ts';
 import type { CauseTotal, SurfaceTotal } from './totals.ts';
-
-const signedGroups = (value: bigint) => `${value > 0n ? '+' : ''}${grouped(value)}`;
 
 const table = (head: string[], rows: string[][], texts: number) => {
   const cells = (row: string[], tag: string) =>
@@ -39,7 +38,7 @@ export function causeTable(causes: CauseTotal[]): string {
     causeNames[total.cause],
     escapeHtml(surfaceLabel(total.surface)),
     total.rows === null ? '' : grouped(total.rows),
-    signedGroups(total.effect),
+    signed(total.effect),
     grouped(total.accounts),
   ]);
   const head = ['', 'of', 'transactions', 'differs by', 'accounts'];

@@ -1,10 +1,11 @@
+import { grouped } from '../lib/format.ts';
 import type { AccountDiagnosis } from './diagnosis.ts';
 import { nothingToCompare, period } from './diagnosis-text.ts';
 import { accountList } from './html-accounts.ts';
 import { drawDrift } from './html-drift.ts';
 import { style } from './html-style.ts';
 import { causeTable, surfaceTable } from './html-tables.ts';
-import { counted, escapeHtml, grouped } from './html-text.ts';
+import { counted, escapeHtml } from './html-text.ts';
 import type { Moment } from './moment.ts';
 import type { Point } from './timeline.ts';
 import { comparesNothing, type Totals } from './totals.ts';

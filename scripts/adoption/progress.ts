@@ -1,3 +1,4 @@
+import { grouped, plural } from '../lib/format.ts';
 import type { Choice } from './importing.ts';
 import type { Plan } from './plan.ts';
 
@@ -37,8 +38,10 @@ export class Progress {
       : [this.accounts, all];
     const part = Math.min(1, done / Math.max(1, whole));
     const left = ((Date.now() - this.started) * (1 - part)) / Math.max(part, 0.0001);
-    const rows = this.withTransactions ? `, ${this.transactions} transactions` : '';
-    return `${this.accounts} of ${all} accounts${rows}, ${Math.floor(part * 100)} %, ${duration(left)} left`;
+    const rows = this.withTransactions
+      ? `, ${plural(BigInt(this.transactions), 'transaction')}`
+      : '';
+    return `${grouped(this.accounts)} of ${grouped(all)} accounts${rows}, ${Math.floor(part * 100)} %, ${duration(left)} left`;
   }
 }
 

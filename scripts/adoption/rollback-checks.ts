@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { Failure } from '../lib/explain.ts';
-import { plural } from '../lib/format.ts';
+import { grouped, plural } from '../lib/format.ts';
 import { type Compared, compareAccount } from './compare.ts';
 import { pairs } from './compare-reading.ts';
 import { describeDifference } from './gate.ts';
@@ -24,7 +24,7 @@ export async function checkWritten(
   const wrong: string[] = [];
   if (rows.found !== rows.written)
     wrong.push(
-      `${mapping.transactions.table} has ${plural(BigInt(rows.found), 'new row')} instead of ${rows.written}`,
+      `${mapping.transactions.table} has ${plural(BigInt(rows.found), 'new row')} instead of ${grouped(rows.written)}`,
     );
   const balances = views.some(({ reads }) => reads.has('entries'));
   const accounts = new Set(booked.filter(({ written }) => written).map((each) => each.account_id));
@@ -35,7 +35,7 @@ export async function checkWritten(
     if (wrongly) wrong.push(describeDifference(wrongly));
   }
   if (wrong.length === 0) return;
-  const more = wrong.length > shown ? [`… and ${wrong.length - shown} more`] : [];
+  const more = wrong.length > shown ? [`… and ${grouped(wrong.length - shown)} more`] : [];
   throw new Failure(
     [
       'nothing was changed: with what was written back, the tables would not say what the ledger says:',

@@ -1,4 +1,4 @@
-import { plural } from '../lib/format.ts';
+import { grouped, plural, printable } from '../lib/format.ts';
 import type { Sample } from './compare.ts';
 import { describeMirror, describeMissing, describeShadow } from './compare-report.ts';
 import type { ShadowState } from './shadow.ts';
@@ -24,12 +24,12 @@ export function retried({
 }: RetryReport & { given_up: string[] }): string[] {
   const lines = left.map(
     ({ failure_id, account_id, transaction_id, why }) =>
-      `failure ${failure_id}, account ${account_id ?? '-'}, transaction ${transaction_id ?? '-'}: ${why}`,
+      `failure ${failure_id}, account ${printable(account_id ?? '-')}, transaction ${printable(transaction_id ?? '-')}: ${why}`,
   );
   return [
     ...given_up.map((id) => `failure ${id} is given up: what it leaves amiss, compare shows`),
     ...lines,
-    `${plural(BigInt(booked), 'write')} booked, ${not_needed} that adopt has read or will, ${left.length} left`,
+    `${plural(BigInt(booked), 'write')} booked, ${grouped(not_needed)} that adopt has read or will, ${grouped(left.length)} left`,
     ...(left.length > 0 ? ['what can never be booked: --give-up and its number'] : []),
   ];
 }

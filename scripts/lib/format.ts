@@ -1,24 +1,22 @@
-/** A whole number of the smallest unit as people write it: 861 at scale 2 is 8.61. Exact: no float is made of it. */
+import { columnWidths, displayWidth, terminalWidth, wrap } from './columns.ts';
+
+/** A whole number with its thousands apart. */
+export const grouped = (value: bigint | number): string => value.toLocaleString('en-US');
+
+export const orDash = (value: bigint | null): string => (value === null ? '-' : grouped(value));
+
+/** Of a difference: which way it goes. */
+export const signed = (value: bigint): string => `${value > 0n ? '+' : ''}${grouped(value)}`;
+
+/** A whole number of the smallest unit as people write it: 123456 at scale 2 is 1,234.56. Exact: no float is made of it. */
 export function formatAmount(value: bigint | number | string, scale = 0, unit = ''): string {
   const digits = String(value);
   const negative = digits.startsWith('-');
   const padded = digits.slice(negative ? 1 : 0).padStart(scale + 1, '0');
   const whole = padded.slice(0, padded.length - scale);
-  const amount = scale === 0 ? whole : `${whole}.${padded.slice(-scale)}`;
+  const thousands = grouped(BigInt(whole));
+  const amount = scale === 0 ? thousands : `${thousands}.${padded.slice(-scale)}`;
   return `${negative ? '-' : ''}${amount}${unit === '' ? '' : ` ${printable(unit)}`}`;
-}
-
-const isWide =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
-const segmenter = new Intl.Segmenter();
-
-/** How many columns a terminal gives to the text: what a reader sees as one character may be several, and two wide. */
-export function displayWidth(text: string): number {
-  let width = 0;
-  for (const { segment } of segmenter.segment(text))
-    width +=
-      isWide.test(segment) || segment.includes('\ufe0f') ? 2 : /^\p{M}+$/u.test(segment) ? 0 : 1;
-  return width;
 }
 
 /** Ids come from the app's users: nothing in them may break a line, colour a terminal or turn its direction. */
@@ -31,29 +29,53 @@ export function printable(text: string): string {
 
 export type Align = 'left' | 'right';
 
-/** Rows of cells in columns that line up. */
-export function alignRows(rows: string[][], align: Align[] = [], indent = ''): string[] {
+/** Rows of cells in columns that line up; texts go on below themselves where the terminal ends. */
+export function alignRows(
+  rows: string[][],
+  align: Align[] = [],
+  { indent = '', width = terminalWidth() } = {},
+): string[] {
   const cells = rows.map((row) => row.map(printable));
-  const widths: number[] = [];
-  for (const row of cells)
-    row.forEach((cell, i) => {
-      widths[i] = Math.max(widths[i] ?? 0, displayWidth(cell));
+  const widths =
+    columnWidths(cells, align, width - indent.length) ?? columnWidths(cells, align, Infinity);
+  return cells.flatMap((row) => layRow(row, widths ?? [], align).map((line) => indent + line));
+}
+
+function layRow(row: string[], widths: number[], align: Align[]): string[] {
+  const parts = row.map((cell, i) => wrap(cell, widths[i] ?? 0));
+  const height = Math.max(...parts.map((lines) => lines.length));
+  return Array.from({ length: height }, (_, at) => {
+    const padded = parts.map((lines, i) => {
+      const line = lines[at] ?? '';
+      const space = ' '.repeat((widths[i] ?? 0) - displayWidth(line));
+      return align[i] === 'right' ? space + line : line + space;
     });
-  return cells.map((row) => {
-    const padded = row.map((cell, i) => {
-      const space = ' '.repeat((widths[i] ?? 0) - displayWidth(cell));
-      return align[i] === 'right' ? space + cell : cell + space;
-    });
-    return (indent + padded.join('  ')).trimEnd();
+    return padded.join('  ').trimEnd();
   });
 }
 
-/** With a heading, and a line below it. */
-export function formatTable(heading: string[], rows: string[][], align: Align[] = []): string[] {
-  const [head = '', ...lines] = alignRows([heading, ...rows], align);
-  const rule = '-'.repeat(Math.max(...[head, ...lines].map(displayWidth)));
-  return [head, rule, ...lines];
+/** With a heading, and a line below it; where no line has room for all columns, each below the other. */
+export function formatTable(
+  heading: string[],
+  rows: string[][],
+  align: Align[] = [],
+  width = terminalWidth(),
+): string[] {
+  const cells = [heading, ...rows].map((row) => row.map(printable));
+  const widths = columnWidths(cells, align, width);
+  const [head = [], ...lines] = widths
+    ? cells.map((row) => layRow(row, widths, align))
+    : [[], ...rows.map((row) => asRecord(heading, row, width))];
+  const rule = '-'.repeat(Math.max(...[head, ...lines].flat().map(displayWidth)));
+  return widths ? [...head, rule, ...lines.flat()] : lines.flatMap((record) => [rule, ...record]);
 }
+
+const asRecord = (heading: string[], row: string[], width: number) =>
+  alignRows(
+    row.map((cell, i) => [heading[i] ?? '', cell]),
+    [],
+    { width },
+  );
 
 /** JSON in which a bigint is a number with all of its digits. No text out of Postgres contains a NUL, which marks them. */
 export function toJson(value: unknown): string {
@@ -75,4 +97,4 @@ export const snakeKeys = (report: object): object =>
   );
 
 export const plural = (count: bigint, one: string, many = `${one}s`) =>
-  `${count} ${count === 1n ? one : many}`;
+  `${grouped(count)} ${count === 1n ? one : many}`;

@@ -211,7 +211,7 @@ test('after a truncate every account differs, and nothing is wrong with the mapp
   await app.query('truncate public.credit_transactions');
   const { code, stdout, stderr } = await cli(['compare', ...here]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  expect(stdout).toContain('\n2 accounts: 0 agree, 2 differ by 1940 in all\n');
+  expect(stdout).toContain('\n2 accounts: 0 agree, 2 differ by 1,940 in all\n');
   const gated = await cli(['compare', ...here, '--gate']);
   expect(gated).toMatchObject({ code: 1, stderr: '' });
   expect(gated.stdout).toContain('the gate is shut');

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { formatAmount, formatTable, toJson } from '../../scripts/lib/format.ts';
 import { createDatabase, useDatabase } from '../support/database.ts';
 import { cli } from './fixture.ts';
 
@@ -24,7 +23,7 @@ test('says what is deployed and how the accounts stand', async () => {
     'accounts       4',
     'entries        5',
     'due            nothing: all accounts are settled',
-    'balance        18014398509481987 credit in 3 accounts',
+    'balance        18,014,398,509,481,987 credit in 3 accounts',
     'balance        8.61 usd in 1 account',
     'discrepancies  not looked for: pg-credits verify does that',
   ]);
@@ -98,32 +97,4 @@ test('a database without pg-credits: one line', async () => {
   } finally {
     await empty.drop();
   }
-});
-
-test('amounts are exact, at any scale and sign', () => {
-  expect(formatAmount(861n, 2, 'usd')).toBe('8.61 usd');
-  expect(formatAmount(-5n, 2)).toBe('-0.05');
-  expect(formatAmount(0, 3)).toBe('0.000');
-  expect(formatAmount('-9007199254740993', 15)).toBe('-9.007199254740993');
-  expect(formatAmount(12n)).toBe('12');
-  expect(toJson({ n: 9007199254740993n, s: '1' })).toBe(
-    '{\n  "n": 9007199254740993,\n  "s": "1"\n}',
-  );
-});
-
-test('columns line up, whatever script an id is in, and an id cannot break the line', () => {
-  const rows = [
-    ['検索', '1'],
-    ['e\u0301te\u0301', '22'],
-    ['a\nb\u001b[31m', '333'],
-    ['👩‍👩‍👧', '4'],
-  ];
-  expect(formatTable(['id', 'n'], rows, ['left', 'right'])).toEqual([
-    'id                    n',
-    '-----------------------',
-    '検索                  1',
-    'e\u0301te\u0301                  22',
-    'a\\u000ab\\u001b[31m  333',
-    '👩‍👩‍👧                    4',
-  ]);
 });
