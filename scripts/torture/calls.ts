@@ -61,8 +61,13 @@ export function nextCall(random: Random, known: Known, newKey: () => string): Ca
   if (spent) return refund({ ...part('refund', spent.left), account: spent.account }, spent, pick);
   if (choice < 45) return hold(part('hold', 40));
   if (choice < 55) return grant(part('grant', 150));
-  if (choice < 65) return batch(Array.from({ length: 2 + below(5) }, () => part('deduct', 12)));
-  return deduct(part('deduct', 20), pick(true, false, false));
+  // One in eight was free.
+  const deduction = (most: number): Part => ({
+    ...part('deduct', most),
+    ...(below(8) === 0 ? { amount: 0 } : {}),
+  });
+  if (choice < 65) return batch(Array.from({ length: 2 + below(5) }, () => deduction(12)));
+  return deduct(deduction(20), pick(true, false, false));
 }
 
 export const grant = (part: Part): Call => ({

@@ -3,7 +3,13 @@ import type { Finding } from '../lib/checks.ts';
 import { examine as verify } from '../lib/examine.ts';
 import type { Answer } from './calls.ts';
 import { bookedOnce, keysAsAcknowledged, remainingAddsUp } from './figures.ts';
-import { type Acknowledged, acknowledgedParts, type Entry, type Journal } from './journal.ts';
+import {
+  type Acknowledged,
+  acknowledgedParts,
+  type Entry,
+  isFree,
+  type Journal,
+} from './journal.ts';
 import { connectTo, Session } from './load.ts';
 
 /**
@@ -41,9 +47,12 @@ function oddities(entry: Entry): Finding[] {
   if (!entry.answers && entry.refusal === undefined)
     find('every_call_is_answered', 'an answer', 'none');
   // Nobody asks for more than was spent or is held, or for what was not acknowledged.
-  const refusals = [entry.refusal, ...(entry.answers ?? []).map(({ error_code }) => error_code)];
-  for (const code of refusals)
-    if (code && code !== 'PT402') find('only_shortages_are_refused', 'PT402', code);
+  const refused = (i: number) => entry.answers?.[i]?.error_code ?? entry.refusal;
+  for (const [i, part] of entry.call.parts.entries()) {
+    const code = refused(i);
+    const isFine = isFree(part) ? !code : !code || code === 'PT402';
+    if (!isFine) find('only_shortages_are_refused', isFree(part) ? 'none' : 'PT402', `${code}`);
+  }
   // Its first attempt to be answered, and no answer before it was lost: then nothing was there yet.
   if (entry.lost === 0 && entry.answers?.some(({ replayed }) => replayed))
     find('an_error_leaves_nothing', 'a first answer', 'a replay');

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Finding } from '../lib/checks.ts';
-import type { Acknowledged } from './journal.ts';
+import { type Acknowledged, isFree } from './journal.ts';
 
 const finding = (
   check: string,
@@ -28,7 +28,7 @@ export async function bookedOnce(client: pg.Client, all: Acknowledged[]): Promis
   }
   const found: Finding[] = [];
   for (const { part, answer } of all) {
-    if (part.kind === 'hold' || part.kind === 'release') continue;
+    if (part.kind === 'hold' || part.kind === 'release' || isFree(part)) continue;
     const name = nameOf(part.account, part.key);
     const actual = booked.get(name)?.join('; ') ?? 'nothing';
     booked.delete(name);
@@ -43,7 +43,7 @@ export async function bookedOnce(client: pg.Client, all: Acknowledged[]): Promis
   return found;
 }
 
-/** The same for the keys of all calls: holds and releases write no transaction. */
+/** The same for the keys of all calls: holds, releases and deductions of 0 write no transaction. */
 export async function keysAsAcknowledged(
   client: pg.Client,
   all: Acknowledged[],
@@ -111,7 +111,8 @@ function addUp(all: Acknowledged[]) {
     if (kind === 'grant') sum.balance += amount;
     if (kind === 'refund') sum.refunded += amount;
     if (kind === 'deduct' || kind === 'capture') sum.used += amount;
-    if (kind === 'deduct' || (kind === 'capture' && !captured.has(hold))) sum.calls += 1;
+    if ((kind === 'deduct' && amount > 0) || (kind === 'capture' && !captured.has(hold)))
+      sum.calls += 1;
     if (kind === 'capture') captured.add(hold);
     if (kind === 'hold') {
       sum.holds += 1;

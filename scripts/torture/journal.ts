@@ -78,11 +78,15 @@ export function acknowledgedParts(entry: Entry): Acknowledged[] {
   });
 }
 
+/** A deduction of 0 has a key and an answer, and is never refused; no transaction, and no call in usage. */
+export const isFree = ({ kind, amount }: Part): boolean => kind === 'deduct' && amount === 0;
+
 /** A caller learns from an answer what it can refund, capture or release next. */
 export function learn(known: Known, entry: Entry): void {
   for (const { part, answer } of acknowledgedParts(entry)) {
     const { kind, account, amount } = part;
     const transaction = answer.transaction_id ?? 0;
+    if (isFree(part)) continue; // no transaction, nothing to refund
     if (kind === 'deduct' || kind === 'capture')
       known.spent.push({ account, transaction, left: amount });
     const held = kind === 'hold' ? amount : (answer.held ?? 0);

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { accounts, type Call, deduct, grant, hold } from '../../scripts/torture/calls.ts';
+import { randomNumbers } from '../../scripts/lib/random.ts';
+import { accounts, type Call, deduct, grant, hold, nextCall } from '../../scripts/torture/calls.ts';
 import { examine } from '../../scripts/torture/examination.ts';
-import { type Entry, Journal } from '../../scripts/torture/journal.ts';
+import { type Entry, isFree, Journal } from '../../scripts/torture/journal.ts';
 import { Session, startLoad } from '../../scripts/torture/load.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { tamper } from '../support/ledger.ts';
@@ -110,6 +111,43 @@ test.each(['transaction_id', 'amount', 'balance', 'available'] as const)(
     ]);
   },
 );
+
+test('calls deduct nothing now and then, alone and in batches', () => {
+  const [random, known, journal] = [randomNumbers(1), { spent: [], holds: [] }, new Journal()];
+  const calls = Array.from({ length: 200 }, () => nextCall(random, known, journal.newKey));
+  const free = calls.filter(({ parts }) => parts.some(isFree));
+  expect(new Set(free.map(({ parts }) => parts.length > 1))).toEqual(new Set([true, false]));
+});
+
+test('a deduction of 0 whose key or answer is lost is found', async () => {
+  await ownBooks();
+  const keys = 'credits_private.idempotency_keys';
+  for (const key of ['key', 'answer'])
+    await carryOut(books, deduct({ ...madeUp, amount: 0, key: `lost ${key}` }));
+  await tamper(
+    books.db,
+    'idempotency_keys',
+    `update ${keys} set answer = answer || '{"balance": 99999}' where idempotency_key = 'lost answer'`,
+  );
+  expect(await found()).toEqual(['a_retry_gets_the_first_answer: a lost answer']);
+  await tamper(
+    books.db,
+    'idempotency_keys',
+    `delete from ${keys} where idempotency_key = 'lost key'`,
+  );
+  expect(await found()).toContain('acknowledged_is_kept: a lost key');
+});
+
+test('a deduction of 0 that was booked, or refused, is found', async () => {
+  await ownBooks();
+  await books.db.query(`select balance from credits.deduct_credits('a', 3, 'made up')`);
+  books.journal.answer(books.journal.ask(deduct({ ...madeUp, amount: 0 })), [
+    { ...answer, transaction_id: null, amount: 0 },
+  ]);
+  expect(await found()).toContain('booked_is_acknowledged: a made up');
+  books.journal.refuse(books.journal.ask(deduct({ ...madeUp, key: 'free', amount: 0 })), 'PT402');
+  expect(await found()).toContain('only_shortages_are_refused: null free');
+});
 
 test('an attempt that raised an error and took effect all the same is found', async () => {
   const entry = someDeduction();
