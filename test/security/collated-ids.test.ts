@@ -60,3 +60,45 @@ test('with ids of another collation, every function reads what it reads with any
     expect(Math.max(...plain.map(({ rows }) => rows))).toBeLessThan(100);
   }
 });
+
+/** How many rows of ours a query for one of the app's rows reads, where none are read in vain. */
+async function rowsRead(query: string): Promise<number> {
+  const client = await db.connect();
+  await client.query('set enable_seqscan = off; begin');
+  await client.query(query);
+  const { rows } = await client.query(
+    `select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int as read
+     from pg_stat_xact_all_tables where schemaname = 'credits_private'`,
+  );
+  await client.end();
+  return rows[0].read;
+}
+
+const joined = (view: string, id: string) =>
+  `select v.* from public.owners as o join credits.${view} as v on v.account_id = ${id} where o.number = 1`;
+const lateral = (view: string, id: string) =>
+  `select v.* from public.owners as o cross join lateral (
+     select * from credits.${view} as v where v.account_id = ${id} offset 0) as v where o.number = 1`;
+
+test('a join of the app’s own with a view finds one account by an index, as the README says', async () => {
+  await db.query(`
+    create table public.owners (number int primary key, id text collate "C", uuid uuid);
+    insert into public.owners select i, 'other ' || i, gen_random_uuid() from generate_series(0, 299) as i;
+    analyze public.owners`);
+  // Discrepancies compare whole tables, except for an account that is named.
+  const views = await db.query(
+    `select c.relname as name from pg_class as c join pg_attribute as a on a.attrelid = c.oid
+     where c.relnamespace = 'credits'::regnamespace and c.relkind = 'v' and a.attname = 'account_id'
+       and c.relname <> 'discrepancies' order by 1`,
+  );
+  const summedUp = ['grants', 'invoice', 'invoice_lines'];
+  const names = views.map(({ name }) => name);
+  expect(names).toEqual(expect.arrayContaining(['remaining', 'entries', ...summedUp]));
+  for (const name of names)
+    for (const id of ['o.id collate "default"', 'o.uuid::text']) {
+      const readsAll = (await rowsRead(joined(name, id))) > 200;
+      expect([name, id, readsAll]).toEqual([name, id, summedUp.includes(name)]);
+      expect([name, id, (await rowsRead(lateral(name, id))) < 50]).toEqual([name, id, true]);
+    }
+  expect(await rowsRead(joined('remaining', 'o.id'))).toBeGreaterThan(200);
+});
