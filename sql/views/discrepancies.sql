@@ -763,7 +763,7 @@ from (
     'only_granted_roles_can_call' as invariant,
     null as account_id,
     'nothing' as expected,
-    format('%s for %s', x.privilege_type, x.grantee) as actual,
+    format('%s for %s', x.privilege_type, x.grantee) collate "default" as actual,
     x.object as subject
   from (
     select f.oid::regprocedure::text as object, f.proowner as owner,
