@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import { revokeAll } from '../deploy/privileges.ts';
 import { codeOf, Failure } from '../lib/explain.ts';
 import { plural } from '../lib/format.ts';
 import { become, ident } from '../lib/roles.ts';
@@ -70,9 +71,9 @@ async function createFunctions(client: pg.ClientBase, mapping: Mapping, { patien
     `create or replace function credits_adoption.shadow() returns trigger
     language plpgsql security definer
     set search_path = pg_temp set lock_timeout = '${patience}ms'
-    as ${literal(triggerBody(mapping))};
-    revoke all on function credits_adoption.shadow() from public`,
+    as ${literal(triggerBody(mapping))}`,
   );
+  await client.query(revokeAll([], ['credits_adoption']));
 }
 
 /** The trigger reads rows as the owner of the ledger: what the user may name, the owner may not be allowed to. */

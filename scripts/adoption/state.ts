@@ -1,13 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
+import { revokeAll } from '../deploy/privileges.ts';
+import { waitForTurn } from '../deploy/turns.ts';
 import { codeOf, Failure } from '../lib/explain.ts';
 import { become, ident } from '../lib/roles.ts';
 import { readSchemas } from '../lib/schemas.ts';
 import { runFile } from '../lib/script.ts';
-
-// Any number does that no other lock of ours has.
-const adoptionLock = '7238316498215404';
 
 /**
  * Makes the schema credits_adoption unless it is there, in the caller's transaction, as a user that may act as the
@@ -16,7 +15,7 @@ const adoptionLock = '7238316498215404';
 export async function ensureAdoption(client: pg.ClientBase): Promise<void> {
   const owner = await ownerOfCredits(client);
   if (await isThere(client, owner)) return;
-  await client.query(`select pg_catalog.pg_advisory_xact_lock(${adoptionLock})`);
+  await waitForTurn(client, 'adoption');
   if (await isThere(client, owner)) return;
   await createSchema(client, owner);
   const path = fileURLToPath(new URL('adoption.sql', import.meta.url));
@@ -27,6 +26,7 @@ export async function ensureAdoption(client: pg.ClientBase): Promise<void> {
     text: readFileSync(path, 'utf8'),
     checksum: '',
   });
+  await client.query(revokeAll([], ['credits_adoption']));
   await become(client, rows[0].user);
 }
 

@@ -51,7 +51,7 @@ interface Progress {
 export async function attempt(job: Job, attempts: number): Promise<DeployReport> {
   const { client, ground } = job;
   await client.query(begin);
-  await waitForTurn(client, job.patience, job.log);
+  await waitForTurn(client, 'deploy', job.patience, job.log);
   const roles = await planRoles(client, ground, job.prefix);
   for (const statement of roles.statements) await client.query(statement);
   const found = await schemas.readSchemas(client);

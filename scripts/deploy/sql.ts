@@ -21,7 +21,7 @@ export function scriptOf(
     `-- ${title}, as it was found: run it by psql -v ON_ERROR_STOP=1, then pg-credits verify.`,
     'begin isolation level read committed, read write;',
     "set local search_path = ''; set local check_function_bodies = on;",
-    takeTurn,
+    takeTurn('deploy'),
     ...section('roles', roles.statements.join('\n')),
     ...planned.steps.flatMap((step) => textOf(step, lockTimeout)),
     'commit;',

@@ -220,3 +220,30 @@ test.each([
 ])('%j is a wrong usage', async (args, line) => {
   await expect(run(args)).rejects.toThrow(new UsageError(line));
 });
+
+test('what default privileges give of the adoption’s schema is taken away', async () => {
+  const other = await createApp();
+  const anon = `${db.rolePrefix}adoption_anon`;
+  try {
+    const { user } = await other.one('select current_user as user');
+    await other.query(`create role ${anon} nologin`);
+    for (const role of [user, `${db.rolePrefix}credits_owner`])
+      await other.query(`
+        alter default privileges for role ${role} grant execute on functions to ${anon};
+        alter default privileges for role ${role} grant all on tables to ${anon};
+        alter default privileges for role ${role} grant all on schemas to ${anon}`);
+    expect((await shadow('install', { url: other.url })).stdout).toMatch(on);
+    const held = await other.query(
+      `select relname as name from pg_class as c, aclexplode(c.relacl) as x
+       where relnamespace = 'credits_adoption'::regnamespace and x.grantee = $1::regrole
+       union all select proname from pg_proc as p, aclexplode(p.proacl) as x
+       where pronamespace = 'credits_adoption'::regnamespace and x.grantee = $1::regrole
+       union all select nspname from pg_namespace as n, aclexplode(n.nspacl) as x
+       where nspname = 'credits_adoption' and x.grantee = $1::regrole`,
+      [anon],
+    );
+    expect(held).toEqual([]);
+  } finally {
+    await other.drop();
+  }
+});
