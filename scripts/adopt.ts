@@ -45,7 +45,7 @@ export async function run(args: string[]): Promise<number> {
   const batch = atLeastOne('batch', values.batch) ?? 100;
   const mapping = readMapping(values.mapping ?? 'pg-credits.yaml');
   if (trust === 'balance' && !mapping.balances && !hasLastBalance(mapping))
-    throw new UsageError('--trust balance wants balances, or balance_after, in the mapping');
+    throw new UsageError('--trust balance needs balances, or balance_after, in the mapping');
   const { json = false } = values;
   if (values.plan) {
     const found = await withClient(values, (client) => plan(client, mapping));
@@ -64,7 +64,7 @@ export async function run(args: string[]): Promise<number> {
 function oneOf<T extends string>(name: string, value: string | undefined, words: readonly T[]) {
   const found = words.find((word) => word === value);
   if (value !== undefined && found === undefined)
-    throw new UsageError(`--${name} wants ${words.join(' or ')}: ${value}`);
+    throw new UsageError(`--${name} must be ${words.join(' or ')}, not ${value}`);
   return found;
 }
 

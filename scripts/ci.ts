@@ -21,7 +21,7 @@ const once = [
   'faults/**',
   'model/planted-fault.test.ts',
   'static/parse.test.ts',
-  'deploy/{cli,embedded,format,invoice,killed,lib-package,settle,standby,status,upgrade}*.test.ts',
+  'deploy/{cli,embedded,format,invoice,killed,lib-package,messages,settle,standby,status,upgrade}*.test.ts',
   'adoption/{adopt-command,adopt-killed,diagnose,init,mapping,shadow-install}.test.ts',
 ];
 // What only repeats on another version runs on the newest and the oldest.

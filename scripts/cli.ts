@@ -41,15 +41,19 @@ const usage = `pg-credits: prepaid credits that always add up, inside your Postg
 async function main(args: string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === '--version' || name === '-v') return say(packageVersion());
+  if (name === 'help' && rest.length > 0) return main([...rest, '--help']);
   if (name === '--help' || name === '-h' || name === 'help') return say(usage);
   if (name === undefined) throw new UsageError('no command given');
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  const command = rest.find((arg) => Object.hasOwn(commands, arg));
+  if (name.startsWith('-') && command !== undefined)
+    throw new UsageError(`the command comes first: pg-credits ${command} ${name}`);
   if (!load)
     throw new UsageError(`unknown ${name.startsWith('-') ? 'option' : 'command'} '${name}'`);
-  const command = await load();
-  if (rest.some((arg) => arg === '--help' || arg === '-h')) return say(command.help);
+  const { help, run } = await load();
+  if (rest.some((arg) => arg === '--help' || arg === '-h')) return say(help);
   try {
-    return await command.run(rest);
+    return await run(rest);
   } catch (error) {
     throw error instanceof UsageError
       ? new UsageError(`${name}: ${error.message}`, `pg-credits ${name} --help`)

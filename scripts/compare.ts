@@ -38,7 +38,7 @@ export async function run(args: string[]): Promise<number> {
     throw new UsageError('--every is for --gate and --watch');
   const window = wholeNumber('window', values.window) ?? 60;
   const every = wholeNumber('every', values.every) ?? 5;
-  if (every === 0) throw new UsageError('--every wants at least 1: 0');
+  if (every === 0) throw new UsageError('--every must be at least 1, not 0');
   const mapping = readMapping(values.mapping ?? 'pg-credits.yaml');
   if (watch) endOnInterrupt();
   return withClient(values, async (client) => {

@@ -59,7 +59,7 @@ ${sharedHelp}`;
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parseCommand(args, { period: { type: 'string' } }, true);
   const [accountId, ...rest] = positionals;
-  if (accountId === undefined) throw new UsageError('which ACCOUNT?');
+  if (!accountId) throw new UsageError('name the account: pg-credits invoice ACCOUNT');
   if (rest.length > 0) throw new UsageError(`one ACCOUNT at a time, not also ${rest.join(' ')}`);
   checkPeriod(values.period);
   const invoices = await withClient(values, (client) =>
@@ -76,6 +76,6 @@ function checkPeriod(period: string | undefined) {
   const exists = !Number.isNaN(day.getTime()) && day.toISOString().startsWith(period);
   if (!/^\d{4}-\d\d(-\d\d)?$/.test(period) || !exists)
     throw new UsageError(
-      `--period wants a month or a period's first day, like 2026-03 or 2026-03-15: ${period}`,
+      `--period must be a month or a period's first day, like 2026-03 or 2026-03-15, not ${period}`,
     );
 }

@@ -3,7 +3,7 @@ import { checkMapping } from './adoption/check.ts';
 import { compare } from './adoption/compare.ts';
 import { withLocks } from './adoption/locking.ts';
 import { type Mapping, readMapping } from './adoption/mapping.ts';
-import { readAsUser, readParties } from './adoption/parties.ts';
+import { hasAdopted, readAsUser, readParties } from './adoption/parties.ts';
 import { findTrigger, readShadow } from './adoption/shadow.ts';
 import { forget, installShadow, removeShadow } from './adoption/shadow-install.ts';
 import * as reports from './adoption/shadow-report.ts';
@@ -20,7 +20,7 @@ export const help = `pg-credits shadow: book each write to the app's transaction
   pg-credits shadow remove    take the trigger away: the app goes on alone
 
 A write to an account that was adopted is in the ledger when the app commits, and gone when it rolls back. It never
-fails because of us, and waits half a deadlock_timeout at most: what can not be mirrored is recorded, with its reason.
+fails because of us, and waits half a deadlock_timeout at most: what cannot be mirrored is recorded, with its reason.
 A cancel or statement_timeout that falls into our work does not undo the write, but what follows in its transaction is
 only recorded, and a second one is not caught. Many rows of one account in one transaction take ever longer, 200 rows
 0.4 s, 2000 rows 42 s: commit a backfill every 200 rows or so, or run it before adopt.
@@ -47,12 +47,17 @@ export async function run(args: string[]): Promise<number> {
   const [action = '', ...more] = positionals;
   const act = Object.hasOwn(actions, action) ? actions[action] : undefined;
   if (!act || more.length > 0)
-    throw new UsageError(`install, status, retry or remove is wanted: ${positionals.join(' ')}`);
+    throw new UsageError(
+      positionals.length === 0
+        ? 'say what to do: install, status, retry or remove'
+        : `install, status, retry or remove is expected, not ${positionals.join(' ')}`,
+    );
   if (values.forget && action !== 'remove') throw new UsageError('--forget is for remove');
   const { json = false, 'give-up': givenUp = [] } = values;
   if (givenUp.length > 0 && action !== 'retry') throw new UsageError('--give-up is for retry');
   const wrong = givenUp.find((id) => !/^\d{1,18}$/.test(id));
-  if (wrong !== undefined) throw new UsageError(`--give-up wants a failure's number: ${wrong}`);
+  if (wrong !== undefined)
+    throw new UsageError(`--give-up must be the number of a failure, not ${wrong}`);
   const log: Log = (line) => console.error(json ? JSON.stringify({ progress: line }) : line);
   const mapping = () => readMapping(values.mapping ?? 'pg-credits.yaml');
   onInterrupt(json);
@@ -91,7 +96,11 @@ const actions: Record<string, (job: Job) => Promise<Done>> = {
   },
 
   async status({ client, mapping }: Job) {
-    const report = await compare(client, mapping(), await readParties(client));
+    const [mapped, parties] = [mapping(), await readParties(client)];
+    await readAsUser(client, parties, async () =>
+      checkMapping(client, mapped, await hasAdopted(client, parties)),
+    );
+    const report = await compare(client, mapped, parties);
     return { report, lines: reports.status(report), code: 0 };
   },
 

@@ -90,9 +90,9 @@ progress: 2.2 s, 990.0 tps, lat 1.0 ms stddev 0.1, 0 failed`;
 });
 
 test.each([
-  [['--rounds', '0'], '--rounds wants at least 1: 0'],
-  [['--seconds', 'long'], '--seconds wants a number above 0: long'],
-  [['--clients', '1,x'], '--clients wants a whole number: x'],
+  [['--rounds', '0'], '--rounds must be at least 1, not 0'],
+  [['--seconds', 'long'], '--seconds must be a number above 0, not long'],
+  [['--clients', '1,x'], '--clients must be a whole number, not x'],
   [['--only', 'floor,us'], '--only knows floor, hand, house, deduct, batch: us'],
   [['--frobnicate'], "Unknown option '--frobnicate'"],
   [['growth', 'more'], "unexpected argument 'more'"],

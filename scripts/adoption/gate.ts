@@ -44,7 +44,7 @@ export async function watchGate(
 
 const writes = (count: bigint) => plural(count, 'write');
 
-/** Why the app can not be cut over now. */
+/** Why the app cannot be cut over now. */
 export function objectionsTo(sample: Sample): string[] {
   const { shadow, differ, worst, not_adopted, missing, failures } = sample;
   const lines = shadow.on ? [] : [`the shadow is off: ${shadow.why}`];

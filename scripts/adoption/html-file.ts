@@ -25,4 +25,4 @@ export function checkWritable(file: string): void {
 }
 
 const unwritable = (file: string, error: unknown) =>
-  new Failure(`${file} can not be written: ${(error as Error).message}`);
+  new Failure(`${file} cannot be written: ${(error as Error).message}`);

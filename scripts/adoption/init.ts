@@ -43,7 +43,7 @@ function write(file: string, text: string): void {
     throw new Failure(
       codeOf(error) === 'EEXIST'
         ? `${file} is there already: --init never writes over a file; --mapping names another`
-        : `${file} can not be written: ${(error as Error).message}`,
+        : `${file} cannot be written: ${(error as Error).message}`,
     );
   }
 }

@@ -85,7 +85,7 @@ export function readMapping(file: string): Mapping {
     throw new Failure(
       codeOf(error) === 'ENOENT'
         ? `there is no mapping ${file}: pg-credits diagnose --init writes a first one`
-        : `the mapping can not be read: ${(error as Error).message}`,
+        : `the mapping cannot be read: ${(error as Error).message}`,
     );
   }
   return parseMapping(text, file);
@@ -117,7 +117,7 @@ function checkParts(mapping: Record<string, unknown>, counters: unknown): string
   if (!isObject(mapping.transactions)) problems.push('it has no transactions');
   for (const name of ['accounts', 'balances', 'transactions'] as const)
     if (mapping[name] !== undefined) problems.push(...checkPart(name, name, mapping[name]));
-  if (!Array.isArray(counters)) return [...problems, 'counters: a list is wanted'];
+  if (!Array.isArray(counters)) return [...problems, 'counters must be a list'];
   counters.forEach((counter, i) => {
     const at = isObject(counter) && counter.name ? `counter ${counter.name}` : `counter ${i + 1}`;
     problems.push(...checkPart('counters', at, counter));

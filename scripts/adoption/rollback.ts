@@ -32,7 +32,9 @@ export async function rollback(
   log: Log,
 ): Promise<RollbackReport> {
   if (!(await hasAdoption(client)))
-    throw new Failure('a rollback is impossible: what was adopted is forgotten');
+    throw new Failure(
+      'nothing to roll back: nothing was adopted here, or shadow remove --forget has forgotten it',
+    );
   const names = mappedTables(mapping);
   return withLocks(client, parties, names, log, async () => {
     const views: Table[] = [];

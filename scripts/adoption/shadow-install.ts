@@ -90,7 +90,7 @@ async function tryReading(client: pg.ClientBase, mapping: Mapping, { user, owner
   } catch (error) {
     const denied = codeOf(error) === '42501';
     throw new Failure(
-      `the trigger can not read the table: ${(error as Error).message}` +
+      `the trigger cannot read the table: ${(error as Error).message}` +
         (denied ? `: it does so as ${owner}, who needs that privilege` : ''),
       codeOf(error),
       { cause: error },

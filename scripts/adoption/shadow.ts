@@ -10,7 +10,7 @@ export const reading = (mapping: Mapping, row: string) => {
 };
 
 // After a wait that was in vain, this transaction waits no more: a thousand rows would wait a thousand times. A setting
-// that any role can make is good enough: at worst a write is recorded, and booked by a retry. A row that can not be
+// that any role can make is good enough: at worst a write is recorded, and booked by a retry. A row that cannot be
 // read is recorded as it is, for a retry to read. A cancel (or a statement_timeout) that falls into our work costs the
 // app nothing: its write goes on. But somebody wants an end, so nothing more is mirrored in this transaction, and the
 // next cancel is not caught.

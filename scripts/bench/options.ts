@@ -70,7 +70,7 @@ export function parseOptions(args: string[]) {
 
 function positive(name: string, value: string | undefined): number | undefined {
   const number = wholeNumber(name, value);
-  if (number === 0) throw new UsageError(`--${name} wants at least 1: ${value}`);
+  if (number === 0) throw new UsageError(`--${name} must be at least 1, not ${value}`);
   return number;
 }
 
@@ -78,7 +78,7 @@ function positive(name: string, value: string | undefined): number | undefined {
 function duration(value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   if (!/^\d{1,4}(\.\d+)?$/.test(value) || Number(value) === 0)
-    throw new UsageError(`--seconds wants a number above 0: ${value}`);
+    throw new UsageError(`--seconds must be a number above 0, not ${value}`);
   return Number(value);
 }
 

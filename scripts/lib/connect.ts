@@ -33,7 +33,15 @@ export const parseCommand = <const T extends Options>(
   args: string[],
   options: T,
   allowPositionals = false,
-) => parseOptions(args, { ...sharedOptions, ...options }, allowPositionals);
+) => {
+  const parsed = parseOptions(args, { ...sharedOptions, ...options }, allowPositionals);
+  // Before anything is read: a wrong command line is that, whatever else is missing.
+  wholeNumber('wait', waitOf(parsed.values));
+  return parsed;
+};
+
+const waitOf = (values: { wait?: unknown }) =>
+  typeof values.wait === 'string' ? values.wait : undefined;
 
 /** parseArgs; whatever it does not understand is a UsageError. */
 export function parseOptions<const T extends Options>(
@@ -44,9 +52,17 @@ export function parseOptions<const T extends Options>(
   try {
     return parseArgs({ args, options, allowPositionals });
   } catch (error) {
-    // parseArgs explains at length how to pass values that begin with a dash: one sentence is enough.
-    throw new UsageError((error as Error).message.split(/[.\n]/, 1)[0] ?? 'wrong arguments');
+    throw new UsageError(aboutArguments((error as Error).message));
   }
+}
+
+/** parseArgs explains at length, and a value that begins with a dash as an ambiguity: one sentence is enough. */
+function aboutArguments(message: string): string {
+  const [, option] = /^Option '(?:-\w, )?(--[\w-]+).*argument is ambiguous/.exec(message) ?? [];
+  if (option) return `${option} has no value: one that begins with a dash is written ${option}=-…`;
+  const [, lacking] = /^Option '(?:-\w, )?(--[\w-]+).*argument missing/.exec(message) ?? [];
+  if (lacking) return `${lacking} has no value`;
+  return message.split(/[.\n]/, 1)[0] ?? 'wrong arguments';
 }
 
 /** A role prefix from the command line, if there is one. */
@@ -62,13 +78,14 @@ export function prefixFrom(value: string | undefined): string | undefined {
 /** A whole number from the command line. */
 export function wholeNumber(name: string, value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
-  if (!/^\d{1,9}$/.test(value)) throw new UsageError(`--${name} wants a whole number: ${value}`);
+  if (!/^\d{1,9}$/.test(value))
+    throw new UsageError(`--${name} must be a whole number, not ${value}`);
   return Number(value);
 }
 
 export function atLeastOne(name: string, value: string | undefined): number | undefined {
   const number = wholeNumber(name, value);
-  if (number === 0) throw new UsageError(`--${name} wants at least 1: ${value}`);
+  if (number === 0) throw new UsageError(`--${name} must be at least 1, not ${value}`);
   return number;
 }
 

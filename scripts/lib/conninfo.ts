@@ -26,7 +26,7 @@ const keywords = {
   sslcertmode: 'PGSSLCERTMODE',
   ssl_min_protocol_version: 'PGSSLMINPROTOCOLVERSION',
   ssl_max_protocol_version: 'PGSSLMAXPROTOCOLVERSION',
-  // Demands: what we can not keep is refused.
+  // Demands: what we cannot keep is refused.
   require_auth: 'PGREQUIREAUTH',
   requirepeer: 'PGREQUIREPEER',
   sslcrldir: 'PGSSLCRLDIR',
@@ -48,7 +48,7 @@ export function parseConninfo(text: string): Settings {
   if (/^\s*\w+\s*=/.test(text)) return withoutEmpty(parsePairs(text));
   // Not quoted: it may hold a password.
   throw new UsageError(
-    'the database URL is none: postgres://user:password@host:5432/name is wanted, or host=… dbname=… user=…',
+    'this is no database URL: postgres://user:password@host:5432/name is expected, or host=… dbname=… user=…',
   );
 }
 
@@ -97,7 +97,7 @@ function decode(text: string): string {
   } catch {
     // not UTF-8
   }
-  throw new UsageError('the database URL can not be used: it has a %XX that is no character');
+  throw new UsageError('the database URL cannot be used: it has a %XX that is no character');
 }
 
 const pairs = /\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?=\s|$)|\s+$/gsy;
@@ -114,7 +114,7 @@ function parsePairs(text: string): Settings {
   }
   if (end < text.length)
     throw new UsageError(
-      "the database's key=value pairs can not be read: a value with spaces wants '…' around it",
+      "the database's key=value pairs cannot be read: put '…' around a value with spaces",
     );
   return settings;
 }

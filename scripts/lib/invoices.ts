@@ -134,7 +134,7 @@ async function noSuchPeriod(client: pg.ClientBase, account: Account, wanted: str
   );
   const periods = new Set([...rows.map((row) => row.period).reverse(), account.period]);
   return new Failure(
-    `account ${quoted(account.account_id)} has no period ${wanted}: the latest are ${[...periods].slice(-12).join(', ')}`,
+    `account ${quoted(account.account_id)} has no period ${wanted}: ${periods.size === 1 ? 'its only one is' : 'the latest are'} ${[...periods].slice(-12).join(', ')}`,
   );
 }
 

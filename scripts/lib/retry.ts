@@ -122,7 +122,7 @@ export class AccountsLock {
   constructor(client: pg.ClientBase, timeout: number, deadlockTimeout: number, attempt: number) {
     if (timeout < 1 || timeout >= deadlockTimeout)
       throw new Failure(
-        `--lock-timeout ${timeout}: it must be less than the server's deadlock_timeout (${deadlockTimeout} ms), or callers would fail`,
+        `--lock-timeout must be from 1 to ${deadlockTimeout - 1}, not ${timeout}: below the server's deadlock_timeout, or callers would fail`,
       );
     this.client = client;
     this.timeout = timeout;

@@ -30,10 +30,12 @@ function check(settings: Settings) {
     throw new UsageError('the database URL names several hosts: name the primary alone');
   if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535)
     throw new UsageError(
-      'the database URL can not be used: its port is no number from 1 to 65535 (in a password, write / as %2F, @ as %40)',
+      'the database URL cannot be used: its port is no number from 1 to 65535 (in a password, write / as %2F, @ as %40)',
     );
   if (!/^-?\d*$/.test(settings.connect_timeout ?? ''))
-    throw new UsageError(`connect_timeout wants seconds: ${settings.connect_timeout}`);
+    throw new UsageError(
+      `connect_timeout must be a number of seconds, not ${settings.connect_timeout}`,
+    );
   for (const [name, fine] of Object.entries(demands)) {
     const value = settings[name as keyof typeof demands];
     if (value !== undefined && !(fine as readonly string[]).includes(value))

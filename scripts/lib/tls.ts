@@ -45,7 +45,7 @@ function optionsOf(settings: Settings, mode: Mode, host: string): tls.Connection
   const root = settings.sslmode === 'no-verify' ? undefined : (rootOf(settings) ?? fallback);
   if (root === undefined && mode === 'verify-ca')
     throw new Failure(
-      `sslmode=verify-ca wants a root certificate: add sslrootcert=FILE, or put it in ${defaults.root()}`,
+      `sslmode=verify-ca needs a root certificate: add sslrootcert=FILE, or put it in ${defaults.root()}`,
     );
   const ca = root === undefined ? undefined : certificatesOf(root);
   return {

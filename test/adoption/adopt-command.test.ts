@@ -289,16 +289,16 @@ test('wrong arguments and mappings: one line, and nothing is written', async () 
   const noBalances = mappingFile({ balances: undefined });
   const wrong = mappingFile({ transactions: { table: 'app.movements' } });
   const cases: [string[], typeof Failure, RegExp][] = [
-    [[file, '--book', 'diary'], UsageError, /^--book wants opening or history: diary$/],
-    [[file, '--trust', 'me'], UsageError, /^--trust wants transactions or balance: me$/],
-    [[file, '--batch', '0'], UsageError, /^--batch wants at least 1: 0$/],
-    [[file, '--batch', 'all'], UsageError, /^--batch wants a whole number: all$/],
+    [[file, '--book', 'diary'], UsageError, /^--book must be opening or history, not diary$/],
+    [[file, '--trust', 'me'], UsageError, /^--trust must be transactions or balance, not me$/],
+    [[file, '--batch', '0'], UsageError, /^--batch must be at least 1, not 0$/],
+    [[file, '--batch', 'all'], UsageError, /^--batch must be a whole number, not all$/],
     [[file, 'now'], UsageError, /^Unexpected argument 'now'/],
     [[file, '--dry-run'], UsageError, /^Unknown option '--dry-run'$/],
     [
       [noBalances, '--trust', 'balance'],
       UsageError,
-      /^--trust balance wants balances, or balance_after, in the mapping$/,
+      /^--trust balance needs balances, or balance_after, in the mapping$/,
     ],
     [['nowhere.yaml'], Failure, /^there is no mapping nowhere.yaml: pg-credits diagnose --init /],
     [[wrong], Failure, /^mapping: transactions.table: there is no app.movements$/],
@@ -317,7 +317,7 @@ test('wrong usage ends with status 2', async () => {
   expect(outcome).toEqual({
     code: 2,
     stdout: '',
-    stderr: 'adopt: --book wants opening or history: diary; see pg-credits adopt --help\n',
+    stderr: 'adopt: --book must be opening or history, not diary; see pg-credits adopt --help\n',
   });
 });
 

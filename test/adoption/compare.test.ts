@@ -263,7 +263,7 @@ test.each([
   [['--gate', '--watch'], '--gate or --watch, not both'],
   [['--window', '5'], '--window is for --gate'],
   [['--every', '5'], '--every is for --gate and --watch'],
-  [['--gate', '--every', '0'], '--every wants at least 1: 0'],
+  [['--gate', '--every', '0'], '--every must be at least 1, not 0'],
 ])('%j is a wrong usage', async (args, line) => {
   await expect(run(args)).rejects.toThrow(new UsageError(line));
 });

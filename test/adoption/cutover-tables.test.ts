@@ -247,7 +247,7 @@ test('what makes a rollback impossible is known before: a column, or a constrain
   await run();
 });
 
-test('a kind of a type of its own can not be written, unless it has a default', async () => {
+test('a kind of a type of its own cannot be written, unless it has a default', async () => {
   await db.query(`${tables}; alter table app.moves alter column kind set not null`);
   const mapping = mappingWith();
   const { client, parties } = await prepare(mapping);

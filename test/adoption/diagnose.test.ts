@@ -187,9 +187,9 @@ test('it only reads, whatever the mapping’s expressions do', async () => {
 });
 
 test.each([
-  [['--top', 'many'], '--top wants a whole number: many'],
+  [['--top', 'many'], '--top must be a whole number, not many'],
   [['--init', '--check'], '--init only writes a mapping'],
-  [['--html'], "Option '--html <value>' argument missing"],
+  [['--html'], '--html has no value'],
 ])('%j: wrong usage', async (args, line) => {
   const error = await run(args).catch((error) => error);
   expect(error).toBeInstanceOf(UsageError);
@@ -234,5 +234,5 @@ test('--html where no file can be: a line, before anything is read', async () =>
   const html = join(folder(), 'none', 'page.html');
   const outcome = await diagnose('--mapping', mappingFile(legacyMapping), '--html', html);
   expect(outcome).toMatchObject({ code: 1, stdout: '' });
-  expect(outcome.stderr).toMatch(/^\S.*page\.html can not be written: .*\n$/);
+  expect(outcome.stderr).toMatch(/^\S.*page\.html cannot be written: .*\n$/);
 });

@@ -68,7 +68,7 @@ test('a privilege that is revoked: the same', async () => {
   expect(await figures(db, 'u1')).toEqual({ ours: 963, theirs: 963 });
 });
 
-test('a row that can not be read is recorded as it is, and read by retry', async () => {
+test('a row that cannot be read is recorded as it is, and read by retry', async () => {
   const role = `${db.rolePrefix}credits_owner`;
   await db.query(
     `create table public.kinds (kind text, name text); insert into public.kinds values ('usage', 'call');
@@ -186,7 +186,7 @@ test('an amount with a fraction is not rounded: it is recorded, and retry books 
   ]);
 });
 
-test('a failure that can not be recorded either is a warning, and the write goes on', async () => {
+test('a failure that cannot be recorded either is a warning, and the write goes on', async () => {
   await db.query(
     `alter table credits_private.entries add constraint planted check (amount <> -7) not valid;
      alter table credits_adoption.failures add constraint planted check (false) not valid`,

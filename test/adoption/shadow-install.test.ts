@@ -122,7 +122,7 @@ test('what the owner of the ledger may not read is refused before anything is th
   const { code, stderr } = await shadow('install', { text });
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /^the trigger can not read the table: permission denied for schema secret: it does so as \w+credits_owner, who needs that privilege\n$/,
+    /^the trigger cannot read the table: permission denied for schema secret: it does so as \w+credits_owner, who needs that privilege\n$/,
   );
   expect(await db.query(`select from pg_trigger where tgname ~ 'pg_credits_shadow'`)).toEqual([]);
 });
@@ -211,12 +211,12 @@ test('--forget drops what was adopted, but not what is still to be booked', asyn
 });
 
 test.each([
-  [[], 'install, status, retry or remove is wanted: '],
-  [['start'], 'install, status, retry or remove is wanted: start'],
-  [['install', 'now'], 'install, status, retry or remove is wanted: install now'],
+  [[], 'say what to do: install, status, retry or remove'],
+  [['start'], 'install, status, retry or remove is expected, not start'],
+  [['install', 'now'], 'install, status, retry or remove is expected, not install now'],
   [['install', '--forget'], '--forget is for remove'],
   [['status', '--give-up', '1'], '--give-up is for retry'],
-  [['retry', '--give-up', 'all'], "--give-up wants a failure's number: all"],
+  [['retry', '--give-up', 'all'], '--give-up must be the number of a failure, not all'],
 ])('%j is a wrong usage', async (args, line) => {
   await expect(run(args)).rejects.toThrow(new UsageError(line));
 });

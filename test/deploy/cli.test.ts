@@ -58,8 +58,16 @@ test.each([
   [['deploy', 'now'], /^deploy: Unexpected argument 'now'.*\n$/],
   [
     ['deploy', '--lock-timeout', 'long'],
-    /^deploy: --lock-timeout wants a whole number: long; .*\n$/,
+    /^deploy: --lock-timeout must be a whole number, not long; .*\n$/,
   ],
+  [['--wait', 'status'], /^the command comes first: pg-credits status --wait; see .*\n$/],
+  [
+    ['settle', '--batch', '-5'],
+    /^settle: --batch has no value: .* is written --batch=-…; see .*\n$/,
+  ],
+  [['settle', '--batch'], /^settle: --batch has no value; see .*\n$/],
+  // Though there is no mapping either.
+  [['adopt', '--wait', 'long'], /^adopt: --wait must be a whole number, not long; see .*\n$/],
 ])('%j is refused with one line and status 2', async (args, line) => {
   const outcome = await cli(args);
   expect(outcome).toMatchObject({ code: 2, stdout: '' });
@@ -71,6 +79,7 @@ test('--help and --version answer without a server', async () => {
   for (const command of ['deploy', 'verify', 'status', 'invoice', 'settle'])
     expect(usage).toContain(`\n  pg-credits ${command} `);
   expect((await cli(['deploy', '--help'])).stdout).toContain('--lock-timeout');
+  expect(await cli(['help', 'deploy'])).toEqual(await cli(['deploy', '--help']));
   expect((await cli(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
 
@@ -96,22 +105,25 @@ test('a host that is none: one line', () =>
   ));
 
 test.each([
-  ['localhost:5432/s3cret', /is none: postgres:.* is wanted, or host=/],
-  ['me:s3cret@localhost/shop', /is none: /],
-  ['mysql://me:s3cret@localhost/shop', /is none: /],
-  ['postgresql+psycopg://me:s3cret@localhost/shop', /is none: /],
-  ['jdbc:postgresql://localhost/shop?password=s3cret', /is none: /],
-  ['/var/run/postgresql', /is none: /],
-  ['shop', /is none: /],
+  ['localhost:5432/s3cret', /is no database URL: postgres:.* is expected, or host=/],
+  ['me:s3cret@localhost/shop', /is no database URL: /],
+  ['mysql://me:s3cret@localhost/shop', /is no database URL: /],
+  ['postgresql+psycopg://me:s3cret@localhost/shop', /is no database URL: /],
+  ['jdbc:postgresql://localhost/shop?password=s3cret', /is no database URL: /],
+  ['/var/run/postgresql', /is no database URL: /],
+  ['shop', /is no database URL: /],
   ['postgres://me:s3cret@one,two/shop', /names several hosts: name the primary alone/],
   ['postgres://me:a/s3cret@localhost/shop', /its port is no number .*write \/ as %2F/],
   ['postgres://me:s3cret@localhost:0/shop', /its port is no number/],
   ['postgres://me:%ff@localhost/shop', /%XX that is no character/],
   ['postgres://localhost/shop?sslmod=require', /libpq does not know: sslmod;/],
   ['postgres://localhost/shop?require_auth=s3cret', /^deploy: require_auth=.*: leave it out/],
-  ['postgres://localhost/shop?connect_timeout=soon', /connect_timeout wants seconds: soon/],
+  [
+    'postgres://localhost/shop?connect_timeout=soon',
+    /connect_timeout must be a number of seconds, not soon/,
+  ],
   ['host=localhost paswort=s3cret', /libpq does not know: paswort;/],
-  ["host=localhost password='s3cret", /key=value pairs can not be read/],
+  ["host=localhost password='s3cret", /key=value pairs cannot be read/],
   ['service=nobody', /^deploy: no service nobody in \S+\.pg_service\.conf;/],
   ['', /--database-url is empty: is its variable set\?/],
 ])('--database-url %j is refused with one line and status 2', async (url, line) => {

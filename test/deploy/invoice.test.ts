@@ -97,10 +97,15 @@ test.each([
     1,
     /^account 'acme' has no period 2020-01: the latest are (\d{4}-\d\d-\d\d(, )?)+\n$/,
   ],
-  [['acme', '--period', '2026-13'], 2, /^invoice: --period wants a month .*: 2026-13; see .*\n$/],
-  [['acme', '--period', '2026-02-30'], 2, /^invoice: --period wants .*\n$/],
-  [['acme', '--period', 'March'], 2, /^invoice: --period wants .*: March; see .*\n$/],
-  [[], 2, /^invoice: which ACCOUNT\?; see pg-credits invoice --help\n$/],
+  [
+    ['acme', '--period', '2026-13'],
+    2,
+    /^invoice: --period must be a month .*, not 2026-13; see .*\n$/,
+  ],
+  [['acme', '--period', '2026-02-30'], 2, /^invoice: --period must be .*\n$/],
+  [['acme', '--period', 'March'], 2, /^invoice: --period must be .*, not March; see .*\n$/],
+  [[], 2, /^invoice: name the account: pg-credits invoice ACCOUNT; see .*\n$/],
+  [[''], 2, /^invoice: name the account: /],
   [['acme', 'bob'], 2, /^invoice: one ACCOUNT at a time, not also bob; see .*\n$/],
 ])('%j: status %i and one line', async (args, code, line) => {
   const outcome = await invoice(...args);

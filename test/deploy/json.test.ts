@@ -83,7 +83,7 @@ test('--json of wrong usage and of what the database refuses says the code, and 
   expect(JSON.parse(usage.stdout)).toEqual({
     error: {
       code: 'usage',
-      message: 'settle: --batch wants a whole number: many; see pg-credits settle --help',
+      message: 'settle: --batch must be a whole number, not many; see pg-credits settle --help',
       detail: null,
     },
   });

@@ -255,11 +255,11 @@ test('a database without pg-credits: one line', async () => {
 });
 
 test.each([
-  [['--batch', '0'], /^settle: --batch wants at least 1: 0; see pg-credits settle --help\n$/],
-  [['--batch', 'many'], /^settle: --batch wants a whole number: many; see .*\n$/],
-  [['--batch=-1'], /^settle: --batch wants a whole number: -1; see .*\n$/],
-  [['--batch', '1000000000000'], /^settle: --batch wants a whole number: .*\n$/],
-  [['--max-accounts', '0'], /^settle: --max-accounts wants at least 1: 0; see .*\n$/],
+  [['--batch', '0'], /^settle: --batch must be at least 1, not 0; see pg-credits settle --help\n$/],
+  [['--batch', 'many'], /^settle: --batch must be a whole number, not many; see .*\n$/],
+  [['--batch=-1'], /^settle: --batch must be a whole number, not -1; see .*\n$/],
+  [['--batch', '1000000000000'], /^settle: --batch must be a whole number, not .*\n$/],
+  [['--max-accounts', '0'], /^settle: --max-accounts must be at least 1, not 0; see .*\n$/],
   [['acme'], /^settle: Unexpected argument 'acme'.*\n$/],
 ])('%j is refused with one line and status 2', async (args, line) => {
   const outcome = await settle(...args);

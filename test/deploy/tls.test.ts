@@ -313,13 +313,13 @@ test('the command says nothing of Node’s, and one line where it is refused', a
   );
 });
 
-test('what can not be had is said in one line, with what to do', async () => {
+test('what cannot be had is said in one line, with what to do', async () => {
   const said = (settings: Record<string, string>) => why(url(settings));
   expect(await said({ sslmode: 'require', sslrootcert: files['wrong.crt'] ?? '' })).toMatch(
     /^the certificate of localhost:\d+ was not issued by one that .*wrong\.crt has \(.*\): sslrootcert=FILE names its issuer's$/,
   );
   expect(await said({ sslmode: 'verify-ca' })).toMatch(
-    /^sslmode=verify-ca wants a root certificate: add sslrootcert=FILE, or put it in .*root\.crt$/,
+    /^sslmode=verify-ca needs a root certificate: add sslrootcert=FILE, or put it in .*root\.crt$/,
   );
   const missing = await said({ sslmode: 'require', sslrootcert: '/no/such' });
   expect(missing).toBe('sslrootcert: no file /no/such');

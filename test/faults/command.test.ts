@@ -37,7 +37,7 @@ test('Ctrl-C stops its servers, says so, and leaves nothing', { timeout: 120_000
 
 test.each([
   [['--only', 'earthquake'], /^no fault 'earthquake': kill, .*; see npm run torture -- --help\n$/],
-  [['--seed', 'x'], /^--seed wants a whole number: x; see/],
+  [['--seed', 'x'], /^--seed must be a whole number, not x; see/],
   [['--database-url', 'postgres://'], /^Unknown option '--database-url'; see/],
 ])('%j is wrong usage', async (args, line) => {
   const { status, said } = await torture(...args).ended();

@@ -27,7 +27,7 @@ beforeAll(async () => {
 const ask = async (client: pg.Client, call: string) =>
   (await client.query(`select * from credits.${call}`)).rows[0];
 
-describe('a spender who can not name Team-1', () => {
+describe('a spender who cannot name Team-1', () => {
   test.each([
     `available_for('TEAM1' collate pg_temp.loose)`,
     `deduct_credits('tEaM 1' collate pg_temp.loose, 60, 'x1')`,

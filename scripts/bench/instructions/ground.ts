@@ -71,7 +71,7 @@ export async function prepareGround({ server, root }: GroundOptions): Promise<Gr
 async function chooseServer(server = '18'): Promise<{ major: number; binaries?: string }> {
   if (/^\d+$/.test(server)) return { major: Number(server) };
   const { stdout } = await execute(join(server, 'bin/postgres'), ['--version']).catch(() => {
-    throw new Failure(`no bin/postgres in ${server}: --server wants the folder above bin/`);
+    throw new Failure(`no bin/postgres in ${server}: --server must be the folder above bin/`);
   });
   return { major: Number(/\d+/.exec(stdout)?.[0]), binaries: server };
 }
