@@ -23,11 +23,10 @@ import { progressLine } from './lib/running.ts';
 export const help = `pg-credits diagnose: what an app's balances, transactions and counters say, and where they disagree
 
 Reads only: one read-only transaction, as of one moment; pg-credits need not be deployed in the database. The mapping
-says in which of the app's tables to look. For each account it holds the balance, the chain of balance_after, each
-counter and the calls with an API key against the sum of the transactions, and names likely causes; with --json of
-every account that disagrees, a line each, then the totals.
-Exit status: 0 it was made, 1 it failed, 2 wrong usage; with --check 3 when anything disagrees, or
-nothing can.
+says in which of the app's tables to look. For each account it compares the balance, the chain of balance_after, each
+counter and the calls with an API key with the sum of the transactions, and names likely causes. --json lists every
+account that disagrees, then the totals.
+Exit status: 0 done, 1 it failed, 2 wrong usage; with --check 3 when anything disagrees, or there is nothing to compare.
 
   --mapping FILE        YAML or JSON (pg-credits.yaml)
   --init                write a first mapping, by what the catalogue says; never over a file that is there

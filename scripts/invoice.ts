@@ -51,9 +51,9 @@ export function describe(invoice: Invoice): string[] {
   ];
 }
 
-export const help = `pg-credits invoice ACCOUNT: its invoice of the period that is running, out of the ledger
+export const help = `pg-credits invoice ACCOUNT: the account's invoice for the running period, from the ledger
 
-  --period YYYY-MM      of the period that starts in this month; YYYY-MM-DD: on this day
+  --period YYYY-MM      for the period that starts in that month; YYYY-MM-DD: on that day
 ${sharedHelp}`;
 
 export async function run(args: string[]): Promise<number> {

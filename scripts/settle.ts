@@ -17,10 +17,10 @@ const accounts = (count: number) => plural(BigInt(count), 'account');
 
 export const help = `pg-credits settle: book what became due: expiries, ended holds, scheduled grants, period ends
 
-For cron or a timer: it leaves accounts that are in use alone, and may run as often, and in as many places at once, as
-you like. Figures are right without it; it keeps the books tidy. Needs a member of credits_granter.
-Exit status: 0 done, 1 it failed, 2 wrong usage, 3 done but for accounts that could not be settled, which it names and
-tries again after a pause, 130 or 143 interrupted: it ends with the batch that is running.
+For cron or a timer. It leaves accounts that are in use alone, so run it as often, and in as many places at once, as you
+like. Figures are right without it; it keeps the books tidy. Needs a member of credits_granter.
+Exit status: 0 done, 1 it failed, 2 wrong usage, 3 done except for accounts that could not be settled (it names them, and
+a later run tries them again), 130 or 143 interrupted: it ends with the batch that is running.
 
   --batch N             accounts per transaction (100); each stays locked until all of them are settled
   --max-accounts N      stop after so many

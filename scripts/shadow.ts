@@ -20,11 +20,11 @@ export const help = `pg-credits shadow: book each write to the app's transaction
   pg-credits shadow remove    take the trigger away: the app goes on alone
 
 A write to an account that was adopted is in the ledger when the app commits, and gone when it rolls back. It never
-fails because of us, and waits half a deadlock_timeout at most: what cannot be mirrored is recorded, with its reason.
+fails because of the shadow, and waits half a deadlock_timeout at most: what cannot be mirrored is recorded, with its reason.
 A cancel or statement_timeout that falls into our work does not undo the write, but what follows in its transaction is
 only recorded, and a second one is not caught. Many rows of one account in one transaction take ever longer, 200 rows
 0.4 s, 2000 rows 42 s: commit a backfill every 200 rows or so, or run it before adopt.
-The table's owner installs it, who may act as the owner of credits. It waits for transactions that have written to the
+Install it as the table's owner, who must be able to act as the owner of credits. It waits for transactions that have written to the
 table and are still open; writers that come meanwhile wait as long.
 Exit status: 0 done, 1 it failed or something is left, 2 wrong usage, 130 or 143 interrupted.
 

@@ -89,10 +89,23 @@ function describeDifferences(plan: Plan, trust?: Choice['trust']): string[] {
 
 function differing({ differences }: Plan): string {
   const { higher, lower } = differences;
-  return (
-    `${plural(differs(differences), 'account differs', 'accounts differ')}: ${grouped(higher.accounts)} with a balance of ` +
-    `${grouped(higher.amount)} more than their transactions say, ${grouped(lower.accounts)} of ${grouped(lower.amount)} less`
-  );
+  const than = (part: typeof higher, which: string) =>
+    part.accounts === 0n
+      ? []
+      : `${plural(part.accounts, 'balance is', 'balances are')} ${which} than the transactions say, by ${grouped(part.amount)} in all`;
+  const parts = [than(higher, 'higher'), than(lower, 'lower')].flat();
+  return `${plural(differs(differences), 'account differs', 'accounts differ')}: ${parts.join('; ')}`;
+}
+
+function booked({ higher, lower }: Differences): string {
+  const way = (part: typeof higher, which: string) =>
+    part.accounts === 0n
+      ? []
+      : `${plural(part.accounts, 'account')} ${which} by ${grouped(part.amount)}`;
+  const parts = [way(higher, 'up'), way(lower, 'down')].flat();
+  return parts.length === 0
+    ? 'no difference was to be booked'
+    : `differences booked: ${parts.join(', ')}`;
 }
 
 const choices = [
@@ -139,16 +152,15 @@ export function warnings(plan: Plan, mapping: Mapping): string[] {
 export function describeReport(report: AdoptReport): string[] {
   const { stopped_by: by, differences, adopted_before: before } = report;
   if (report.accounts === 0n && !by)
-    return [`nothing to do: ${accounts(before)} were adopted before`];
-  const { higher, lower } = differences;
-  const booked =
+    return [`nothing to do: ${plural(before, 'account was', 'accounts were')} adopted before`];
+  const entered =
     report.book === 'opening'
       ? plural(report.openings, 'opening balance')
       : transactions(report.transactions);
   const lines = [
-    `adopted ${accounts(report.accounts)} in ${report.seconds.toFixed(1)} s: ${booked}, ` +
+    `adopted ${accounts(report.accounts)} in ${report.seconds.toFixed(1)} s: ${entered}, ` +
       plural(report.entries, 'entry', 'entries'),
-    `differences booked: ${grouped(higher.accounts)} up by ${grouped(higher.amount)}, ${grouped(lower.accounts)} down by ${grouped(lower.amount)}`,
+    booked(differences),
   ];
   if (by) return [...lines, 'interrupted: run it again for the rest'];
   return [...lines, 'now check it: pg-credits verify'];

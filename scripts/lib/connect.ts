@@ -16,15 +16,15 @@ export const sharedOptions = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-export const sharedHelp = `  --database-url URL    postgres://user:password@host:5432/name, or 'host=… dbname=…'; else DATABASE_URL; what these
-                        leave open, PGHOST, PGUSER, PGPASSWORD, PGSSLMODE and the like say, as for psql
+export const sharedHelp = `  --database-url URL    postgres://user:password@host:5432/name, or 'host=… dbname=…'; without it, DATABASE_URL
+                        counts; PGHOST, PGUSER, PGPASSWORD, PGSSLMODE and the like fill in what is left open, as for psql
   --wait SECONDS        wait for a server that is still starting
-  --json                print JSON, its keys in snake_case; of a failure {"error": {"code", "message", "detail"}}
+  --json                print JSON with keys in snake_case; a failure is {"error": {"code", "message", "detail"}}
   -h, --help            show this text
 
 The connection is encrypted as libpq does it: sslmode is disable, allow, prefer (the default), require, verify-ca or
-verify-full; sslrootcert (a file, or system), sslcert, sslkey, sslpassword and sslnegotiation go with it. require does
-not ask who the server is, unless there is a root certificate; verify-full does.`;
+verify-full; sslrootcert (a file, or system), sslcert, sslkey, sslpassword and sslnegotiation go with it. require checks
+who the server is only if there is a root certificate; verify-full always does.`;
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 

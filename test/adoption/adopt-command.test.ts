@@ -37,7 +37,7 @@ test('--plan says what would be booked, and books nothing', async () => {
 by the transactions: 182 in all; 3 accounts in debt, by 43
 by the balance: 164 in all; 3 accounts in debt, by 73
 3 accounts without a balance: the transactions say what they have
-4 accounts differ: 2 with a balance of 27 more than their transactions say, 2 of 45 less
+4 accounts differ: 2 balances are higher than the transactions say, by 27 in all; 2 balances are lower than the transactions say, by 45 in all
   --trust transactions  every account gets what its transactions add up to
   --trust balance       every account gets what its balance shows
 the largest differences:
@@ -90,7 +90,7 @@ test('where figures differ, somebody must say which is believed', async () => {
   expect(outcome).toEqual({
     code: 1,
     stdout: '',
-    stderr: `4 accounts differ: 2 with a balance of 27 more than their transactions say, 2 of 45 less: nothing was written; say which is believed
+    stderr: `4 accounts differ: 2 balances are higher than the transactions say, by 27 in all; 2 balances are lower than the transactions say, by 45 in all: nothing was written; say which is believed
   --trust transactions  every account gets what its transactions add up to
   --trust balance       every account gets what its balance shows
 `,
@@ -106,7 +106,7 @@ test('adopts, says what it booked, and the second time that there is nothing to 
   const outcome = await adoptCommand(db, file, '--trust', 'balance', '--batch', '4');
   expect(outcome).toMatchObject({ code: 0, stderr: shadowIsOff });
   expect(outcome.stdout).toMatch(
-    /^adopted 11 accounts in \d+\.\d s: 8 opening balances, 12 entries\ndifferences booked: 2 up by 27, 2 down by 45\nnow check it: pg-credits verify\n$/,
+    /^adopted 11 accounts in \d+\.\d s: 8 opening balances, 12 entries\ndifferences booked: 2 accounts up by 27, 2 accounts down by 45\nnow check it: pg-credits verify\n$/,
   );
   expect((await adoptCommand(db, file)).stdout).toBe(
     'nothing to do: 11 accounts were adopted before\n',
