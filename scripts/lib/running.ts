@@ -42,7 +42,7 @@ export function heedSignals(json: boolean): () => Signal | undefined {
       );
     if (first) return;
     first = { signal, at: Date.now() };
-    const line = `${signal}: stopping after the batch that is running`;
+    const line = `${signal}: stopping after the batch that is running; a second one stops at once`;
     console.error(json ? JSON.stringify({ progress: line }) : line);
   });
   return () => first?.signal;

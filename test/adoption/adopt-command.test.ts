@@ -169,7 +169,7 @@ test.each([
   const outcome = await running;
   expect(outcome.code).toBe(code);
   expect(outcome.stderr).toBe(
-    `${shadowIsOff}${signal}: stopping after the batch that is running\n`,
+    `${shadowIsOff}${signal}: stopping after the batch that is running; a second one stops at once\n`,
   );
   expect(outcome.stdout).toMatch(
     /^adopted 6 accounts in .*\n.*\ninterrupted: run it again for the rest\n$/,

@@ -166,7 +166,7 @@ test.each([
     await holder.query('rollback');
     const outcome = await running;
     expect(outcome.code).toBe(code);
-    const line = `${signal}: stopping after the batch that is running`;
+    const line = `${signal}: stopping after the batch that is running; a second one stops at once`;
     if (args.length > 0) {
       expect(JSON.parse(outcome.stderr)).toEqual({ progress: line });
       expect(JSON.parse(outcome.stdout)).toMatchObject({ settled: 2, stopped_by: signal });
