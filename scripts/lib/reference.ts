@@ -37,7 +37,7 @@ export async function readReference(client: pg.ClientBase): Promise<string> {
   const sections = [
     '# The schema `credits`',
     '<!-- Made from the comments in sql/ by `npm run generate`: change those. -->',
-    schema[0]?.comment ?? '',
+    schema[0]?.comment?.trim() ?? '',
     contents(functions, views),
     '## Functions',
     ...functions.flatMap(describeFunction),

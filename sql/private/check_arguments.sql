@@ -109,3 +109,10 @@ $$;
 
 revoke all on function
   credits_private.check_spending(text, bigint, text, text, text, text, jsonb, bigint) from public;
+
+comment on schema credits is $comment$
+What an app calls and reads. Every text that is passed, an id, a key, an operation, a source or a
+unit, has 1 to 255 bytes; metadata is a JSON object of at most 8 kB. Amounts, ceilings, overdraft
+limits and every balance that results are whole numbers within 2^53 - 1, so that they are exact in
+JSON. An argument beyond these bounds raises `22023`, and nothing is changed.
+$comment$;

@@ -62,3 +62,13 @@ test.each(['verify', 'status', 'invoice acme', 'diagnose'])(
     expect(await on(mappedToo(command))).toMatchObject({ code: 0, stderr: '' });
   },
 );
+
+test('every view can be read on a read-only replica', () =>
+  withClient(standby.url, async (client) => {
+    const { rows } = await client.query(
+      `select oid::regclass::text as name from pg_class
+       where relnamespace = 'credits'::regnamespace and relkind = 'v'`,
+    );
+    expect(rows.length).toBeGreaterThan(8);
+    for (const { name } of rows) await client.query(`select * from ${name}`);
+  }));
