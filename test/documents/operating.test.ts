@@ -5,6 +5,7 @@ import { type Postgres, startPostgres } from '../../scripts/lib/embedded.ts';
 import { databaseUrl, withClient } from '../support/connection.ts';
 import { useDatabase } from '../support/database.ts';
 import { type Stage, testDocument } from '../support/document.ts';
+import { DAY, deductAt, grantAt } from '../support/ledger.ts';
 
 /** pg_dump's own major version: it dumps no newer server. */
 const { stdout, error } = spawnSync('pg_dump', ['--version'], { encoding: 'utf8' });
@@ -166,4 +167,12 @@ testDocument('docs/operating.md', {
     env: () => ({ DATABASE_URL: db.url }),
   },
   'Watch it': { sql: (statement) => db.query(statement) },
+  "When the server's clock was wrong": {
+    async before() {
+      const now = Date.now() * 1000;
+      await grantAt(db, 'acme', now, { key: 'grant', amount: 100 });
+      await deductAt(db, 'acme', now + 365 * DAY, { key: 'ahead', amount: 25 });
+    },
+    sql: (statement) => db.query(statement),
+  },
 });
