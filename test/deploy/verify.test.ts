@@ -1,12 +1,21 @@
-import { expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { deploy } from '../../scripts/deploy.ts';
 import type { Finding } from '../../scripts/lib/checks.ts';
 import { examine, verify } from '../../scripts/lib/examine.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { cli } from './fixture.ts';
 
+// With roles of its own: verify tells who may act as the owner, and other tests give that to users.
+const rolePrefix = `${inject('rolePrefix')}verified_`;
+let template: Database;
+beforeAll(async () => {
+  template = await createDatabase({ empty: true });
+  await deploy({ connectionString: template.url }, { rolePrefix });
+});
+afterAll(() => template.drop());
+
 async function withDatabase(use: (db: Database) => Promise<void>, options = {}) {
-  const db = await createDatabase(options);
+  const db = await createDatabase({ template: template.name, rolePrefix, ...options });
   try {
     await use(db);
   } finally {
@@ -301,6 +310,6 @@ test('another prefix than the database’s is refused', () =>
   withDatabase(async (db) => {
     const client = await db.connect();
     await expect(verify(client, { rolePrefix: 'other_' })).rejects.toThrow(
-      `this database belongs to ${inject('rolePrefix')}credits_owner: leave --role-prefix out`,
+      `this database belongs to ${rolePrefix}credits_owner: leave --role-prefix out`,
     );
   }));

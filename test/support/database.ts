@@ -38,13 +38,20 @@ const types: pg.CustomTypesConfig = {
   getTypeParser: (oid, format) => parsers[oid] ?? pg.types.getTypeParser(oid, format),
 };
 
+interface DatabaseOptions {
+  empty?: boolean;
+  /** Another database to copy, to which nobody is connected. */
+  template?: string;
+  /** Of its roles, where they are not those of the run. */
+  rolePrefix?: string;
+}
+
 /** A copy of the template, which has our package deployed; or, `empty`, a database without it. */
-export async function createDatabase(options: { empty?: boolean } = {}): Promise<Database> {
+export async function createDatabase(options: DatabaseOptions = {}): Promise<Database> {
   const [serverUrl, template] = [inject('serverUrl'), inject('template')];
+  const from = options.empty ? 'template0' : (options.template ?? template);
   const name = `${template}_${randomBytes(4).toString('hex')}`;
-  await withClient(serverUrl, (client) =>
-    copyDatabase(client, name, options.empty ? 'template0' : template),
-  );
+  await withClient(serverUrl, (client) => copyDatabase(client, name, from));
 
   const config = { connectionString: databaseUrl(serverUrl, name), types };
   const throughPooler = inject('poolerUrl') && databaseUrl(inject('poolerUrl'), name);
@@ -58,7 +65,7 @@ export async function createDatabase(options: { empty?: boolean } = {}): Promise
   return {
     url: config.connectionString,
     name,
-    rolePrefix: inject('rolePrefix'),
+    rolePrefix: options.rolePrefix ?? inject('rolePrefix'),
     query,
     async one(text, params) {
       const rows = await query(text, params);
@@ -121,7 +128,7 @@ async function copyDatabase(client: pg.Client, name: string, template: string): 
 }
 
 /** A database for all tests of the calling file. */
-export function useDatabase(options?: { empty?: boolean }): Database {
+export function useDatabase(options?: DatabaseOptions): Database {
   let database: Database | undefined;
   beforeAll(async () => {
     database = await createDatabase(options);
