@@ -1,6 +1,6 @@
 import { parseCommand, prefixFrom, sharedHelp, withClient } from './lib/connect.ts';
 import { readStatus, type StatusReport } from './lib/figures.ts';
-import { alignRows, formatAmount, plural, toJson } from './lib/format.ts';
+import { alignRows, formatAmount, grouped, plural, toJson } from './lib/format.ts';
 
 const hidden = 'not visible to this user';
 
@@ -10,8 +10,8 @@ export function describe(report: StatusReport): string[] {
     ['pg-credits', describeVersion(report)],
     ['owner', report.owner],
     ['schema', describeFiles(report)],
-    ['accounts', String(report.accounts ?? hidden)],
-    ['entries', String(report.entries ?? hidden)],
+    ['accounts', count(report.accounts)],
+    ['entries', count(report.entries)],
     ['due', describeDue(report)],
   ];
   for (const { unit, scale, accounts, balance } of report.balances ?? [])
@@ -22,6 +22,8 @@ export function describe(report: StatusReport): string[] {
   rows.push(['discrepancies', 'not looked for: pg-credits verify does that']);
   return alignRows(rows);
 }
+
+const count = (rows: bigint | null) => (rows === null ? hidden : grouped(rows));
 
 function describeVersion({ deployed_version: deployed, package_version: ours }: StatusReport) {
   if (deployed === null) return `deployed: ${hidden}; this package: ${ours}`;

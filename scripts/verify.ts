@@ -20,7 +20,7 @@ export function describe(report: VerifyReport): string[] {
   }
   const rows = findings
     .slice(0, shown)
-    .map((f) => [f.check, f.account_id ?? '-', f.subject, f.expected, f.actual].map(short));
+    .map((f) => [f.check, f.account_id ?? '-', f.subject, f.expected, f.actual]);
   const more = findings.length - shown;
   const table = rows.length === 0 ? [] : formatTable(headings, rows);
   const unread = not_checked.map(({ subject, why }) => `not checked: ${subject}: ${why}`);
@@ -41,8 +41,6 @@ function conclusion({ database, findings, not_checked }: VerifyReport): string {
   const unread = not_checked.length > 0 ? ', and not everything could be checked' : '';
   return `${plural(BigInt(findings.length), 'finding')} in database ${database}: not all promises hold${unread}`;
 }
-
-const short = (cell: string) => (cell.length > 100 ? `${cell.slice(0, 99)}…` : cell);
 
 export const help = `pg-credits verify: does the database keep every promise? reads only, also under load
 

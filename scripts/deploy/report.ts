@@ -50,7 +50,7 @@ function describeOwner(report: DeployReport): string[] {
     );
   if (report.ownerIsDeployer)
     lines.push(
-      `owner: ${report.owner}, the deploying user, because it can not act as credits_owner`,
+      `owner: ${report.owner}, the deploying user, because it cannot act as credits_owner`,
     );
   if (report.ownerIsSuperuser)
     lines.push(`warning: ${report.owner} is a superuser, so every function runs as one`);

@@ -30,7 +30,9 @@ export function differ(
     )
     .map((key) => {
       const [should, is] = [expected.get(key), live.get(key)];
-      return { key, should, is, cure: cureOf(key, should, is) };
+      const isOfView = key.startsWith('column ') && expected.has(`view ${relationOf(key)}`);
+      const cure = isOfView && should !== undefined ? 'deploy' : cureOf(key, should, is);
+      return { key, should, is, cure };
     });
 
   // A table or view that is missing, or not ours, is one difference, not one for each of its columns.

@@ -61,6 +61,11 @@ describe('status, verify, deploy and its dry run agree', () => {
     ['PUBLIC got a privilege', 'grant select on credits.usage to public'],
     ['a function was changed', 'alter function credits.settle_due(int) reset search_path'],
     ['a trigger was disabled', 'alter table credits_private.accounts disable trigger user'],
+    [
+      'a view has a column less, as of an earlier version',
+      `drop view credits.remaining cascade; create view credits.remaining as
+       select account_id from credits_private.accounts`,
+    ],
     ['a view has another owner', 'alter view credits.usage owner to current_user'],
   ])('where %s: deploy mends it', async (_, statement) => {
     await apply();
