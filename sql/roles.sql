@@ -65,9 +65,12 @@ grant execute on function
   -- Views call these: Postgres checks a view's functions against its reader.
   credits_private.figures(text, text, timestamptz),
   credits_private.grants_at(text, timestamptz),
+  credits_private.interval_of(jsonb),
   credits_private.is_time_zone(text),
   credits_private.limit_scope_id(credits_private.limits, text, text, text),
   credits_private.limit_window_start(text, date, timestamptz, text),
+  credits_private.midnight(date, text),
+  credits_private.moment_after(timestamptz, interval),
   credits_private.next_anchor(date, int),
   credits_private.period_shown(timestamptz, date, date, timestamptz, text, int)
 to credits_auditor;

@@ -75,7 +75,8 @@ begin
     )::credits.grant_credits_result;
   perform credits_private.keep_answer(p_account_id, p_idempotency_key,
     credits_private.fingerprint('grant_credits', v_arguments), v_transaction_id,
-    v_result.available, to_jsonb(v_result) - 'expires_at');
+    v_result.available, to_jsonb(v_result) - 'expires_at'
+      || jsonb_build_object('expires_in', v_arguments -> 'expires_in'));
   return v_result;
 end
 $$;

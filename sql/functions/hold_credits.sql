@@ -63,7 +63,8 @@ begin
     v_expires_at, v_check.exceeded_limits)::credits.hold_credits_result;
   -- The moment in UTC: as the session's time zone would show it, it could be unreadable, for ever.
   perform credits_private.keep_answer(p_account_id, p_idempotency_key,
-    credits_private.fingerprint('hold_credits', v_arguments), null, v_draw.available_after, to_jsonb(v_result) || jsonb_build_object(
+    credits_private.fingerprint('hold_credits', v_arguments), null, v_draw.available_after,
+    to_jsonb(v_result) || jsonb_build_object('expires_in', v_arguments -> 'expires_in',
       'expires_at', to_jsonb(v_expires_at at time zone 'UTC') #>> '{}' || 'Z'));
   return v_result;
 end

@@ -59,7 +59,10 @@ begin
   perform credits_private.keep_answer(p_account_id, p_idempotency_key,
     credits_private.fingerprint('revoke_grant', v_arguments), v_transaction_id,
     v_result.available, to_jsonb(v_result)
-      || jsonb_build_object('requested', p_amount, 'on_spent', p_on_spent));
+      || jsonb_build_object('requested', p_amount, 'on_spent', p_on_spent, 'revocation_id', (
+        select max(r.revocation_id)
+        from credits_private.revocations as r
+        where r.account_id = p_account_id and r.grant_id = v_grant.grant_id)));
   return v_result;
 end
 $$;

@@ -55,32 +55,69 @@ $$;
 
 revoke all on function credits_private.refuse_unless_written() from public;
 
--- The guard of an account's flags and id counters: each says what rows say. A counter goes on by one,
--- with the row that it counts. An account is closed at the moment of the call that closes it.
+-- The guard of an account's flags, id counters, period and terms: each says what rows say. A counter
+-- goes on by one, with the row that it counts. An account is closed at the moment of the call that
+-- closes it; a period begins where the one before it has ended. Due may be too early, as it is once a
+-- hold was extended, and never too late. An import lets an unused account begin earlier. What seldom changes is asked apart, so that it is not
+-- prepared for each hold.
 create or replace function credits_private.refuse_unless_true() returns trigger
 language plpgsql
 set search_path = pg_temp
 as $$
+declare
+  v_is_true boolean := true;
+  v_is_unused boolean := old.last_entry_id = 0 and old.last_grant_id = 0 and old.last_hold_id = 0
+    and not old.has_limits and old.closed_at is null;
 begin
-  if (new.has_limits = old.has_limits or new.has_limits = exists (
-      select from credits_private.limits as l where l.account_id = new.account_id))
-    and (new.has_keys = old.has_keys or new.has_keys and exists (
-      select from credits_private.idempotency_keys as k
-      where k.account_id = new.account_id and k.transaction_id is null))
-    and (new.last_grant_id = old.last_grant_id
-      or new.last_grant_id = old.last_grant_id + 1 and exists (
-        select from credits_private.grants as g
-        where g.account_id = new.account_id and g.grant_id = new.last_grant_id))
-    and (new.last_hold_id = old.last_hold_id
-      or new.last_hold_id = old.last_hold_id + 1 and exists (
-        select from credits_private.holds as h
-        where h.account_id = new.account_id and h.hold_id = new.last_hold_id))
-    and (new.closed_at is not distinct from old.closed_at
-      or old.closed_at is null and new.closed_at = new.last_created_at)
-  then
-    return null;
+  if new.last_grant_id <> old.last_grant_id then
+    v_is_true := new.last_grant_id = old.last_grant_id + 1 and exists (
+      select from credits_private.grants as g
+      where g.account_id = new.account_id and g.grant_id = new.last_grant_id);
   end if;
-  perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+  if new.last_hold_id <> old.last_hold_id then
+    v_is_true := v_is_true and new.last_hold_id = old.last_hold_id + 1 and exists (
+      select from credits_private.holds as h
+      where h.account_id = new.account_id and h.hold_id = new.last_hold_id);
+  end if;
+  if new.has_limits <> old.has_limits then
+    v_is_true := v_is_true and new.has_limits = exists (
+      select from credits_private.limits as l where l.account_id = new.account_id);
+  end if;
+  if new.has_keys <> old.has_keys then
+    v_is_true := v_is_true and new.has_keys and exists (
+      select from credits_private.idempotency_keys as k
+      where k.account_id = new.account_id and k.transaction_id is null);
+  end if;
+  if (new.due_at > old.due_at or new.period_ends_at <> old.period_ends_at
+      or new.period <> old.period or new.next_period <> old.next_period)
+    and not (v_is_unused and new.period_ends_at = '-infinity')
+  then
+    v_is_true := v_is_true and new.due_at <= credits_private.first_due(
+      new.account_id, new.period_ends_at, new.last_created_at)
+      and ((new.period, new.next_period, new.period_ends_at)
+          = (old.period, old.next_period, old.period_ends_at)
+        or old.period_ends_at <= new.last_created_at
+          and new.period = credits_private.period_at(new.last_created_at, old.period,
+            old.next_period, old.period_ends_at, new.time_zone, new.anchor_day)
+          and new.next_period = credits_private.next_anchor(new.period, new.anchor_day)
+          and new.period_ends_at = credits_private.midnight(new.next_period, new.time_zone));
+  end if;
+  if not v_is_true or new.account_id <> old.account_id
+    or new.opened_at <> old.opened_at and not (v_is_unused and new.opened_at < old.opened_at)
+    or (new.unit <> old.unit or new.scale <> old.scale)
+      and (old.last_grant_id > 0 or old.last_entry_id > 0 or old.has_limits)
+    or new.closed_at is distinct from old.closed_at
+      and (old.closed_at is null and new.closed_at = new.last_created_at) is not true
+  then
+    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+  end if;
+
+  -- The period keeps its end: what it was cut by is kept until the next one begins.
+  if new.time_zone <> old.time_zone or new.anchor_day <> old.anchor_day then
+    insert into credits_private.period_settings (account_id, period, time_zone, anchor_day)
+    values (new.account_id, old.period, old.time_zone, old.anchor_day)
+    on conflict (account_id) do nothing;
+  end if;
   return null;
 end
 $$;
@@ -142,12 +179,25 @@ $$;
 
 revoke all on function credits_private.refuse_unless_granted() from public;
 
--- The guard of a limit: it is set after the account's last entry.
+-- The guard of a limit: it is set after the account's last entry, and learns pseudonyms only.
 create or replace function credits_private.refuse_unless_set_now() returns trigger
 language plpgsql
 set search_path = pg_temp
 as $$
 begin
+  if tg_op = 'UPDATE' then
+    perform
+    where coalesce(new.pseudonyms, '{}') @> coalesce(old.pseudonyms, '{}') and not exists (
+      select from jsonb_object_keys(new.pseudonyms) as p (id)
+      where p.id !~ '^forgotten (api key|run) [0-9]{1,9}$');
+    if not found then
+      perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+    elsif (new.ceiling, new.overage, new.set_entry_id)
+      = (old.ceiling, old.overage, old.set_entry_id)
+    then
+      return null;
+    end if;
+  end if;
   perform
   from credits_private.accounts as a
   where a.account_id = new.account_id and a.last_entry_id = new.set_entry_id;
@@ -178,8 +228,8 @@ $$;
 
 revoke all on function credits_private.refuse_while_limited() from public;
 
--- The guard of the columns that can name a person. A pseudonym may replace an id (null and '' are
--- none), and nothing may replace metadata: what forget_account does, and no more.
+-- The guard of the columns that can name a person. A pseudonym may replace an id (null, '' and another
+-- pseudonym are none), and nothing may replace metadata: what forget_account does, and no more.
 create or replace function credits_private.refuse_unless_forgotten() returns trigger
 language plpgsql
 set search_path = pg_temp
@@ -197,7 +247,8 @@ begin
   loop
     if (case v_column
       when 'metadata' then v_value = '{}' or v_value is null
-      else v_old ->> v_column <> '' and v_value like 'forgotten %'
+      else v_old ->> v_column <> '' and v_value ~ '^forgotten (api key|run) [0-9]{1,9}$'
+        and v_old ->> v_column !~ '^forgotten (api key|run) [0-9]{1,9}$'
     end) is not true then
       perform credits_private.raise_error('23514', 'a change by hand is refused',
         jsonb_build_object('table', tg_argv[1], 'change', lower(tg_op), 'column', v_column),

@@ -72,6 +72,23 @@ $$;
 
 revoke all on function credits_private.interval_parts(interval, boolean) from public;
 
+-- The interval of such parts; null for what is none.
+create or replace function credits_private.interval_of(p_parts jsonb)
+returns interval
+language plpgsql immutable
+set search_path = pg_temp
+as $$
+begin
+  return make_interval(months => (p_parts ->> 0)::int)
+    + interval '1 microsecond' * (p_parts ->> 2)::bigint;
+exception
+  when data_exception then
+    return null;
+end
+$$;
+
+revoke all on function credits_private.interval_of(jsonb) from public;
+
 -- What a key stands for that a deduction has in the ledger, as a row of idempotency_keys would say
 -- it; no row, if it is no deduction's.
 create or replace function credits_private.deduction_key(

@@ -41,6 +41,33 @@ $$;
 
 revoke all on function credits_private.settle(credits_private.accounts, timestamptz) from public;
 
+-- The first thing that is still to come of an account that is settled up to p_at.
+create or replace function credits_private.first_due(
+  p_account_id text, p_period_ends_at timestamptz, p_at timestamptz
+) returns timestamptz
+language plpgsql stable
+set search_path = pg_temp
+as $$
+begin
+  return least(p_period_ends_at, (
+    select min(h.expires_at)
+    from credits_private.holds as h
+    where h.account_id = p_account_id and h.state = 'open'
+  ), (
+    -- What a hold keeps of a grant that has expired is due with the hold.
+    select min(g.expires_at)
+    from credits_private.grants as g
+    where g.account_id = p_account_id and g.is_open and g.expires_at > p_at
+  ), (
+    select min(g.effective_at)
+    from credits_private.grants as g
+    where g.account_id = p_account_id and g.is_scheduled
+  ));
+end
+$$;
+
+revoke all on function credits_private.first_due(text, timestamptz, timestamptz) from public;
+
 -- A period that has ended is closed from here on: no entry can be written into it any more. The
 -- account is due again at the first thing that is still to come.
 create or replace function credits_private.advance_account(
@@ -52,14 +79,17 @@ as $$
 declare
   v_period date := credits_private.period_at(p_at, p_account.period, p_account.next_period,
     p_account.period_ends_at, p_account.time_zone, p_account.anchor_day);
+  v_begins boolean := v_period > p_account.period;
+  v_due_at timestamptz;
 begin
-  if v_period > p_account.period then
+  if v_begins then
     p_account.period := v_period;
     p_account.next_period := credits_private.next_anchor(v_period, p_account.anchor_day);
     p_account.period_ends_at :=
       credits_private.midnight(p_account.next_period, p_account.time_zone);
   end if;
 
+  v_due_at := credits_private.first_due(p_account.account_id, p_account.period_ends_at, p_at);
   update credits_private.accounts as a
   set
     -- Whoever comes after this comes later, also if the clock is set back.
@@ -67,22 +97,12 @@ begin
     period = p_account.period,
     next_period = p_account.next_period,
     period_ends_at = p_account.period_ends_at,
-    due_at = least(p_account.period_ends_at, (
-      select min(h.expires_at)
-      from credits_private.holds as h
-      where h.account_id = p_account.account_id and h.state = 'open'
-    ), (
-      -- What a hold keeps of a grant that has expired is due with the hold.
-      select min(g.expires_at)
-      from credits_private.grants as g
-      where g.account_id = p_account.account_id and g.is_open and g.expires_at > p_at
-    ), (
-      select min(g.effective_at)
-      from credits_private.grants as g
-      where g.account_id = p_account.account_id and g.is_scheduled
-    ))
+    due_at = v_due_at
   where a.account_id = p_account.account_id
   returning a.* into p_account;
+  if v_begins then
+    perform credits_private.keep_odd_period(p_account);
+  end if;
   delete from credits_private.settle_failures as f where f.account_id = p_account.account_id;
   return p_account;
 end
@@ -90,6 +110,25 @@ $$;
 
 revoke all on function
   credits_private.advance_account(credits_private.accounts, timestamptz) from public;
+
+-- What the period before was cut by goes, and what this one was is what the account's row says. One that
+-- begins on no anchor day, as the day was changed during the period before, is kept too.
+create or replace function credits_private.keep_odd_period(p_account credits_private.accounts)
+returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  delete from credits_private.period_settings as s where s.account_id = p_account.account_id;
+  if p_account.period <> credits_private.anchor_in_month(p_account.period, p_account.anchor_day) then
+    insert into credits_private.period_settings (account_id, period, time_zone, anchor_day)
+    values (p_account.account_id, p_account.period, p_account.time_zone, p_account.anchor_day);
+  end if;
+end
+$$;
+
+revoke all on function
+  credits_private.keep_odd_period(credits_private.accounts) from public;
 
 -- What is unheld of a grant leaves at its expiry. Nothing may be.
 create or replace function credits_private.expire_grant(

@@ -2,7 +2,7 @@
 -- with a part of a hold, the next one, or not at all. Two guards, as each is prepared anew by every
 -- statement that changes its columns.
 create or replace trigger _100_counters_change_only_with_the_ledger
-  after update of balance, debt, last_entry_id on credits_private.accounts
+  after update of balance, debt, last_entry_id, last_effective_at on credits_private.accounts
   for each row
   when (new.last_entry_id <> old.last_entry_id + 1)
   execute function
@@ -15,9 +15,11 @@ create or replace trigger _101_counters_change_only_with_the_ledger
   execute function
     credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
 
--- Flags and id counters say what is there, and a closed account stays closed.
+-- Flags, id counters and the period say what is there, a closed account stays closed, and unit and
+-- scale are fixed by the first grant or limit.
 create or replace trigger _102_counters_change_only_with_the_ledger
-  after update of has_limits, has_keys, last_grant_id, last_hold_id, closed_at
+  after update of has_limits, has_keys, last_grant_id, last_hold_id, closed_at, account_id, opened_at,
+    unit, scale, time_zone, anchor_day, period, next_period, period_ends_at, due_at
   on credits_private.accounts
   for each row
   execute function

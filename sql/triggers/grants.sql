@@ -1,7 +1,7 @@
--- What remains of a grant, and what was taken back of it, moves with an entry, a later one than
+-- What remains of a grant, whether anything does, and what was taken back of it, moves with an entry, a later one than
 -- before, what is held of it with a part of a hold, or not at all.
 create or replace trigger _100_counters_change_only_with_the_ledger
-  after update of remaining, taken, last_entry_id on credits_private.grants
+  after update of remaining, is_open, taken, last_entry_id on credits_private.grants
   for each row
   when (new.last_entry_id <= old.last_entry_id)
   execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'grants');
@@ -13,8 +13,7 @@ create or replace trigger _101_counters_change_only_with_the_ledger
   execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'grants');
 
 -- What is asked back is what revocations add up to, a scheduled grant begins with its entry or is
--- cancelled, and the terms of a grant are those that it was given with. is_open has no guard: one that
--- every deduction ran past would cost 2 % of it (available_is_spendable finds a wrong one).
+-- cancelled, and the terms of a grant are those that it was given with.
 create or replace trigger _102_counters_change_only_with_the_ledger
   after update of revoked, is_scheduled, cancelled_at, account_id, grant_id, amount,
     effective_at, expires_at, created_at, origin_grant_id, paid_amount, paid_currency, priority,

@@ -2,7 +2,7 @@
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update of held, last_part_id on credits_private.holds
   for each row
-  when (new.last_part_id <= old.last_part_id)
+  when (new.last_part_id <= old.last_part_id or new.held = old.held)
   execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'holds');
 
 create or replace trigger _101_a_hold_keeps_its_terms
@@ -16,11 +16,18 @@ create or replace trigger _110_counters_start_at_zero
   execute function
     credits_private.refuse_unless_empty('counters_change_only_with_the_ledger', 'holds');
 
--- A hold ends once, whatever runs at the same time, and keeps its end.
+-- A hold ends once, whatever runs at the same time, and keeps its end. An open one has none yet.
 create or replace trigger _120_a_hold_is_resolved_once
   after update of state, resolved_at, expires_at on credits_private.holds
   for each row
-  when (old.state <> 'open')
+  when (old.state <> 'open' or (new.state = 'open') <> (new.resolved_at is null))
+  execute function credits_private.refuse_change('a_hold_is_resolved_once', 'holds');
+
+-- It can be made longer.
+create or replace trigger _125_a_hold_is_never_shortened
+  after update of expires_at on credits_private.holds
+  for each row
+  when (new.expires_at <= old.expires_at or new.expires_at = 'infinity')
   execute function credits_private.refuse_change('a_hold_is_resolved_once', 'holds');
 
 create or replace trigger _130_a_hold_is_never_deleted

@@ -7,7 +7,7 @@ create or replace trigger _100_limits_equal_ledger
   execute function credits_private.refuse_change('limits_equal_ledger', 'limits');
 
 create or replace trigger _110_limits_are_set_now
-  after insert or update of ceiling, overage, set_entry_id on credits_private.limits
+  after insert or update of ceiling, overage, set_entry_id, pseudonyms on credits_private.limits
   for each row
   execute function credits_private.refuse_unless_set_now('limits_equal_ledger', 'limits');
 

@@ -1,6 +1,11 @@
 -- requires: views/invoice.sql
 -- requires: views/invoice_lines.sql
 -- requires: views/limit_uses.sql
+-- requires: views/account_faults.sql
+-- requires: views/entry_faults.sql
+-- requires: views/grant_faults.sql
+-- requires: views/hold_faults.sql
+-- requires: views/key_faults.sql
 --
 -- Every promise that can be checked from what is stored, checked: a row is a broken one, and there
 -- is none. Nothing is taken from the code that keeps the promises; a figure is compared with what
@@ -49,18 +54,25 @@ from (
   -- What remains of a grant is the sum of its entries.
   select
     'grants_equal_ledger' as invariant,
-    coalesce(g.account_id, e.account_id) as account_id,
-    coalesce(e.amount, 0)::text as expected,
+    g.account_id,
+    g.amount::text as expected,
     g.remaining::text as actual,
-    format('grant %s', coalesce(g.grant_id, e.grant_id)) as subject
-  from credits_private.grants as g
-  full join (
-    select e.account_id, e.grant_id, sum(e.amount) as amount
-    from credits_private.entries as e
-    where e.grant_id is not null
-    group by e.account_id, e.grant_id
-  ) as e on e.account_id = g.account_id and e.grant_id = g.grant_id
-  where g.remaining is distinct from coalesce(e.amount, 0)
+    format('grant %s', g.grant_id) as subject
+  from (
+    select g.account_id, g.grant_id, coalesce(sum(g.amount), 0) as amount,
+      max(g.remaining) as remaining
+    from (
+      select g.account_id, g.grant_id, g.remaining, null::numeric as amount
+      from credits_private.grants as g
+      union all
+      select e.account_id, e.grant_id, null as remaining, sum(e.amount) as amount
+      from credits_private.entries as e
+      where e.grant_id is not null
+      group by e.account_id, e.grant_id
+    ) as g
+    group by g.account_id, g.grant_id
+  ) as g
+  where g.remaining is distinct from g.amount
 
   union all
   -- What was taken back of a grant is the sum of its revocations.
@@ -109,26 +121,31 @@ from (
   group by a.account_id, a.debt
 
   union all
-  -- The counters say what the ledger says, per period, API key and operation.
+  -- The counters say what the ledger says, per period, API key and operation. (Grouped, not a full
+  -- join: a filter by account would not reach into that.)
   select
     'usage_equals_ledger' as invariant,
-    coalesce(u.account_id, e.account_id) as account_id,
-    (e.credits_used, e.credits_refunded, e.calls)::text as expected,
-    (u.credits_used, u.credits_refunded, u.calls)::text as actual,
-    format('period %s, api key %s, operation %s', coalesce(u.period, e.period),
-      coalesce(u.api_key_id, e.api_key_id), coalesce(u.operation, e.operation)) as subject
-  from credits_private.usage_counters as u
-  full join (
-    select
-      l.account_id, l.period, coalesce(l.api_key_id, '') as api_key_id,
-      coalesce(l.operation, '') as operation, l.credits_used, l.credits_refunded, l.calls
-    from credits.invoice_lines as l
-  ) as e
-    on e.account_id = u.account_id and e.period = u.period
-    and e.api_key_id = u.api_key_id and e.operation = u.operation
-  where u.credits_used is distinct from e.credits_used
-    or u.credits_refunded is distinct from e.credits_refunded
-    or u.calls is distinct from e.calls
+    u.account_id,
+    u.expected,
+    u.actual,
+    format('period %s, api key %s, operation %s', u.period, u.api_key_id, u.operation) as subject
+  from (
+    select u.account_id, u.period, u.api_key_id, u.operation,
+      coalesce(max(u.expected), '(,,)') as expected, coalesce(max(u.actual), '(,,)') as actual
+    from (
+      select
+        l.account_id, l.period, coalesce(l.api_key_id, '') as api_key_id,
+        coalesce(l.operation, '') as operation,
+        (l.credits_used, l.credits_refunded, l.calls)::text as expected, null as actual
+      from credits.invoice_lines as l
+      union all
+      select u.account_id, u.period, u.api_key_id, u.operation, null as expected,
+        (u.credits_used, u.credits_refunded, u.calls)::text as actual
+      from credits_private.usage_counters as u
+    ) as u
+    group by u.account_id, u.period, u.api_key_id, u.operation
+  ) as u
+  where u.expected <> u.actual
 
   union all
   -- An invoice leads from its opening to its closing balance.
@@ -334,24 +351,35 @@ from (
   -- revocations of what came back.
   select
     'a_request_takes_effect_once' as invariant,
-    coalesce(k.account_id, e.account_id) as account_id,
-    format('transaction %s', k.transaction_id) as expected,
-    format('transaction %s', e.transaction_id) as actual,
-    format('key %s', coalesce(k.idempotency_key, e.idempotency_key)) as subject
-  from credits_private.idempotency_keys as k
-  full join (
-    select e.account_id, e.transaction_id, e.idempotency_key,
-      e.kind = 'deduction' and e.idempotency_key is not null as has_key
-    from credits_private.entries as e
-    left join credits_private.grants as g
-      on g.account_id = e.account_id and g.grant_id = e.grant_id
-    where e.entry_id = e.transaction_id
-      and (e.idempotency_key is not null or e.kind in ('deduction', 'capture', 'refund')
-        or (e.kind = 'grant' and g.effective_at <= g.created_at))
-  ) as e on e.account_id = k.account_id and e.idempotency_key = k.idempotency_key
-  where (k.transaction_id is distinct from e.transaction_id
-      and not (k.account_id is null and e.has_key))
-    or (k.transaction_id is null and k.answer is null and not coalesce(e.has_key, false))
+    k.account_id,
+    format('transaction %s', k.known_id) as expected,
+    format('transaction %s', k.entered_id) as actual,
+    format('key %s', k.idempotency_key) as subject
+  from (
+    select k.account_id, k.idempotency_key, max(k.known_id) as known_id,
+      max(k.entered_id) as entered_id, bool_or(k.is_known) as is_known,
+      bool_or(k.has_answer) as has_answer, bool_or(k.has_key) as has_key
+    from (
+      select k.account_id, k.idempotency_key, k.transaction_id as known_id,
+        null::bigint as entered_id, true as is_known, k.answer is not null as has_answer,
+        false as has_key, null::bigint as unnamed_id
+      from credits_private.idempotency_keys as k
+      union all
+      select e.account_id, e.idempotency_key, null as known_id, e.transaction_id as entered_id,
+        false as is_known, false as has_answer,
+        e.kind = 'deduction' and e.idempotency_key is not null as has_key,
+        case when e.idempotency_key is null then e.entry_id end as unnamed_id
+      from credits_private.entries as e
+      left join credits_private.grants as g
+        on g.account_id = e.account_id and g.grant_id = e.grant_id
+      where e.entry_id = e.transaction_id
+        and (e.idempotency_key is not null or e.kind in ('deduction', 'capture', 'refund')
+          or (e.kind = 'grant' and g.effective_at <= g.created_at))
+    ) as k
+    group by k.account_id, k.idempotency_key, k.unnamed_id
+  ) as k
+  where (k.known_id is distinct from k.entered_id and (k.is_known or not k.has_key))
+    or (k.known_id is null and not k.has_answer and not k.has_key)
 
   union all
   -- No entry has been refunded by more than it took.
@@ -544,13 +572,13 @@ from (
   -- captured after it.
   select
     'a_hold_is_resolved_once' as invariant,
-    coalesce(h.account_id, e.account_id) as account_id,
+    h.account_id,
     case when h.state = 'captured' then '1 final capture, the last'
       else 'no final capture, none after the end' end as expected,
     format('%s, %s after the end', coalesce(e.final, 0), coalesce(e.late, 0)) as actual,
-    format('hold %s', coalesce(h.hold_id, e.hold_id)) as subject
+    format('hold %s', h.hold_id) as subject
   from credits_private.holds as h
-  full join (
+  left join (
     select e.account_id, e.hold_id,
       count(*) filter (where e.is_final and e.entry_id = e.transaction_id) as final,
       count(*) filter (where e.effective_at > h.resolved_at) as late
@@ -559,37 +587,38 @@ from (
     where e.hold_id is not null
     group by e.account_id, e.hold_id
   ) as e on e.account_id = h.account_id and e.hold_id = h.hold_id
-  where h.hold_id is null or coalesce(e.final, 0) <> (h.state = 'captured')::int or coalesce(e.late, 0) > 0
+  where coalesce(e.final, 0) <> (h.state = 'captured')::int or coalesce(e.late, 0) > 0
     or (h.resolved_at is null) <> (h.state = 'open')
 
   union all
   -- What is spent of a limit, in each window since it was set, is what the ledger says.
   select
     'limits_equal_ledger' as invariant,
-    coalesce(c.account_id, e.account_id) as account_id,
-    (e.spent, e.last_entry_id)::text as expected,
-    (c.spent, c.last_entry_id)::text as actual,
-    format('limit %s, window %s, %s', coalesce(c.limit_id, e.limit_id),
-      coalesce(c.window_start, e.window_start), coalesce(c.scope_id, e.scope_id)) as subject
+    u.account_id,
+    coalesce(u.expected, '(,)') as expected,
+    coalesce(u.actual, '(,)') as actual,
+    format('limit %s, window %s, %s', u.limit_id, u.window_start, u.scope_id) as subject
   from (
-    select c.*
-    from credits_private.limit_counters as c
-    join credits_private.limits as l on l.account_id = c.account_id and l.limit_id = c.limit_id
-    join credits_private.accounts as a
-      on a.account_id = c.account_id
-      and (l.limit_window <> 'day' or credits_private.is_time_zone(a.time_zone))
-  ) as c
-  full join (
-    select u.account_id, u.limit_id, u.window_start, u.scope_id,
-      -sum(u.amount) as spent, max(u.entry_id) as last_entry_id
-    from credits_private.limit_uses as u
-    where u.window_start >= u.counts_from
+    select u.account_id, u.limit_id, u.window_start, u.scope_id, max(u.expected) as expected,
+      max(u.actual) as actual
+    from (
+      select u.account_id, u.limit_id, u.window_start, u.scope_id,
+        (-sum(u.amount), max(u.entry_id))::text as expected, null as actual
+      from credits_private.limit_uses as u
+      where u.window_start >= u.counts_from
+      group by u.account_id, u.limit_id, u.window_start, u.scope_id
+      union all
+      select c.account_id, c.limit_id, c.window_start, c.scope_id, null as expected,
+        (c.spent, c.last_entry_id)::text as actual
+      from credits_private.limit_counters as c
+      join credits_private.limits as l on l.account_id = c.account_id and l.limit_id = c.limit_id
+      join credits_private.accounts as a
+        on a.account_id = c.account_id
+        and (l.limit_window <> 'day' or credits_private.is_time_zone(a.time_zone))
+    ) as u
     group by u.account_id, u.limit_id, u.window_start, u.scope_id
-  ) as e
-    on e.account_id = c.account_id and e.limit_id = c.limit_id
-    and e.window_start = c.window_start and e.scope_id = c.scope_id
-  where (coalesce(c.spent, 0), coalesce(c.last_entry_id, 0))
-    is distinct from (coalesce(e.spent, 0), coalesce(e.last_entry_id, 0))
+  ) as u
+  where coalesce(u.expected, '(0,0)') <> coalesce(u.actual, '(0,0)')
 
   union all
   -- No deduction went beyond a limit that was set before it.
@@ -700,6 +729,27 @@ from (
   ) as e
   where e.first_entry_id is not null
     and (e.counted <> 1 or e.counted_entry_id <> e.first_entry_id)
+
+  union all
+  -- What rows tell of each other.
+  select f.invariant, f.account_id, f.expected, f.actual, f.subject
+  from credits_private.account_faults as f
+
+  union all
+  select f.invariant, f.account_id, f.expected, f.actual, f.subject
+  from credits_private.entry_faults as f
+
+  union all
+  select f.invariant, f.account_id, f.expected, f.actual, f.subject
+  from credits_private.grant_faults as f
+
+  union all
+  select f.invariant, f.account_id, f.expected, f.actual, f.subject
+  from credits_private.hold_faults as f
+
+  union all
+  select f.invariant, f.account_id, f.expected, f.actual, f.subject
+  from credits_private.key_faults as f
 
   union all
   -- An account's last moment is not ahead of the clock. Where it is, the clock was.

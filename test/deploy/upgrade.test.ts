@@ -106,8 +106,10 @@ describe.skipIf('missing' in previous)(`the upgrade from ${label}`, () => {
   });
 
   test('a key that was used before it gets the first answer again', async () => {
-    for (const { text, values, answer } of history.recorded)
-      expect(await db.one(text, values)).toMatchObject({ ...answer, replayed: true });
+    for (const { text, values, answer } of history.recorded) {
+      const { refunded, ...first } = answer; // which is that of now
+      expect(await db.one(text, values)).toMatchObject({ ...first, replayed: true });
+    }
     expect(await db.query('select * from credits.discrepancies')).toEqual([]);
   });
 

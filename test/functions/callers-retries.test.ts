@@ -73,7 +73,8 @@ test('a hold of days that was keyed before migration 0005 is still the same requ
   await db.query(
     `alter table credits_private.idempotency_keys disable trigger user;
      update credits_private.idempotency_keys
-     set fingerprint = credits_private.fingerprint('hold_credits', '{"amount": 3, "expires_in": [0, 2, 3600000000]}')
+     set fingerprint = credits_private.fingerprint('hold_credits', '{"amount": 3, "expires_in": [0, 2, 3600000000]}'),
+       answer = answer - 'expires_in'
      where account_id = 'old key' and idempotency_key = 'h';
      alter table credits_private.idempotency_keys enable trigger user`,
   );

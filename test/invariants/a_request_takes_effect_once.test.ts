@@ -147,6 +147,8 @@ test('a transaction whose key is missing, or belongs to another transaction, is 
   ]);
   const moved = `update credits_private.${table} set transaction_id = 3 ${key('refund')}`;
   expect(await findingsOf(table, moved)).toEqual([
+    ['a_key_has_one_answer', 'answer to key refund', '60', '20'],
+    expect.arrayContaining(['a_key_has_one_answer', 'key refund']),
     ['a_request_takes_effect_once', 'key refund', 'transaction 3', 'transaction 5'],
   ]);
 });

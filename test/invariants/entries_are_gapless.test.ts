@@ -76,6 +76,7 @@ test('a missing entry in the middle is found', async () => {
   expect(await without(4)).toEqual([
     ['balance_equals_ledger', 'balance', '105', '95'],
     ['entries_are_gapless', 'entries', '1 to 8', '7 entries, 1 to 8'],
+    ['entries_are_gapless', 'transaction 3', 'entries 3 to 4', '1 entries, 3 to 3'],
     ['entries_are_immutable', 'entry 5', '110', '100'],
     ['grants_equal_ledger', 'grant 1', '105', '95'],
     ['invoice_equals_balance_delta', 'period 2024-01-01', '110', '120'],

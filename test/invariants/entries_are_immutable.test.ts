@@ -134,5 +134,11 @@ test('an entry whose API key was changed by hand is found', async () => {
   expect(await findingsOf('entries', change)).toEqual([
     ['usage_equals_ledger', of('forgotten api key 1'), '(60,0,1)', '(,,)'],
     ['usage_equals_ledger', of('key a'), '(0,20,0)', '(60,20,1)'],
+    ...[5, 6].map((refund) => [
+      'usage_equals_ledger',
+      `what entry ${refund} is for`,
+      '("forgotten api key 1",search,)',
+      '("key a",search,)',
+    ]),
   ]);
 });

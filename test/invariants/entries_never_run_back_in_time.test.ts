@@ -100,9 +100,12 @@ const accountSays = (expected: string) => [
   '2024-03-01 00:00:00+00',
 ];
 
+const notWhenItWasBooked = ['entries_are_immutable', 'entry 8', 'what its kind has', 'deduction'];
+
 test('an entry that takes effect before the one before it is found', async () => {
   expect(await changed(8, `effective_at = '2024-02-14Z'`)).toEqual([
     accountSays('2024-02-14 00:00:00+00'),
+    notWhenItWasBooked,
     [
       'entries_never_run_back_in_time',
       'entry 8',
@@ -132,6 +135,7 @@ test('an entry in an earlier period than the one before it is found', async () =
 test('an entry that takes effect after it was created is found', async () => {
   expect(await changed(8, `effective_at = '2024-03-02Z'`)).toEqual([
     accountSays('2024-03-02 00:00:00+00'),
+    notWhenItWasBooked,
     [
       'entries_never_run_back_in_time',
       'entry 8',

@@ -195,6 +195,7 @@ test('a deduction that was moved to the instant of its grant’s expiry is found
       '2024-03-03 00:00:00+00',
       '2024-03-02 00:00:00+00',
     ],
+    expect.arrayContaining(['entries_never_run_back_in_time', 'deductions']),
     [
       'expired_credit_is_never_spent',
       'entry 10',

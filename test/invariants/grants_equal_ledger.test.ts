@@ -46,6 +46,7 @@ test('an entry that was moved to another grant is found at both', async () => {
   expect(await findingsOf('entries', change)).toEqual([
     ['grants_equal_ledger', 'grant 1', '105', '95'],
     ['grants_equal_ledger', 'grant 2', '-10', '0'],
+    ['refunds_never_exceed_the_original', 'where entry 5 gives back', 'grant 2', 'grant 1'],
   ]);
 });
 

@@ -200,10 +200,13 @@ test('a part that was changed or deleted by hand is found, in all that it was pa
     held('grant 1', '84', '85'),
     held('held', '(89,5,5)', '(90,5,5)'),
     held('hold 1', '89', '90'),
+    expect.arrayContaining(['what hold 1 reserved']),
   ]);
   const deletion = 'delete from credits_private.hold_parts where part_id = 2';
   expect(await foundAfter('hold_parts', deletion)).toEqual([
     held('held', '(85,0,4)', '(90,5,5)'),
     held('hold 1', '85', '90'),
+    held('part 3 of hold 1', '2', '3'),
+    expect.arrayContaining(['what hold 1 reserved']),
   ]);
 });

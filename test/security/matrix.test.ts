@@ -37,9 +37,12 @@ const mayCall: Record<string, Role[]> = {
   'credits.settle_due': ['granter'],
   'credits_private.figures': ['auditor'],
   'credits_private.grants_at': ['auditor'],
+  'credits_private.interval_of': ['auditor'],
   'credits_private.is_time_zone': ['auditor'],
   'credits_private.limit_scope_id': ['auditor'],
   'credits_private.limit_window_start': ['auditor'],
+  'credits_private.midnight': ['auditor'],
+  'credits_private.moment_after': ['auditor'],
   'credits_private.next_anchor': ['auditor'],
   'credits_private.period_shown': ['auditor'],
 };
