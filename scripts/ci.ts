@@ -16,7 +16,7 @@ const node24 = nodeFromNpm('24.21.0', folder);
 
 // On one Postgres and one Node only: what depends on neither, and what takes longest.
 const once = [
-  '{demo,bench*}.test.ts',
+  '{demo,bench*,mutate}.test.ts',
   'documents/operating.test.ts',
   'faults/**',
   'model/planted-fault.test.ts',
