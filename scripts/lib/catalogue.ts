@@ -126,6 +126,16 @@ const foreign = `
   cross join lateral pg_catalog.pg_identify_object(d.refclassid, d.refobjid, d.refobjsubid) x
   where x.schema is not null and x.schema not in ('credits', 'credits_private', 'pg_catalog')`;
 
+// An operator or a collation beside ours can be meant by text that does not name it, as `nullif` and `is distinct from` do.
+const others = `
+  select '7', 0, x.type || ' ' || x.identity, '', null
+  from ours o
+  join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and d.refobjid = o.oid
+  cross join lateral pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) x
+  where d.classid not in ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass,
+    'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass,
+    'pg_catalog.pg_default_acl'::pg_catalog.regclass, 'pg_catalog.pg_publication_namespace'::pg_catalog.regclass)`;
+
 const behaviour = `
   select '4', 0, k.key, case k.typtype
       when 'c' then (select pg_catalog.string_agg(pg_catalog.format('%I %s', a.attname,
@@ -157,4 +167,4 @@ function stateOf(trigger: string) {
     when 'A' then 'enabled always' else 'enabled on replicas only' end`;
 }
 
-export const catalogueQuery = [relations, parts, foreign, behaviour].join('\n  union all');
+export const catalogueQuery = [relations, parts, foreign, others, behaviour].join('\n  union all');

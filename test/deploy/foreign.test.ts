@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { deploy } from '../../scripts/deploy.ts';
@@ -141,6 +141,14 @@ const refused: [string, string, string][] = [
     'a function beside ours',
     `create function credits.gift() returns boolean language sql as 'select evil.act()'`,
     'function credits.gift()',
+  ],
+  [
+    'an operator beside ours, which a view means without naming it',
+    `create function evil.as_equal(text, text) returns boolean language sql as 'select evil.act()';
+     create operator credits_private.= (leftarg = text, rightarg = text, function = evil.as_equal);
+     set search_path = credits_private, pg_catalog;
+     ${readFileSync(join(packageRoot, 'sql/views/usage.sql'), 'utf8')}`,
+    'operator credits_private.=(pg_catalog.text,pg_catalog.text)',
   ],
   [
     'a view beside ours',
