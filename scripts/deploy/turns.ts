@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Log } from '../lib/connect.ts';
 import { codeOf, Failure } from '../lib/explain.ts';
+import { byCatalogue } from '../lib/retry.ts';
 
 /** What is done by one session at a time. Any numbers do, as long as every release uses the same ones. */
 const keys = { deploy: 7238316498215403n, adoption: 7238316498215404n };
@@ -30,7 +31,7 @@ export async function waitForTurn(
     if (codeOf(error) !== '55P03') throw error;
     await client.query('rollback');
     const longer = turn === 'deploy' ? ', or with a longer --patience' : '';
-    const now = await describeHolder(client, keys[turn]);
+    const now = await byCatalogue(client, () => describeHolder(client, keys[turn]));
     throw new Failure(
       `another ${turn} has held its lock for ${seconds} s (${now.words}): nothing was changed; try again later${longer}; ` +
         `if it is no ${turn}: select pg_terminate_backend(${now.pid})`,

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Log } from './connect.ts';
 import { codeOf, explain, Failure, isLostConnection } from './explain.ts';
+import { plural } from './format.ts';
 import { isPassing } from './script.ts';
 
 /** Who may be in the way, and of what: our own schemas, or these tables. */
@@ -29,7 +30,7 @@ export async function withRetries<T>(
       const waited = Math.round((Date.now() - started) / 1000);
       if (Date.now() - started >= patience)
         throw new Failure(
-          `no lock within ${waited} s and ${count} attempts (${holders}): nothing was changed; try again later`,
+          `no lock within ${waited} s and ${plural(BigInt(count), 'attempt')} (${holders}): nothing was changed; try again later`,
           codeOf(error),
           { cause: error },
         );
@@ -80,7 +81,7 @@ export async function lockTogether(client: pg.ClientBase, list: string, mode: st
 }
 
 async function describeHolders(client: pg.ClientBase, tables: string[] | null): Promise<string> {
-  const { rows } = await client.query(holdersQuery, [tables]);
+  const { rows } = await byCatalogue(client, () => client.query(holdersQuery, [tables]));
   const lines = rows.map(
     (row) =>
       `pid ${row.pid}, ${row.name}${row.state ? `, ${row.state}` : ''}` +
@@ -89,6 +90,16 @@ async function describeHolders(client: pg.ClientBase, tables: string[] | null): 
   return lines.length > 0
     ? `held by ${lines.join('; ')}`
     : 'held by transactions that are over now';
+}
+
+/** After a rollback: a database's own search_path may put somebody's operators before Postgres's. */
+export async function byCatalogue<T>(client: pg.ClientBase, look: () => Promise<T>): Promise<T> {
+  await client.query("begin; set local search_path = ''");
+  try {
+    return await look();
+  } finally {
+    await client.query('rollback').catch(() => {});
+  }
 }
 
 // What other users' sessions are called and do is hidden from most roles; who they are is not.
