@@ -54,7 +54,9 @@ export const asMap = (facts: Fact[]) => new Map(facts.map(({ key, value }) => [k
 function cureOf(key: string, should: string | undefined, is: string | undefined): Cure {
   if (/^(privilege|owner of) /.test(key)) return 'deploy';
   if (/^(view|function|procedure|trigger) /.test(key) && should !== undefined) return 'deploy';
-  const isPlainIndex = key.startsWith('index ') && !is?.includes('with code of its own');
+  // A unique index refuses rows that ours accept.
+  const isPlainIndex =
+    key.startsWith('index ') && !/^CREATE UNIQUE |with code of its own/.test(is ?? '');
   return isPlainIndex && should === undefined ? 'note' : 'foreign';
 }
 

@@ -111,7 +111,7 @@ function splitLine(line: string): [string, string] {
 
 /** The table or view that a fact is about, and is part of. */
 export const relationOf = (key: string): string | undefined =>
-  /^(?:table|view|column|constraint|index|trigger|rule|policy|statistics|child of|code of) ([\w$]+\.[\w$]+)/.exec(
+  /^(?:table|view|column|constraint|index|trigger|rule|policy|statistics|child of|parent of|code of) ([\w$]+\.[\w$]+)/.exec(
     key,
   )?.[1];
 

@@ -132,6 +132,22 @@ const refused: [string, string, string][] = [
     'child of credits_private.migrations evil.child',
   ],
   [
+    'a parent of a table, whose owner may read and delete its children’s rows',
+    `create table evil.parent (account_id text not null); alter table ${accounts} inherit evil.parent`,
+    `parent of ${accounts} evil.parent`,
+  ],
+  [
+    'a type that a table follows',
+    `create type evil.books as (path text, checksum text, applied_at timestamptz);
+     alter table ${files} of evil.books`,
+    files,
+  ],
+  [
+    'a unique index, which refuses rows that we accept',
+    `create unique index boo on ${accounts} (unit)`,
+    `index ${accounts} boo`,
+  ],
+  [
     'a column of somebody’s type',
     `create domain evil.words as text check (evil.as_constant(value));
      alter table ${accounts} add column boo evil.words`,
@@ -238,6 +254,23 @@ test('a database’s own search_path with an operator before Postgres’s is not
   expect(said.get('verify')).toMatch(/^all promises hold/m);
   for (const command of ['compare', 'cutover', 'shadow'])
     expect((await cli([command, '--database-url', db.url])).stderr).not.toMatch(/connection/);
+});
+
+test('whoever is in the way is named without searching the database’s own search_path', async () => {
+  const operators = ['name', 'text', 'oid', 'int'].map(
+    (type) => `
+    create function evil.equal_${type}(${type}, ${type}) returns boolean language sql as 'select evil.act()';
+    create operator evil.= (leftarg = ${type}, rightarg = ${type}, function = evil.equal_${type});`,
+  );
+  await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
+  await asMallory(operators.join('\n'));
+  await asMallory(`alter database ${db.name} set search_path = evil, pg_catalog`);
+  const args = ['deploy', '--patience', '1', '--role-prefix', prefix, '--database-url', db.url];
+  const holder = await db.connect();
+  await holder.query(`set search_path = ''; begin; lock table ${accounts} in access share mode`);
+  expect((await cli(args)).stderr).toMatch(/no lock within .* \(held by pid \d+, /);
+  await holder.query('rollback; select pg_catalog.pg_advisory_lock(7238316498215403)');
+  expect((await cli(args)).stderr).toMatch(/another deploy has held its lock for 1 s \(pid /);
 });
 
 test('while migrations are pending, no trigger runs, and one that is left over undoes the deploy', async () => {
