@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { Log } from '../lib/connect.ts';
 import { asMap } from '../lib/differences.ts';
 import { Failure } from '../lib/explain.ts';
+import { plainly, settings as readSettings } from '../lib/live.ts';
 import type { Package } from '../lib/package.ts';
 import { AccountsLock, commit } from '../lib/retry.ts';
 import {
@@ -76,9 +77,11 @@ export async function attempt(job: Job, attempts: number): Promise<DeployReport>
 
 // Nothing of this outlives the transaction: behind a pooler, the session is somebody else's next.
 export const begin = `begin isolation level read committed, read write;
-set local search_path = ''; set local check_function_bodies = on;
+${plainly}; set local check_function_bodies = on;
 set local lock_timeout = 0; set local statement_timeout = 0;
-set local idle_in_transaction_session_timeout = 0`;
+set local idle_in_transaction_session_timeout = 0;
+select pg_catalog.set_config(name, '0', true) from pg_catalog.pg_settings
+where name operator(pg_catalog.=) 'transaction_timeout'`; // since Postgres 17
 
 const seenBy = ({ client, pkg, prefix, allow }: Job, { missing }: Roles): Seen => ({
   client,
@@ -155,9 +158,7 @@ async function checkResult(seen: Seen) {
 /** What a deploy would do, seen in a read-only transaction. */
 export async function preview(job: Job): Promise<DeployReport> {
   const { client } = job;
-  await client.query(
-    `begin isolation level repeatable read, read only; set local search_path = ''; set local lock_timeout = '${job.lockTimeout}ms'`,
-  );
+  await client.query(`${readSettings}; set local lock_timeout = '${job.lockTimeout}ms'`);
   const roles = await planRoles(client, job.ground, job.prefix);
   const found = await schemas.readSchemas(client);
   schemas.checkSamePrefix(found, job.prefix);

@@ -1,3 +1,4 @@
+import { plainly } from '../lib/live.ts';
 import type { SqlFile } from '../lib/package.ts';
 import type { Ground, Roles } from '../lib/roles.ts';
 import { recordMigrations } from './bookkeeping.ts';
@@ -20,7 +21,7 @@ export function scriptOf(
   return `${[
     `-- ${title}, as it was found: run it by psql -v ON_ERROR_STOP=1, then pg-credits verify.`,
     'begin isolation level read committed, read write;',
-    "set local search_path = ''; set local check_function_bodies = on;",
+    `${plainly}; set local check_function_bodies = on;`,
     takeTurn('deploy'),
     ...section('roles', roles.statements.join('\n')),
     ...planned.steps.flatMap((step) => textOf(step, lockTimeout)),

@@ -21,10 +21,11 @@ export interface Live {
   readable: Set<string>;
 }
 
-export const settings = `
-  begin isolation level repeatable read, read only;
-  set local search_path = ''; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD';
+/** What decides how the catalogues are read and shown, which a database or a role may have of its own. */
+export const plainly = `set local search_path = ''; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD';
   set local intervalstyle = 'postgres'; set local quote_all_identifiers = off`;
+
+export const settings = `begin isolation level repeatable read, read only; ${plainly}`;
 
 /** Of an app's tables, where row security may hide rows: all of them, or an error. */
 export const allRows = 'set local row_security = off';
