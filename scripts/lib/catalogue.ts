@@ -39,13 +39,15 @@ const relations = `
   ), access as (
     select 'schema ' || o.nspname as object, o.nspacl as acl, o.nspowner as owner from ours o
     union all select r.word || ' ' || r.name, r.acl, r.owner from relation r
+    union all select pg_catalog.format('sequence %I.%I', o.nspname, c.relname), c.relacl, c.relowner
+      from pg_catalog.pg_class c join ours o on o.oid = c.relnamespace
+      where c.relkind = 'S' and c.oid not in (select r.oid from relation r)
     union all select pg_catalog.format('column %s.%I', r.name, a.attname), a.attacl, r.owner
       from relation r join pg_catalog.pg_attribute a on a.attrelid = r.oid
     union all select p.key, coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)), p.proowner from routine p
     union all select k.key, k.acl, k.owner from kind k
   ), granted as (
-    select a.object, x.privilege_type, x.is_grantable,
-      case when x.grantee = 0 then 'PUBLIC' else pg_catalog.pg_get_userbyid(x.grantee)::text end as grantee
+    select a.object, x.privilege_type, x.is_grantable, x.grantee, pg_catalog.pg_get_userbyid(x.grantee)::text as name
     from access a cross join lateral pg_catalog.aclexplode(a.acl) x
     where x.grantee <> a.owner
   )
@@ -143,9 +145,11 @@ const others = `
 
 const behaviour = `
   select '4', 0, k.key, case k.typtype
-      when 'c' then (select pg_catalog.string_agg(pg_catalog.format('%I %s', a.attname,
-          pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum)
-        from pg_catalog.pg_attribute a where a.attrelid = k.typrelid and not a.attisdropped)
+      when 'c' then (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', pg_catalog.quote_ident(a.attname),
+          pg_catalog.format_type(a.atttypid, a.atttypmod), case when l.oid is not null then pg_catalog.format('collate %I', l.collname) end), ', ' order by a.attnum)
+        from pg_catalog.pg_attribute a
+        left join pg_catalog.pg_collation l on l.oid = a.attcollation and l.oid <> 100
+        where a.attrelid = k.typrelid and not a.attisdropped)
       when 'e' then 'enum ' || (select pg_catalog.string_agg(e.enumlabel, ', ' order by e.enumsortorder)
         from pg_catalog.pg_enum e where e.enumtypid = k.oid)
       when 'd' then 'domain over ' || pg_catalog.format_type(k.typbasetype, null) else 'range' end, null
@@ -162,9 +166,11 @@ const behaviour = `
   union all
   select '6 ' || o.role, 0, 'privilege ' || o.role || ' on ' || g.object, pg_catalog.string_agg(g.privilege_type
       || case when g.is_grantable then ' with grant option' else '' end, ', ' order by g.privilege_type collate "C"), null
+  -- A role of our names without the prefix is another database's.
   from granted g cross join lateral (select case
-    when g.grantee in ($1 || 'credits_spender', $1 || 'credits_granter', $1 || 'credits_auditor', $1 || 'credits_owner')
-    then pg_catalog.substr(g.grantee, pg_catalog.length($1) + 1) else g.grantee end as role) o
+    when g.grantee = 0 then 'PUBLIC' when g.name in (select $1 || k from pg_catalog.unnest(array['credits_spender',
+      'credits_granter', 'credits_auditor', 'credits_owner']) k) then pg_catalog.substr(g.name, pg_catalog.length($1) + 1)
+    when pg_catalog.starts_with(g.name, 'credits_') then '"' || g.name || '"' else pg_catalog.quote_ident(g.name) end as role) o
   group by o.role, g.object`;
 
 function stateOf(trigger: string) {

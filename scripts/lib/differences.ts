@@ -1,3 +1,4 @@
+import { roleNames } from './roles.ts';
 import type { Fact } from './snapshot.ts';
 import { relationOf } from './snapshot.ts';
 
@@ -62,8 +63,12 @@ function cureOf(key: string, should: string | undefined, is: string | undefined)
 
 /** Does this name mean the object of that key? `app_audit`, `credits.gift`; of a privilege, who has it. */
 export function isNamed(key: string, name: string): boolean {
+  if (key.startsWith('privilege ')) {
+    const quoted = `"${name.replaceAll('"', '""')}"`;
+    const roles = roleNames('').includes(name) ? [quoted] : [name, quoted];
+    return roles.some((role) => key.startsWith(`privilege ${role} on `));
+  }
   const [kind = '', ...words] = key.replace(/\(.*$/, '').split(' ');
-  if (kind === 'privilege') return words[0] === name;
   if (kind === 'owner') return false;
   const own = (kind === 'column' ? words.join(' ') : words.at(-1)) ?? '';
   return own === name || own.split('.').at(-1) === name;

@@ -94,6 +94,43 @@ test('a role of ours that may do more than its page says may do only that again'
   expect(await verify()).toMatchObject({ code: 0 });
 });
 
+test('what anybody may do with the sequence of a table is found and taken away', async () => {
+  await apply();
+  await db.query(`grant all on sequence credits_private.migrations_id_seq to ${anon}`);
+  expect((await verify()).stdout).toContain(
+    `privilege ${anon} on sequence credits_private.migrations_id_seq`,
+  );
+  await apply();
+  expect(await verify()).toMatchObject({ code: 0 });
+});
+
+test('another deployment’s role of the same name without the prefix is not taken for ours', async () => {
+  const bare = 'credits_spender';
+  const { was } = await db.one('select count(*) > 0 as was from pg_roles where rolname = $1', [
+    bare,
+  ]);
+  if (!was) await db.query(`create role ${bare}`);
+  await apply();
+  await db.query(`
+    grant execute on function credits.hold_credits to ${bare};
+    revoke execute on function credits.hold_credits from ${prefix}${bare}`);
+  const found = await verify();
+  expect(found.code).toBe(1);
+  expect(found.stdout).toContain(`privilege "${bare}" on function credits.hold_credits`);
+  expect(await verify('--allow', bare)).toMatchObject({ code: 1 });
+  await apply();
+  expect(await verify()).toMatchObject({ code: 0 });
+  if (!was) await db.query(`drop role ${bare}`);
+});
+
+test('a role whose name begins with that of an allowed one is not allowed', async () => {
+  await apply();
+  const longer = `${anon} too`;
+  await db.query(`create role "${longer}"; grant select on credits.invoice to "${longer}"`);
+  expect(await verify('--allow', anon)).toMatchObject({ code: 1 });
+  expect(await verify('--allow', longer)).toMatchObject({ code: 0 });
+});
+
 test('an owner that was there before, with members and attributes, is used, and said', async () => {
   const owner = `${prefix}credits_owner`;
   await db.query(`create role ${owner} login createdb; grant ${owner} to ${anon}`);
