@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { catalogueQuery } from './catalogue.ts';
+import { printable } from './format.ts';
 
 /** One thing that is so: `column credits_private.accounts.unit` is `text not null`. */
 export interface Fact {
@@ -22,9 +23,15 @@ export async function readFacts(client: pg.ClientBase, rolePrefix: string): Prom
   return rows.map(({ section, key, value, body }) => {
     const text = body === null ? [] : [`text ${digest(key, body, rolePrefix)}`];
     const parts = [value, ...text].filter((part) => part !== '');
-    return { section, key, value: parts.join(', ').replace(/\s+/g, ' ') };
+    return { section, key: printable(key), value: printable(spaced(parts.join(', '))) };
   });
 }
+
+/** Any white space is one space, but for what is quoted: that is part of what the text means. */
+const spaced = (text: string) => unquoted(text, (part) => part.replace(/\s+/g, ' '));
+
+const unquoted = (text: string, change: (part: string) => string) =>
+  text.replace(/('(?:[^']|'')*'|"(?:[^"]|"")*")|[^'"]+/g, (part, quoted) => quoted ?? change(part));
 
 const order = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 
@@ -42,7 +49,9 @@ const withoutPrefix = (text: string, prefix: string) =>
  * versions do, so only that relation's name is taken away.
  */
 export function withoutQualifiers(definition: string): string {
-  const text = definition.replace(/\s+/g, ' ').replaceAll('( ', '(').trim();
+  const text = unquoted(definition, (part) =>
+    part.replace(/\s+/g, ' ').replaceAll('( ', '('),
+  ).trim();
   let outermost = text.replace(/'(?:[^']|'')*'/g, "''");
   for (let before = ''; before !== outermost; ) {
     before = outermost;
@@ -52,7 +61,9 @@ export function withoutQualifiers(definition: string): string {
   const name = /^(?:<>|[\w.]+?)(?:\.| )?(\w+)(?:<>)?$/.exec(relation ?? '')?.[1];
   return name === undefined
     ? text
-    : text.replace(new RegExp(`(?<![.\\w:])${name}\\.(?!\\w+\\(|")`, 'g'), '');
+    : unquoted(text, (part) =>
+        part.replace(new RegExp(`(?<![.\\w:])${name}\\.(?!\\w+\\(|$)`, 'g'), ''),
+      );
 }
 
 /** A picture of the schemas as text, one fact a line: to be committed, and compared. */

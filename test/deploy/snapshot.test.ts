@@ -50,6 +50,21 @@ test('a view that reads one relation is the same text on Postgres 15 and after',
   expect(withoutQualifiers(joined)).toBe(joined);
 });
 
+test('what a view quotes is its text as it stands, so that no other view reads the same', () => {
+  const view = (literal: string) => `SELECT a.x FROM p.t a WHERE (a.kind = ${literal}::text);`;
+  const texts = ["'open'", "'a.open'", "' open'", "'  open'", "'( open'", "'(open'"].map(view);
+  expect(new Set(texts.map(withoutQualifiers)).size).toBe(texts.length);
+  expect(withoutQualifiers(view("'a.open'"))).toBe(
+    "SELECT x FROM p.t a WHERE (kind = 'a.open'::text);",
+  );
+});
+
+test('a name with a line break breaks no line', async () => {
+  await db.query('create view credits."x\ny: z" as select 1 as one');
+  expect(await snapshot()).toContain('view credits."x\\u000ay: z"');
+  await db.query('drop view credits."x\ny: z"');
+});
+
 test('checksums are written for new migrations, and a changed one is refused', () => {
   const root = packageWith({ 'migrations/0002_notes.sql': '' });
   const first = checksums('', false, root);
