@@ -77,9 +77,13 @@ export async function planSteps(situation: Situation): Promise<Planned> {
   if (!transferred) steps.push(...lock);
   if (adopted.length > 0)
     add('migrations whose tables are there', bookkeeping.recordMigrations(adopted));
-  const kept = found.inUse && planned.migrations.length > 0 ? await readTriggers(client) : [];
-  if (kept.length > 0)
-    steps.push({ kind: 'triggers off', sql: kept.map(({ off }) => off).join('\n') });
+  const migrates = found.inUse && planned.migrations.length > 0;
+  const kept = migrates ? await readTriggers(client) : [];
+  if (migrates)
+    steps.push({
+      kind: 'triggers off',
+      sql: [await lockOfTables(client), ...kept.map(({ off }) => off)].join('\n'),
+    });
   if (planned.migrations.length > 0) steps.push({ kind: 'migrations', files: planned.migrations });
   const [roleFile] = planned.files.filter(({ path }) => path === rolesFile);
   for (const file of planned.files) if (file !== roleFile) steps.push({ kind: 'file', file });
@@ -103,8 +107,17 @@ const foreignOwners = (surveyed: Survey | undefined) =>
     key.startsWith('owner of ') && is !== undefined ? [is] : [],
   );
 
+/** No trigger is made on a table that is locked like this. */
+async function lockOfTables(client: pg.ClientBase) {
+  const { rows } = await client.query(`
+    select pg_catalog.string_agg(c.oid::pg_catalog.regclass::text, ', ' order by c.relname) as list
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname in ('credits', 'credits_private') and c.relkind = 'r'`);
+  return `lock table ${rows[0].list} in share row exclusive mode;`;
+}
+
 /** Each trigger that is on, and the statements that turn it off and on. */
-async function readTriggers(client: pg.ClientBase) {
+export async function readTriggers(client: pg.ClientBase) {
   const { rows } = await client.query(`
     select t.tgname as name, t.tgrelid::pg_catalog.regclass::text as relation,
       case t.tgenabled when 'A' then 'always ' when 'R' then 'replica ' else '' end as mode
@@ -115,6 +128,7 @@ async function readTriggers(client: pg.ClientBase) {
     order by relation, name`);
   return rows.map(({ name, relation, mode }) => ({
     name,
+    relation,
     off: `alter table ${relation} disable trigger ${ident(name)};`,
     on: `alter table ${relation} enable ${mode}trigger ${ident(name)};`,
   }));
