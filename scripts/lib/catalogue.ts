@@ -10,7 +10,7 @@ const relations = `
     select o.nspowner as owner from ours o where o.nspname = 'credits'
   ), relation as (
     select c.oid, c.relkind as kind, c.relowner as owner, c.relacl as acl, c.relpersistence,
-      c.relrowsecurity, c.reloptions, c.reloftype, pg_catalog.format('%I.%I', o.nspname, c.relname) as name,
+      c.relrowsecurity, c.reloptions, c.reloftype, c.relreplident, pg_catalog.format('%I.%I', o.nspname, c.relname) as name,
       case c.relkind when 'r' then 'table' when 'v' then 'view' when 'm' then 'materialized view'
         when 'p' then 'partitioned table' when 'S' then 'sequence' else 'foreign table' end as word
     from pg_catalog.pg_class c join ours o on o.oid = c.relnamespace
@@ -59,6 +59,7 @@ const relations = `
   select s.section, 0, s.word || ' ' || s.name, pg_catalog.concat_ws(', ',
       case s.relpersistence when 'u' then 'unlogged' end,
       case when s.relrowsecurity then 'row level security' end,
+      case when s.kind = 'r' and s.relreplident = 'n' then 'no replica identity' end,
       case when s.reloftype <> 0 then 'of ' || pg_catalog.format_type(s.reloftype, null) end,
       (select pg_catalog.string_agg(x, ', ' order by x collate "C") from pg_catalog.unnest(s.reloptions) x)),
     case when s.kind in ('v', 'm') then pg_catalog.pg_get_viewdef(s.oid) end

@@ -144,6 +144,11 @@ const refused: [string, string, string][] = [
     files,
   ],
   [
+    'a table without a replica identity, which can’t be changed once it is published',
+    `alter table ${accounts} replica identity nothing; create publication boo for table ${accounts}`,
+    `table ${accounts}`,
+  ],
+  [
     'a unique index, which refuses rows that we accept',
     `create unique index boo on ${accounts} (unit)`,
     `index ${accounts} boo`,
