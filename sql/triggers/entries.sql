@@ -8,7 +8,6 @@ set search_path = pg_temp
 as $$
 declare
   v_is_use boolean := new.kind in ('deduction', 'capture');
-  v_is_refund boolean := new.kind = 'refund';
   v_calls int := case when new.entry_id = new.transaction_id
     and (new.kind = 'deduction' or new.is_first) then 1 else 0 end;
   v_has_limits boolean;
@@ -75,7 +74,7 @@ begin
 
   -- The first call of a period for an API key and an operation finds no counter: it starts at zero.
   -- A call that would carry a counter beyond 2^53 - 1 finds none either, and is refused.
-  while v_is_use or v_is_refund loop
+  while v_is_use or new.kind = 'refund' loop
     update credits_private.usage_counters as u
     set
       credits_used = u.credits_used - case when v_is_use then new.amount else 0 end,
@@ -97,7 +96,9 @@ begin
     end if;
   end loop;
 
-  if v_has_limits and (v_is_use or v_is_refund) then
+  if v_is_use and not v_has_limits then
+    return null;
+  elsif v_has_limits and (v_is_use or new.kind = 'refund') then
     perform credits_private.apply_limits(new);
   elsif new.kind = 'revocation' and new.grant_id is distinct from new.revoked_grant_id then
     -- Taken from a re-grant, or booked as debt.
