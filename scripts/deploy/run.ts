@@ -201,7 +201,7 @@ function checkRecordedPrefix(job: Job, found: schemas.Schemas, surveyed: Survey 
 }
 
 async function reportOf(
-  { client, pkg, ground, allow }: Job,
+  { client, pkg, ground }: Job,
   { roles, surveyed, planned, notes }: Progress,
   attempts: number,
 ): Promise<DeployReport> {
@@ -227,7 +227,7 @@ async function reportOf(
     notes: [
       ...notes,
       ...own.map(({ key }) => `${key} is not ours, and harms nobody`),
-      ...(allow.length > 0 ? [`allowed, whatever it is: ${allow.join(', ')}`] : []),
+      ...(surveyed?.notes ?? []),
       ...(await ownerNotes(client, ground.version, owner, ground.user)),
     ],
     upToDate: planned.upToDate,

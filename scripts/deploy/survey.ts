@@ -1,6 +1,7 @@
 import type pg from 'pg';
-import { asMap, type Difference, differ } from '../lib/differences.ts';
+import { asMap, type Difference, differ, isNamed } from '../lib/differences.ts';
 import { Failure } from '../lib/explain.ts';
+import { printable } from '../lib/format.ts';
 import type { Live } from '../lib/live.ts';
 import { migrationName, type Package, type SqlFile } from '../lib/package.ts';
 import { missingOf, roleNames } from '../lib/roles.ts';
@@ -14,6 +15,8 @@ export interface Survey {
   adopted: SqlFile[];
   /** To the package's snapshot; while migrations are pending, of tables and types alone, to what they expect. */
   differences: Difference[];
+  /** Of what was to be allowed. */
+  notes: string[];
 }
 
 export interface Seen {
@@ -41,6 +44,7 @@ export async function survey(seen: Seen): Promise<Survey> {
     applied: { ...applied, migrations },
     adopted,
     differences: compare(seen, facts, migrations.length),
+    notes: notesOfAllowed(seen, facts),
   };
 }
 
@@ -94,6 +98,17 @@ function findMigrations(pkg: Package, facts: Map<string, string>): SqlFile[] {
   return [];
 }
 
+/** Names to allow that nothing has, here or in the package: a slip of the pen would allow nothing, silently. */
+function notesOfAllowed({ pkg, allow }: Seen, facts: Map<string, string>): string[] {
+  const keys = [...facts.keys(), ...(pkg.snapshot?.facts.keys() ?? [])];
+  const unknown = allow.filter((name) => !keys.some((key) => isNamed(key, name)));
+  const known = allow.filter((name) => !unknown.includes(name)).map(printable);
+  return [
+    ...(known.length > 0 ? [`allowed, whatever it is: ${known.join(', ')}`] : []),
+    ...unknown.map((name) => `--allow ${printable(name)}: nothing in the schemas has that name`),
+  ];
+}
+
 /** Refuses what somebody else made, before anything of it runs. */
 export function refuseForeign(differences: Difference[]) {
   const foreign = differences.filter(({ cure }) => cure === 'foreign');
@@ -120,10 +135,12 @@ export interface Found {
   facts: Fact[];
   prefix: string;
   applied: Applied | undefined;
+  /** Not recorded as applied, be their tables there or not. */
   pending: SqlFile[];
   /** Of both schemas, and the bookkeeping. */
   differences: Difference[];
   missing: string[];
+  notes: string[];
 }
 
 export async function surveyFound(
@@ -149,8 +166,17 @@ export async function surveyFound(
   if (!live.prefixIsTold && recorded !== undefined && recorded !== live.rolePrefix)
     looked = await look(recorded);
   const { pkg, facts, seen } = looked;
-  const count = applied?.migrations.length ?? pkg.migrations.length;
-  const differences = compare(seen, asMap(facts), count);
-  const pending = pkg.migrations.slice(count);
-  return { pkg, facts, prefix: seen.prefix, applied, pending, differences, missing: seen.missing };
+  const byKey = asMap(facts);
+  const recordedCount = applied?.migrations.length ?? pkg.migrations.length;
+  const count = recordedCount > 0 ? recordedCount : findMigrations(pkg, byKey).length;
+  return {
+    pkg,
+    facts,
+    prefix: seen.prefix,
+    applied,
+    pending: pkg.migrations.slice(recordedCount),
+    differences: compare(seen, byKey, count),
+    missing: seen.missing,
+    notes: notesOfAllowed(seen, byKey),
+  };
 }

@@ -46,13 +46,17 @@ export async function verify(
 export function examine(client: pg.ClientBase, options: VerifyOptions = {}): Promise<VerifyReport> {
   const look = async (live: Live): Promise<VerifyReport> => {
     const allow = options.allow ?? [];
-    const { pkg, facts, applied, prefix, pending, differences, missing } = await surveyFound(
+    const found = await surveyFound(
       client,
       live,
       (rolePrefix) => readPackage(undefined, rolePrefix),
       allow,
     );
-    const notes = await ownerNotes(client, live.version, live.owner, live.user);
+    const { pkg, facts, applied, prefix, pending, differences, missing } = found;
+    const notes = [
+      ...found.notes,
+      ...(await ownerNotes(client, live.version, live.owner, live.user)),
+    ];
     if (applied?.version !== undefined && applied.version !== pkg.version)
       notes.unshift(
         `the database has pg-credits ${applied.version}, this is ${pkg.version}: use the same version`,

@@ -89,7 +89,12 @@ describe('status, verify, deploy and its dry run agree', () => {
     expect(found.isUpToDate).toBe(false);
     expect(found.deploy).toMatch(/app_audit.*--allow NAME/);
     const allowed = [...roles(), '--allow', 'app_audit', '--allow', 'app_total'];
-    expect((await ask(...allowed)).isUpToDate).toBe(true);
+    const said = await ask(...allowed, '--allow', 'app_audti');
+    expect(said.isUpToDate).toBe(true);
+    for (const text of [said.verify, said.dry, said.deploy]) {
+      expect(text).toContain('note: allowed, whatever it is: app_audit, app_total\n');
+      expect(text).toContain('note: --allow app_audti: nothing in the schemas has that name\n');
+    }
     const enabled = `select tgenabled::text as enabled from pg_trigger where tgname = 'app_audit'`;
     expect(await db.query(enabled)).toEqual([{ enabled: 'O' }]);
   });
@@ -221,6 +226,8 @@ describe.skipIf(!hasClient)('a database that was restored', () => {
     const first = await ask(...roles());
     expect(first.isUpToDate).toBe(false);
     expect(first.deploy).toContain('noted as applied, as their tables are there: migrations/0001');
+    expect(first.status).toMatch(/^schema +pending: .*run pg-credits deploy$/m);
+    expect(first.verify).toContain('pending: run pg-credits deploy');
     expect((await ask(...roles())).isUpToDate).toBe(true);
     const names = await db.query('select name from credits_private.migrations order by id');
     expect(names).toHaveLength(readPackage().migrations.length);
