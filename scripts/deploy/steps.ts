@@ -82,7 +82,7 @@ export async function planSteps(situation: Situation): Promise<Planned> {
   if (migrates)
     steps.push({
       kind: 'triggers off',
-      sql: [await lockOfTables(client), ...kept.map(({ off }) => off)].join('\n'),
+      sql: [await lockOfTables(client), ...kept.map(({ off }) => off), refuseTriggers].join('\n'),
     });
   if (planned.migrations.length > 0) steps.push({ kind: 'migrations', files: planned.migrations });
   const [roleFile] = planned.files.filter(({ path }) => path === rolesFile);
@@ -116,20 +116,34 @@ async function lockOfTables(client: pg.ClientBase) {
   return `lock table ${rows[0].list} in share row exclusive mode;`;
 }
 
+const triggersThatAreOn = `
+  from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where n.nspname in ('credits', 'credits_private') and c.relkind in ('r', 'p')
+    and not t.tgisinternal and t.tgenabled <> 'D'`;
+
 /** Each trigger that is on, and the statements that turn it off and on. */
-export async function readTriggers(client: pg.ClientBase) {
+async function readTriggers(client: pg.ClientBase) {
   const { rows } = await client.query(`
     select t.tgname as name, t.tgrelid::pg_catalog.regclass::text as relation,
       case t.tgenabled when 'A' then 'always ' when 'R' then 'replica ' else '' end as mode
-    from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
-    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where n.nspname in ('credits', 'credits_private') and c.relkind in ('r', 'p')
-      and not t.tgisinternal and t.tgenabled <> 'D'
+    ${triggersThatAreOn}
     order by relation, name`);
   return rows.map(({ name, relation, mode }) => ({
     name,
-    relation,
     off: `alter table ${relation} disable trigger ${ident(name)};`,
     on: `alter table ${relation} enable ${mode}trigger ${ident(name)};`,
   }));
 }
+
+/** Under the locks: one that came after the plan was made is still on. */
+const refuseTriggers = `do $triggers$
+declare
+  v_trigger text := (
+    select pg_catalog.string_agg(pg_catalog.format('%I on %s', t.tgname, t.tgrelid::pg_catalog.regclass), ', ')
+    ${triggersThatAreOn});
+begin
+  if v_trigger is not null then
+    raise exception 'trigger % was made while deploying: it was not run, nothing was changed', v_trigger;
+  end if;
+end $triggers$;`;
