@@ -117,7 +117,7 @@ describe('the verdict', () => {
 
 test.each([
   ['a way that there is not', ['--triggers', 'none'], '--triggers is on or off: none'],
-  ['a number that is none', ['--mutants', '0'], '--mutants wants at least 1: 0'],
+  ['a number that is none', ['--mutants', '0'], '--mutants must be at least 1, not 0'],
 ])('%s is wrong usage, with status 2', { timeout }, async (_, args, message) => {
   const command = ['--import', 'tsx', 'scripts/mutate.ts', ...args];
   const ended = await promisify(execFile)(process.execPath, command, { cwd: packageRoot }).catch(
