@@ -151,11 +151,10 @@ declare
 begin
   -- One expression when all is well; one by one to say what is not.
   if (p_amount between 1 and 9007199254740991
-    and octet_length(p_account_id) between 1 and 255
-    and octet_length(p_idempotency_key) between 1 and 255
-    and octet_length(coalesce(p_api_key_id, '-')) between 1 and 255
-    and octet_length(coalesce(p_operation, '-')) between 1 and 255
-    and octet_length(coalesce(p_run_id, '-')) between 1 and 255
+    and p_account_id <> '' and p_idempotency_key <> ''
+    and least(octet_length(p_api_key_id), octet_length(p_operation), octet_length(p_run_id), 1) = 1
+    and greatest(octet_length(p_account_id), octet_length(p_idempotency_key),
+      octet_length(p_api_key_id), octet_length(p_operation), octet_length(p_run_id)) <= 255
     and p_metadata = '{}') is not true
   then
     v_entered.refusal := credits_private.check_deduction(p_account_id, p_amount,

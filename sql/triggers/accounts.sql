@@ -1,17 +1,17 @@
 -- A balance moves with an entry, the next one (or with all that one statement wrote), what is held
--- with a part of a hold, the next one, or not at all. Two guards, as each is prepared anew by every
+-- with a part of a hold, the next one, or not at all; nor do the ids of entries and parts move alone. Two guards, as each is prepared anew by every
 -- statement that changes its columns.
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update of balance, debt, last_entry_id, last_effective_at on credits_private.accounts
   for each row
-  when (new.last_entry_id <> old.last_entry_id + 1)
+  when (new.last_entry_id <> old.last_entry_id + 1 or new.balance = old.balance)
   execute function
     credits_private.refuse_unless_written('counters_change_only_with_the_ledger', 'accounts');
 
 create or replace trigger _101_counters_change_only_with_the_ledger
   after update of held, overdraft_held, last_part_id on credits_private.accounts
   for each row
-  when (new.last_part_id <> old.last_part_id + 1)
+  when (new.last_part_id <> old.last_part_id + 1 or new.held = old.held)
   execute function
     credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
 

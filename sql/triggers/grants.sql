@@ -9,7 +9,7 @@ create or replace trigger _100_counters_change_only_with_the_ledger
 create or replace trigger _101_counters_change_only_with_the_ledger
   after update of held, last_part_id on credits_private.grants
   for each row
-  when (new.last_part_id <= old.last_part_id)
+  when (new.last_part_id <= old.last_part_id or new.held = old.held)
   execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'grants');
 
 -- What is asked back is what revocations add up to, a scheduled grant begins with its entry or is

@@ -14,6 +14,16 @@ beforeAll(async () => {
 
 const changes: [table: string, statement: string, constraint: string][] = [
   ['accounts', 'update $ set balance = 5', 'counters_change_only_with_the_ledger'],
+  [
+    'accounts',
+    'update $ set last_entry_id = last_entry_id + 1',
+    'counters_change_only_with_the_ledger',
+  ],
+  [
+    'accounts',
+    'update $ set last_part_id = last_part_id + 1',
+    'counters_change_only_with_the_ledger',
+  ],
   ['accounts', 'delete from $', 'every_change_has_an_entry'],
   ['grants', 'update $ set remaining = 5', 'counters_change_only_with_the_ledger'],
   ['grants', 'delete from $', 'every_change_has_an_entry'],
