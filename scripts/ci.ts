@@ -21,19 +21,20 @@ const once = [
   'faults/**',
   'model/planted-fault.test.ts',
   'static/parse.test.ts',
-  'deploy/{cli,embedded,format,invoice,killed,lib-package,messages,settle,standby,status,upgrade}*.test.ts',
+  'deploy/{cli,embedded,foreign,format,invoice,killed,lib-package,messages,settle,standby,status,upgrade}*.test.ts',
   'adoption/{adopt-command,adopt-killed,diagnose,init,mapping,shadow-install}.test.ts',
 ];
 // What only repeats on another version runs on the newest and the oldest.
 const twice = [
   'concurrency/**',
-  'deploy/{dry-run,foreign,states}.test.ts',
+  'deploy/{dry-run,own-settings,privileges,states}.test.ts',
   'invariants/**',
   'model/**',
   'security/{argument-types,collat*,settings}*.test.ts',
 ];
 const without = (paths: string[]) => paths.flatMap((path) => ['--exclude', `test/${path}`]);
 const [rest, middle] = [without(once), without([...once, ...twice])];
+const least = without([...once, ...twice, 'adoption/**', 'functions/**']);
 const on = (major: number) => ({
   PG_CREDITS_TEST_SERVER: 'embedded',
   PG_CREDITS_TEST_MAJOR: String(major),
@@ -55,7 +56,7 @@ try {
     node24.check,
     suite('tests on Postgres 17, Node 24', { env: on(17), args: middle, node: node24.node }),
     node22.check,
-    suite('tests on Postgres 16, Node 22', { env: on(16), args: middle, node: node22.node }),
+    suite('tests on Postgres 16, Node 22', { env: on(16), args: least, node: node22.node }),
     suite('tests on Postgres 15', { env: on(15), args: rest }),
     // Those of one function each: the histories of test/invariants take longer, and call the same.
     suite('tests through pgbouncer in transaction mode', {

@@ -1,7 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { inject } from 'vitest';
+import { inject, vi } from 'vitest';
+import { run as deploy } from '../../scripts/deploy.ts';
+import { explain } from '../../scripts/lib/explain.ts';
+import { run as status } from '../../scripts/status.ts';
+import { run as verify } from '../../scripts/verify.ts';
 import { script } from '../support/scripts.ts';
 
 export type Files = Record<string, string>;
@@ -78,4 +82,30 @@ export function cli(args: string[], env: Record<string, string> = {}): Running {
     child.on('close', (code) => resolve({ ...outcome, code }));
   });
   return Object.assign(ended, { child });
+}
+
+const runs = { deploy, status, verify };
+
+/** What a command says, run within this process: a tenth of the time of `cli`, for what needs no process of its own. */
+export async function said([name, ...args]: string[]): Promise<string> {
+  let text = '';
+  const take = (line: string) => {
+    text += `${line}\n`;
+  };
+  const spies = [
+    vi.spyOn(console, 'log').mockImplementation(take),
+    vi.spyOn(console, 'error').mockImplementation(take),
+    vi.spyOn(process.stdout, 'write').mockImplementation((piece) => {
+      text += piece;
+      return true;
+    }),
+  ];
+  try {
+    await runs[name as keyof typeof runs](args);
+  } catch (error) {
+    take(explain(error));
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+  return text;
 }

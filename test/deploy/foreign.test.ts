@@ -1,28 +1,47 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, inject, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
 import { deploy } from '../../scripts/deploy.ts';
 import { packageRoot, readPackage } from '../../scripts/lib/package.ts';
+import { withClient } from '../support/connection.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { cli } from './fixture.ts';
+import { cli, said } from './fixture.ts';
 
 // Mallory owns the database, deployed pg-credits with what rights that gives, and left something in the schemas. What
 // is left ends the session of whoever else runs it: a command that loses its connection has run it, as a superuser.
 let db: Database;
+let left: Database; // as Mallory left it, to be copied
 let mallory: string;
 let prefix: string;
-let count = 0;
 
-beforeEach(async () => {
-  db = await createDatabase({ empty: true });
-  count += 1;
-  prefix = `${db.rolePrefix}f${count}_`;
+beforeAll(async () => {
+  left = await createDatabase({ empty: true });
+  prefix = `${left.rolePrefix}f_`;
   mallory = `${prefix}mallory`;
-  await db.query(`create role ${mallory} login password 'p';
-    alter database ${db.name} owner to ${mallory}`);
-  await asMallory(`
-    create schema evil; grant usage on schema evil to public;
+  // Through no pool: nobody is to be connected to what is copied.
+  await withClient(left.url, (admin) => admin.query(`create role ${mallory} login password 'p'`));
+  await prepare(left);
+  await deploy({ connectionString: malloryUrl(left) }, { rolePrefix: prefix });
+});
+afterAll(() => left.drop());
+afterEach(() => db.drop());
+
+const copyWhatIsLeft = async () => {
+  db = await createDatabase({ template: left.name });
+  await db.query(`alter database ${db.name} owner to ${mallory}`);
+};
+const startEmpty = async () => {
+  db = await createDatabase({ empty: true });
+  await prepare(db);
+};
+
+async function prepare(database: Database) {
+  await withClient(database.url, (admin) =>
+    admin.query(`alter database ${database.name} owner to ${mallory}`),
+  );
+  await asMallory(
+    `create schema evil; grant usage on schema evil to public;
     create function evil.act() returns boolean language plpgsql as $$ begin
       if session_user <> '${mallory}' then
         perform pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid());
@@ -35,20 +54,21 @@ beforeEach(async () => {
     create function evil.as_constant(anyelement) returns boolean language plpgsql immutable as
       $$ begin perform evil.act(); return true; end $$;
     create function evil.as_trigger() returns trigger language plpgsql as
-      $$ begin perform evil.act(); return new; end $$`);
-});
-afterEach(() => db.drop());
+      $$ begin perform evil.act(); return new; end $$`,
+    database,
+  );
+}
 
-const malloryUrl = () => {
-  const url = new URL(db.url);
+const malloryUrl = (database = db) => {
+  const url = new URL(database.url);
   url.username = mallory;
   url.password = 'p';
   return url.href;
 };
 
-async function asMallory(statements: string) {
+async function asMallory(statements: string, database = db) {
   const pg = await import('pg');
-  const client = new pg.default.Client({ connectionString: malloryUrl() });
+  const client = new pg.default.Client({ connectionString: malloryUrl(database) });
   await client.connect();
   try {
     await client.query(statements);
@@ -68,15 +88,13 @@ const commands = [
 
 /** Every command, by a superuser: their messages by their arguments. */
 async function runAll(): Promise<Map<string, string>> {
-  const said = new Map<string, string>();
+  const texts = new Map<string, string>();
   for (const args of commands) {
-    const role = ['--role-prefix', prefix];
-    const { stdout, stderr } = await cli([...args, ...role, '--database-url', db.url]);
-    const text = stderr + stdout;
+    const text = await said([...args, '--role-prefix', prefix, '--database-url', db.url]);
     expect(text, args.join(' ')).not.toMatch(/lost the connection|terminat/);
-    said.set(args.join(' '), text);
+    texts.set(args.join(' '), text);
   }
-  return said;
+  return texts;
 }
 
 const accounts = 'credits_private.accounts';
@@ -180,15 +198,15 @@ const refused: [string, string, string][] = [
 ];
 
 test.each(refused)('%s is refused before it runs', async (_, statements, subject) => {
-  await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
+  await copyWhatIsLeft();
   await asMallory(statements);
-  const said = await runAll();
-  expect(said.get('deploy')).toMatch(
+  const texts = await runAll();
+  expect(texts.get('deploy')).toMatch(
     /^the schemas are not as pg-credits made them \(.*\): nothing/,
   );
-  for (const text of [said.get('deploy'), said.get('deploy --dry-run'), said.get('status')])
+  for (const text of [texts.get('deploy'), texts.get('deploy --dry-run'), texts.get('status')])
     expect(text).toContain(subject);
-  expect(said.get('verify')).toContain(subject.slice(0, 90));
+  expect(texts.get('verify')).toContain(subject.slice(0, 90));
 });
 
 const body = `language plpgsql security definer set search_path = pg_temp as
@@ -217,29 +235,30 @@ const mended: [string, string][] = [
 ];
 
 test.each(mended)('%s that was replaced never runs, and deploy puts ours back', async (_, text) => {
-  await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
+  await copyWhatIsLeft();
   await asMallory(text);
-  const said = await runAll();
-  expect(said.get('verify')).toContain('run pg-credits deploy');
-  expect(said.get('verify')).toContain('and not everything could be checked');
-  expect(said.get('deploy')).toMatch(/given everything to .*credits_owner\n/);
-  const after = await cli(['verify', '--database-url', db.url]);
-  expect(after.stdout).toMatch(/^all promises hold/m);
+  const texts = await runAll();
+  expect(texts.get('verify')).toContain('run pg-credits deploy');
+  expect(texts.get('verify')).toContain('and not everything could be checked');
+  expect(texts.get('deploy')).toMatch(/given everything to .*credits_owner\n/);
+  const after = await said(['verify', '--database-url', db.url]);
+  expect(after).toMatch(/^all promises hold/m);
 });
 
 test('schemas that only have the names of ours are refused before anything of them runs', async () => {
+  await startEmpty();
   await asMallory(`create schema credits; create schema credits_private;
     create table credits_private.migrations (id serial primary key, name text, run_on timestamp);
     create table credits_private.applied_files
       (path text primary key, checksum text, applied_at timestamptz default now());
     ${trigger('credits_private.migrations')};
     ${trigger(files)}`);
-  const said = await runAll();
-  expect(said.get('deploy')).toMatch(/^the schemas are not as pg-credits made them/);
+  const texts = await runAll();
+  expect(texts.get('deploy')).toMatch(/^the schemas are not as pg-credits made them/);
 });
 
 test('bookkeeping that is a view is refused', async () => {
-  await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
+  await copyWhatIsLeft();
   await asMallory(`drop table ${files};
     create view ${files} as select ''::text as path, ''::text as checksum, now() as applied_at where evil.act()`);
   expect((await runAll()).get('deploy')).toContain('was not made by pg-credits');
@@ -252,12 +271,12 @@ test('a database’s own search_path with an operator before Postgres’s is not
       $$ begin perform evil.act(); return $1 operator(pg_catalog.=) $2; end $$;
     create operator evil.= (leftarg = ${type}, rightarg = ${type}, function = evil.equal_${type});`,
   );
-  await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
+  await copyWhatIsLeft();
   await asMallory(operators.join('\n'));
   await asMallory(`alter database ${db.name} set search_path = evil, pg_catalog`);
-  const said = await runAll();
-  expect(said.get('deploy')).toMatch(/given everything to .*credits_owner\n/);
-  expect(said.get('verify')).toMatch(/^all promises hold/m);
+  const texts = await runAll();
+  expect(texts.get('deploy')).toMatch(/given everything to .*credits_owner\n/);
+  expect(await said(['verify', '--database-url', db.url])).toMatch(/^all promises hold/m);
   for (const command of ['compare', 'cutover', 'shadow'])
     expect((await cli([command, '--database-url', db.url])).stderr).not.toMatch(/connection/);
 });
@@ -268,7 +287,7 @@ test('whoever is in the way is named without searching the database’s own sear
     create function evil.equal_${type}(${type}, ${type}) returns boolean language sql as 'select evil.act()';
     create operator evil.= (leftarg = ${type}, rightarg = ${type}, function = evil.equal_${type});`,
   );
-  await deploy({ connectionString: malloryUrl() }, { rolePrefix: prefix });
+  await copyWhatIsLeft();
   await asMallory(operators.join('\n'));
   await asMallory(`alter database ${db.name} set search_path = evil, pg_catalog`);
   const args = ['deploy', '--patience', '1', '--role-prefix', prefix, '--database-url', db.url];
@@ -296,14 +315,15 @@ async function deployEarlier() {
 }
 
 test('while migrations are pending, no trigger runs, and one that is left over undoes the deploy', async () => {
+  await startEmpty();
   await deployEarlier();
   await asMallory(`
     create function credits_private.boo() returns trigger language plpgsql as
       $$ begin perform evil.act(); return new; end $$;
     create trigger boo before update on credits_private.limits
       for each row execute function credits_private.boo()`);
-  const said = await runAll();
-  expect(said.get('deploy')).toMatch(
+  const texts = await runAll();
+  expect(texts.get('deploy')).toMatch(
     /^all was applied, but (trigger|function) credits_private\..*boo.* is not as in this package.*rolled back/,
   );
   const { names } = await db.one(
@@ -320,6 +340,7 @@ test('while migrations are pending, no trigger runs, and one that is left over u
 });
 
 test('a trigger that is made while a deploy waits for its locks does not run', async () => {
+  await startEmpty();
   await deployEarlier();
   const pg = await import('pg');
   const holder = new pg.default.Client({ connectionString: malloryUrl() });
@@ -345,6 +366,7 @@ test('a trigger that is made while a deploy waits for its locks does not run', a
 });
 
 test('while migrations are pending, a table that is not as they left it is refused', async () => {
+  await startEmpty();
   const root = mkdtempSync(join(inject('folder'), 'earlier '));
   mkdirSync(join(root, 'sql'));
   mkdirSync(join(root, 'migrations'));

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { deploy } from '../../scripts/deploy.ts';
 import { readPackage } from '../../scripts/lib/package.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { cli } from './fixture.ts';
+import { said } from './fixture.ts';
 
 let db: Database;
 let prefix: string;
@@ -19,10 +19,7 @@ type Commands = Record<'status' | 'verify' | 'dry' | 'deploy', string>;
 
 /** What each command says, and that they agree: nothing to do, up to date, all promises hold; or none of it. */
 async function ask(...options: string[]): Promise<Commands & { isUpToDate: boolean }> {
-  const run = async (...args: string[]) => {
-    const { stdout, stderr } = await cli([...args, ...options, '--database-url', db.url]);
-    return stdout + stderr;
-  };
+  const run = (...args: string[]) => said([...args, ...options, '--database-url', db.url]);
   const [status, verify] = [await run('status'), await run('verify')];
   const [dry, deployed] = [await run('deploy', '--dry-run'), await run('deploy')];
   const agree = {
@@ -123,8 +120,7 @@ describe('status, verify, deploy and its dry run agree', () => {
     const url = await deployer();
     await apply(url);
     const options = [...roles()];
-    const run = async (...args: string[]) =>
-      (await cli([...args, ...options, '--database-url', url])).stdout;
+    const run = (...args: string[]) => said([...args, ...options, '--database-url', url]);
     const missing = `${prefix}credits_spender, ${prefix}credits_granter, ${prefix}credits_auditor`;
     expect(await run('status')).toContain(
       `up to date; missing roles: ${missing}, pg-credits deploy --dry-run says`,
@@ -147,10 +143,7 @@ describe('status, verify, deploy and its dry run agree', () => {
     );
     const url = await deployer();
     await apply(url); // owned by the deploying user, so that its name does not tell the prefix
-    const run = async (...args: string[]) => {
-      const { stdout, stderr } = await cli([...args, '--database-url', url]);
-      return stdout + stderr;
-    };
+    const run = (...args: string[]) => said([...args, '--database-url', url]);
     expect(await run('status')).toContain('schema         up to date');
     expect(await run('verify')).toMatch(/^all promises hold/m);
     const told = `this database was deployed for ${prefix}credits_spender and the like: deploy with --role-prefix ${prefix}`;
@@ -205,8 +198,7 @@ describe.skipIf(!hasClient)('a database that was restored', () => {
 
   test('without privileges and owners: that it had a role prefix is not forgotten', async () => {
     await restoreInto(db, source, '-O', '-x');
-    const { stderr } = await cli(['deploy', '--database-url', db.url]);
-    expect(stderr).toContain(
+    expect(await said(['deploy', '--database-url', db.url])).toContain(
       `this database was deployed with --role-prefix ${prefix}: say so again, or --role-prefix ''`,
     );
   });
@@ -216,9 +208,7 @@ describe.skipIf(!hasClient)('a database that was restored', () => {
     const other = ['--role-prefix', `${prefix}other_`];
     expect((await ask(...other)).isUpToDate).toBe(false);
     expect((await ask(...other)).isUpToDate).toBe(true);
-    expect((await cli(['verify', '--database-url', db.url])).stdout).toMatch(
-      /^all promises hold: 1 acc/m,
-    );
+    expect(await said(['verify', '--database-url', db.url])).toMatch(/^all promises hold: 1 acc/m);
   });
 
   test('schema only: what is there is noted as applied, and nothing runs twice', async () => {
@@ -237,7 +227,8 @@ describe.skipIf(!hasClient)('a database that was restored', () => {
   test('schema only, and then changed: refused', async () => {
     await restoreInto(db, source, '--schema-only');
     await db.query('alter table credits_private.grants alter column priority drop not null');
-    const { stderr } = await cli(['deploy', ...roles(), '--database-url', db.url]);
-    expect(stderr).toMatch(/^the schemas are not as pg-credits made them/);
+    expect(await said(['deploy', ...roles(), '--database-url', db.url])).toMatch(
+      /^the schemas are not as pg-credits made them/,
+    );
   });
 });
