@@ -33,8 +33,10 @@ const twice = [
   'security/{argument-types,collat*,settings}*.test.ts',
 ];
 const without = (paths: string[]) => paths.flatMap((path) => ['--exclude', `test/${path}`]);
-const [rest, middle] = [without(once), without([...once, ...twice])];
+const middle = without([...once, ...twice]);
 const least = without([...once, ...twice, 'adoption/**', 'functions/**']);
+// Of Node alone, and this is the first suite's.
+const ofNode = ['deploy/{conninfo,json,tls}.test.ts'];
 const on = (major: number) => ({
   PG_CREDITS_TEST_SERVER: 'embedded',
   PG_CREDITS_TEST_MAJOR: String(major),
@@ -57,7 +59,10 @@ try {
     suite('tests on Postgres 17, Node 24', { env: on(17), args: middle, node: node24.node }),
     node22.check,
     suite('tests on Postgres 16, Node 22', { env: on(16), args: least, node: node22.node }),
-    suite('tests on Postgres 15', { env: on(15), args: rest }),
+    suite('tests on Postgres 15', {
+      env: { ...on(15), PG_CREDITS_TEST_RUNS: '40' },
+      args: without([...once, ...ofNode]),
+    }),
     // Those of one function each: the histories of test/invariants take longer, and call the same.
     suite('tests through pgbouncer in transaction mode', {
       env: { ...on(18), PG_CREDITS_TEST_POOLER: 'pgbouncer' },
