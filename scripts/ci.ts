@@ -26,16 +26,17 @@ const once = [
 ];
 // What only repeats on another version runs on the newest and the oldest.
 const twice = [
+  'adoption/**',
   'concurrency/**',
   'deploy/{dry-run,own-settings,privileges,states}.test.ts',
+  'functions/**',
   'invariants/**',
   'model/**',
   'security/{argument-types,collat*,settings}*.test.ts',
 ];
 const without = (paths: string[]) => paths.flatMap((path) => ['--exclude', `test/${path}`]);
-const middle = without([...once, ...twice]);
-const least = without([...once, ...twice, 'adoption/**', 'functions/**']);
-// Of Node alone, and this is the first suite's.
+const least = without([...once, ...twice]);
+// Of Node alone: on each of the three without Postgres 15.
 const ofNode = ['deploy/{conninfo,json,tls}.test.ts'];
 const on = (major: number) => ({
   PG_CREDITS_TEST_SERVER: 'embedded',
@@ -56,12 +57,13 @@ try {
     packageCheck(folder),
     suite('all tests on Postgres 18', { env: on(18), minutes: 20 }),
     node24.check,
-    suite('tests on Postgres 17, Node 24', { env: on(17), args: middle, node: node24.node }),
+    suite('tests on Postgres 17, Node 24', { env: on(17), args: least, node: node24.node }),
     node22.check,
     suite('tests on Postgres 16, Node 22', { env: on(16), args: least, node: node22.node }),
-    suite('tests on Postgres 15', {
+    suite('tests on Postgres 15, Node 24', {
       env: { ...on(15), PG_CREDITS_TEST_RUNS: '40' },
       args: without([...once, ...ofNode]),
+      node: node24.node,
     }),
     // Those of one function each: the histories of test/invariants take longer, and call the same.
     suite('tests through pgbouncer in transaction mode', {
