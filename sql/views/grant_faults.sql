@@ -16,19 +16,24 @@ left join (
   where e.grant_id is not null
   group by e.account_id, e.grant_id
 ) as f on f.account_id = g.account_id and f.grant_id = g.grant_id
-left join credits_private.entries as e on e.account_id = f.account_id and e.entry_id = f.entry_id
-left join (
-  select e.account_id, e.entry_id, e.created_at + interval '720 hours' as expires_at,
-    coalesce(s.origin_grant_id, s.grant_id) as origin_grant_id, s.priority, s.operations
+-- Looked up one by one: joined at once, without statistics, they are read in all combinations.
+left join lateral (
+  select e.account_id, e.kind, e.created_at, e.refunded_entry_id, e.repaid_entry_id
   from credits_private.entries as e
-  join credits_private.entries as o
-    on o.account_id = e.account_id and o.entry_id = e.refunded_entry_id
+  where e.account_id = f.account_id and e.entry_id = f.entry_id
+  offset 0
+) as e on true
+left join lateral (
+  select e.created_at + interval '720 hours' as expires_at,
+    coalesce(s.origin_grant_id, s.grant_id) as origin_grant_id, s.priority, s.operations
+  from credits_private.entries as o
   left join credits_private.entries as p
     on p.account_id = e.account_id and p.entry_id = e.repaid_entry_id
   join credits_private.grants as s
     on s.account_id = e.account_id and s.grant_id = coalesce(o.grant_id, p.grant_id)
-  where e.kind = 'refund'
-) as r on r.account_id = e.account_id and r.entry_id = e.entry_id
+  where e.kind = 'refund' and o.account_id = e.account_id and o.entry_id = e.refunded_entry_id
+  offset 0
+) as r on true
 where case
   when e.kind = 'refund' then (g.created_at is distinct from e.created_at
       or g.effective_at is distinct from e.created_at

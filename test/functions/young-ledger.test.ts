@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
 import { createDatabase, useDatabase } from '../support/database.ts';
+import { writeHistory } from '../support/ledger.ts';
 
 // Of a table that the statistics know with a row or two, the best plan is to read all of it; and a
 // session keeps its plans until they are taken again, however many accounts have come since.
@@ -93,6 +94,26 @@ test.each([
     const { scans, fetched } = await rowsRead(session, work('one more'));
     expect(scans).toBe(0);
     expect(fetched).toBeLessThan(others);
+  } finally {
+    await young.drop();
+  }
+});
+
+test('without statistics, to check an account with twice the history reads a few times as much', async () => {
+  const young = await createDatabase();
+  try {
+    const blocks = async (steps: number) => {
+      const account = `${steps} calls`;
+      await writeHistory(young, account, 206, { steps });
+      const [row] = await young.query(
+        `explain (analyze, buffers, format json)
+         select from credits.discrepancies where account_id = '${account}'`,
+      );
+      return row['QUERY PLAN'][0].Plan['Shared Hit Blocks'];
+    };
+    const [once, twice] = [await blocks(40), await blocks(80)];
+    expect(once).toBeGreaterThan(0);
+    expect(twice / once).toBeLessThan(8);
   } finally {
     await young.drop();
   }
