@@ -13,7 +13,6 @@ declare
   v_answer jsonb;
   v_at timestamptz;
   v_expires_at timestamptz;
-  v_entry credits_private.entries;
   v_transaction_id bigint;
   v_result credits.grant_credits_result;
 begin
@@ -35,13 +34,7 @@ begin
   v_answer := credits_private.find_answer(
     p_account_id, p_idempotency_key, 'grant_credits', v_arguments);
   if v_answer is not null then
-    v_result.repaid := 0;
-    v_result := jsonb_populate_record(v_result, v_answer);
-    v_result.expires_at := (
-      select g.expires_at
-      from credits_private.grants as g
-      where g.account_id = p_account_id and g.grant_id = v_result.grant_id);
-    return v_result;
+    return credits_private.replay_grant(p_account_id, v_answer);
   end if;
   perform credits_private.check_is_open(v_account);
 
@@ -59,14 +52,8 @@ begin
     p_paid_currency, p_metadata, v_at);
   if coalesce(p_effective_at, v_at) <= v_at then
     v_transaction_id := v_account.last_entry_id + 1;
-    v_entry.kind := 'grant';
-    v_entry.effective_at := v_at;
-    v_entry.created_at := v_at;
-    v_entry.idempotency_key := p_idempotency_key;
-    v_entry.metadata := nullif(p_metadata, '{}');
-    v_account := credits_private.write_entries(
-      v_account, v_entry, array[v_account.last_grant_id], array[p_amount]);
-    v_account := credits_private.tidy(v_account, '{}', '{}', v_at, v_at);
+    v_account := credits_private.book_grant(
+      v_account, p_amount, p_idempotency_key, p_metadata, v_at);
   end if;
 
   v_result := (v_account.last_grant_id, v_transaction_id, p_amount, v_account.balance,

@@ -48,7 +48,8 @@ begin
     credits_private.available(p_account_id, null, v_at), false,
     credits_private.repaid(p_account_id, v_transaction_id))::credits.refund_credits_result;
   perform credits_private.keep_answer(p_account_id, p_idempotency_key,
-    credits_private.fingerprint('refund_credits', v_arguments), v_transaction_id, v_result.available, to_jsonb(v_result));
+    credits_private.fingerprint('refund_credits', v_arguments), v_transaction_id,
+    v_result.available, to_jsonb(v_result));
   return v_result;
 end
 $$;

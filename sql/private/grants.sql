@@ -170,3 +170,49 @@ $$;
 revoke all on function credits_private.insert_grant(
   credits_private.accounts, bigint, text, int, text[], timestamptz, timestamptz, bigint, bigint,
   text, jsonb, timestamptz) from public;
+
+-- The entry of an account's newest grant, which begins at once, and what its credit repays.
+create or replace function credits_private.book_grant(
+  p_account credits_private.accounts, p_amount bigint, p_idempotency_key text, p_metadata jsonb,
+  p_at timestamptz
+) returns credits_private.accounts
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_entry credits_private.entries;
+begin
+  v_entry.kind := 'grant';
+  v_entry.effective_at := p_at;
+  v_entry.created_at := p_at;
+  v_entry.idempotency_key := p_idempotency_key;
+  v_entry.metadata := nullif(p_metadata, '{}');
+  p_account := credits_private.write_entries(
+    p_account, v_entry, array[p_account.last_grant_id], array[p_amount]);
+  return credits_private.tidy(p_account, '{}', '{}', p_at, p_at);
+end
+$$;
+
+revoke all on function credits_private.book_grant(
+  credits_private.accounts, bigint, text, jsonb, timestamptz) from public;
+
+-- The answer to a key that was used before. When the grant expires is its row's to say.
+create or replace function credits_private.replay_grant(p_account_id text, p_answer jsonb)
+returns credits.grant_credits_result
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_result credits.grant_credits_result;
+begin
+  v_result.repaid := 0;
+  v_result := jsonb_populate_record(v_result, p_answer);
+  v_result.expires_at := (
+    select g.expires_at
+    from credits_private.grants as g
+    where g.account_id = p_account_id and g.grant_id = v_result.grant_id);
+  return v_result;
+end
+$$;
+
+revoke all on function credits_private.replay_grant(text, jsonb) from public;

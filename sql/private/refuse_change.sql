@@ -55,11 +55,15 @@ $$;
 
 revoke all on function credits_private.refuse_unless_written() from public;
 
--- The guard of an account's flags, id counters, period and terms: each says what rows say. A counter
--- goes on by one, with the row that it counts. An account is closed at the moment of the call that
--- closes it; a period begins where the one before it has ended. Due may be too early, as it is once a
--- hold was extended, and never too late. An import lets an unused account begin earlier. What seldom changes is asked apart, so that it is not
--- prepared for each hold.
+-- The guard of an account's flags, id counters, period and terms: each says what rows say.
+--
+-- * A counter goes on by one, with the row that it counts.
+-- * An account is closed at the moment of the call that closes it.
+-- * A period begins where the one before it has ended.
+-- * An account may be due too early, as it is once a hold was extended, and never too late.
+-- * An import lets an unused account begin earlier.
+--
+-- What seldom changes is asked apart, so that it is not prepared for each hold.
 create or replace function credits_private.refuse_unless_true() returns trigger
 language plpgsql
 set search_path = pg_temp

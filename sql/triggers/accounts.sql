@@ -1,6 +1,6 @@
--- A balance moves with an entry, the next one (or with all that one statement wrote), what is held
--- with a part of a hold, the next one, or not at all; nor do the ids of entries and parts move alone. Two guards, as each is prepared anew by every
--- statement that changes its columns.
+-- A balance moves with an entry, the next one (or with all that one statement wrote); what is held
+-- moves with a part of a hold, the next one. Neither moves otherwise, and their ids never alone. Two
+-- guards, as each is prepared anew by every statement that changes its columns.
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update of balance, debt, last_entry_id, last_effective_at on credits_private.accounts
   for each row

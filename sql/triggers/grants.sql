@@ -1,5 +1,5 @@
--- What remains of a grant, whether anything does, and what was taken back of it, moves with an entry, a later one than
--- before, what is held of it with a part of a hold, or not at all.
+-- What remains of a grant, whether anything does, and what was taken back of it, moves with an entry,
+-- a later one than before; what is held of it moves with a part of a hold. Neither moves otherwise.
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update of remaining, is_open, taken, last_entry_id on credits_private.grants
   for each row

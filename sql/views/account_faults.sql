@@ -23,13 +23,17 @@ from (
   union all
   select l.account_id, 'limits' as subject from credits_private.limits as l group by 1
   union all
-  select c.account_id, 'counters of limits' as subject from credits_private.limit_counters as c group by 1
+  select c.account_id, 'counters of limits' as subject
+  from credits_private.limit_counters as c
+  group by 1
   union all
   select r.account_id, 'revocations' as subject from credits_private.revocations as r group by 1
   union all
   select f.account_id, 'failures' as subject from credits_private.settle_failures as f group by 1
   union all
-  select s.account_id, 'settings of a period' as subject from credits_private.period_settings as s group by 1
+  select s.account_id, 'settings of a period' as subject
+  from credits_private.period_settings as s
+  group by 1
 ) as r
 left join credits_private.accounts as a on a.account_id = r.account_id
 where a.account_id is null
@@ -96,20 +100,23 @@ join (
   from credits_private.grants as g
   group by 1
   union all
-  select h.account_id, 'holds' as subject, min(h.created_at), max(coalesce(h.resolved_at, h.created_at)),
-    max(h.created_at)
+  select h.account_id, 'holds' as subject, min(h.created_at),
+    max(coalesce(h.resolved_at, h.created_at)), max(h.created_at)
   from credits_private.holds as h
   group by 1
   union all
-  select p.account_id, 'parts of holds' as subject, min(p.created_at), max(p.created_at), null as last_begun_at
+  select p.account_id, 'parts of holds' as subject, min(p.created_at), max(p.created_at),
+    null as last_begun_at
   from credits_private.hold_parts as p
   group by 1
   union all
-  select r.account_id, 'revocations' as subject, min(r.created_at), max(r.created_at), null as last_begun_at
+  select r.account_id, 'revocations' as subject, min(r.created_at), max(r.created_at),
+    null as last_begun_at
   from credits_private.revocations as r
   group by 1
   union all
-  select e.account_id, 'deductions' as subject, min(e.created_at), max(e.created_at), max(e.created_at)
+  select e.account_id, 'deductions' as subject, min(e.created_at), max(e.created_at),
+    max(e.created_at)
   from credits_private.entries as e
   where e.kind = 'deduction'
   group by 1
