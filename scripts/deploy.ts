@@ -1,6 +1,7 @@
 import type pg from 'pg';
+import { preview } from './deploy/preview.ts';
 import { type DeployReport, describe } from './deploy/report.ts';
-import { attempt, preview } from './deploy/run.ts';
+import { attempt } from './deploy/run.ts';
 import {
   connect,
   connectionFrom,

@@ -56,7 +56,8 @@ export async function hasAdoption(client: pg.ClientBase): Promise<boolean> {
   const { rows } = await client.query(
     // By name: to_regclass wants the right to look into the schema.
     `select exists (
-      select from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) c.relnamespace
+      select from pg_catalog.pg_class as c
+      join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) c.relnamespace
       where n.nspname operator(pg_catalog.=) 'credits_adoption' and c.relname operator(pg_catalog.=) 'accounts') as found`,
   );
   return rows[0].found;

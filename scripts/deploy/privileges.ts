@@ -32,7 +32,7 @@ const grants = (keep: string[], schemas: string[]) => `
 const list = (names: string[]) =>
   `array[${names.map((name) => pg.escapeLiteral(name)).join(', ')}]::text[]`;
 
-/** Who may do something in the schemas, besides these: functions that were just made have what default privileges gave. */
+/** Who else may do something in the schemas: what was just made has what default privileges gave. */
 export async function readGrantees(
   client: ClientBase,
   keep: string[],
@@ -44,8 +44,8 @@ export async function readGrantees(
 }
 
 /**
- * Takes away what anybody but the owner may do, whoever gave it, before sql/roles.sql or whoever made the schemas says who may do what.
- * Default privileges of whoever deploys may have given rights to anybody.
+ * Takes away what anybody but the owner may do, whoever gave it: default privileges may have given rights to anybody.
+ * What is to be given comes after it, as in sql/roles.sql.
  */
 export const revokeAll = (keep: string[], schemas = schemaNames) => `do $privileges$
 declare

@@ -1,3 +1,8 @@
+import { ownerNotes, type Roles } from '../lib/roles.ts';
+import type { Job } from './job.ts';
+import type { Planned } from './steps.ts';
+import type { Ours } from './survey.ts';
+
 export interface DeployReport {
   version: string;
   database: string;
@@ -18,6 +23,48 @@ export interface DeployReport {
   attempts: number;
   /** Of a dry run: a script that does the same. */
   sql?: string;
+}
+
+/** What a deploy did, or would do. */
+export interface Done {
+  roles: Roles;
+  surveyed: Ours | undefined;
+  planned: Planned;
+  notes: string[];
+}
+
+export async function reportOf(
+  { client, pkg, ground }: Job,
+  { roles, surveyed, planned, notes }: Done,
+  attempts: number,
+): Promise<DeployReport> {
+  const { owner } = planned;
+  const { rows } = await client.query(
+    'select rolsuper from pg_catalog.pg_roles where rolname operator(pg_catalog.=) $1',
+    [owner],
+  );
+  return {
+    version: pkg.version,
+    database: ground.database,
+    migrations: planned.migrations.map((file) => file.path),
+    adoptedMigrations: surveyed?.adopted.map((file) => file.path) ?? [],
+    files: planned.files.map((file) => file.path),
+    owner,
+    ownerIsDeployer: owner === ground.user,
+    ownerIsSuperuser: rows[0]?.rolsuper ?? false,
+    ownershipTransferred: planned.transferred,
+    createdRoles: roles.created,
+    missingRoles: roles.missing,
+    administratorStatements: roles.administratorStatements,
+    notes: [
+      ...notes,
+      ...(surveyed?.notes ?? []),
+      ...(await ownerNotes(client, ground.version, owner, ground.user)),
+    ],
+    upToDate: planned.upToDate,
+    dryRun: false,
+    attempts,
+  };
 }
 
 /** What a person reads after a deploy, or instead of one. */

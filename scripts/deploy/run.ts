@@ -1,52 +1,18 @@
-import type pg from 'pg';
-import type { Log } from '../lib/connect.ts';
 import { asMap } from '../lib/differences.ts';
 import { Failure } from '../lib/explain.ts';
-import { plainly, settings as readSettings } from '../lib/live.ts';
-import type { Package } from '../lib/package.ts';
+import { plainly } from '../lib/live.ts';
 import { AccountsLock, commit } from '../lib/retry.ts';
-import {
-  become,
-  canBecome,
-  type Ground,
-  ident,
-  ownerNotes,
-  planRoles,
-  type Roles,
-  roleNames,
-} from '../lib/roles.ts';
-import * as schemas from '../lib/schemas.ts';
+import { become, ident, planRoles, type Roles, roleNames } from '../lib/roles.ts';
+import { actingOwner, mayNotCreate, type Schemas } from '../lib/schemas.ts';
 import { runFile } from '../lib/script.ts';
 import { readFacts } from '../lib/snapshot.ts';
+import { type Job, prepare, seenBy } from './job.ts';
 import { migrate } from './migrate.ts';
 import { readGrantees } from './privileges.ts';
-import type { DeployReport } from './report.ts';
-import { scriptOf } from './sql.ts';
-import { type Planned, planSteps, type Step } from './steps.ts';
-import { compare, refuseForeign, type Seen, type Survey, survey } from './survey.ts';
+import { type DeployReport, reportOf } from './report.ts';
+import type { Step } from './steps.ts';
+import { compare, refuseForeign, type Seen, survey } from './survey.ts';
 import { waitForTurn } from './turns.ts';
-
-export interface Job {
-  client: pg.ClientBase;
-  pkg: Package;
-  ground: Ground;
-  prefix: string;
-  /** It was asked for, not only the default. */
-  prefixGiven: boolean;
-  allow: string[];
-  reapply: boolean;
-  lockTimeout: number;
-  /** Milliseconds to wait for another deploy. */
-  patience: number;
-  log: Log;
-}
-
-interface Progress {
-  roles: Roles;
-  surveyed: Survey | undefined;
-  planned: Planned;
-  notes: string[];
-}
 
 /** The whole deploy, in one transaction. */
 export async function attempt(job: Job, attempts: number): Promise<DeployReport> {
@@ -55,20 +21,19 @@ export async function attempt(job: Job, attempts: number): Promise<DeployReport>
   await waitForTurn(client, 'deploy', job.patience, job.log);
   const roles = await planRoles(client, ground, job.prefix);
   for (const statement of roles.statements) await client.query(statement);
-  const found = await schemas.readSchemas(client);
-  schemas.checkSamePrefix(found, job.prefix);
-  const surveyed = await surveyHeld(job, roles, found);
-  checkRecordedPrefix(job, found, surveyed);
-  refuseForeign(surveyed?.differences ?? []);
-  const planned = await planSteps({ ...job, roles, found, surveyed });
-  if (planned.created.length > 0 && !ground.mayCreateSchemas)
-    throw schemas.mayNotCreate(ground, roles);
+  const prepared = await prepare(job, roles, (found) => surveyHeld(job, roles, found));
+  const { surveyed, planned } = prepared;
+  if (planned.created.length > 0 && !ground.mayCreateSchemas) throw mayNotCreate(ground, roles);
   const lock = new AccountsLock(client, job.lockTimeout, ground.deadlockTimeout, attempts);
   const seen = seenBy(job, roles);
   const notes: string[] = [];
-  for (const step of planned.steps) await take(step, { seen, lock, surveyed, notes });
+  for (const step of planned.steps) {
+    if (step.kind === 'privileges') notes.push(...(await takenAway(seen)));
+    await take(step, seen, lock);
+    if (step.kind === 'triggers off') await lookAgain(seen, surveyed?.migrations ?? 0);
+  }
   if (!planned.upToDate) await checkResult(seen);
-  const report = await reportOf(job, { roles, surveyed, planned, notes }, attempts);
+  const report = await reportOf(job, { roles, ...prepared, notes }, attempts);
   // What is up to date is left as it is, down to the locks that were taken to look.
   if (planned.writes) await commit(client);
   else await client.query('rollback');
@@ -76,28 +41,19 @@ export async function attempt(job: Job, attempts: number): Promise<DeployReport>
 }
 
 // Nothing of this outlives the transaction: behind a pooler, the session is somebody else's next.
-export const begin = `begin isolation level read committed, read write;
+const begin = `begin isolation level read committed, read write;
 ${plainly}; set local check_function_bodies = on;
 set local lock_timeout = 0; set local statement_timeout = 0;
 set local idle_in_transaction_session_timeout = 0;
 select pg_catalog.set_config(name, '0', true) from pg_catalog.pg_settings
 where name operator(pg_catalog.=) 'transaction_timeout'`; // since Postgres 17
 
-const seenBy = ({ client, pkg, prefix, allow }: Job, { missing }: Roles): Seen => ({
-  client,
-  pkg,
-  prefix,
-  allow,
-  missing,
-});
-
 /** Surveys schemas that nobody can rename meanwhile, and bookkeeping that nobody can turn into something else. */
-async function surveyHeld(job: Job, roles: Roles, found: schemas.Schemas) {
+async function surveyHeld(job: Job, roles: Roles, found: Schemas) {
   const { client, ground } = job;
-  if (!found.owners.has('credits_private')) return undefined;
   const owners = [...found.owners.values()];
   const isOwner = ground.superuser || owners.every((owner) => owner === ground.user);
-  if (!isOwner) await become(client, await schemas.actingOwner(client, ground, roles, owners));
+  if (!isOwner) await become(client, await actingOwner(client, ground, roles, owners));
   await client.query(`set local lock_timeout = '${job.lockTimeout}ms'`);
   // A grant that is there already: all that it does is to lock the schema's own row.
   for (const [name, owner] of found.owners)
@@ -110,25 +66,22 @@ async function surveyHeld(job: Job, roles: Roles, found: schemas.Schemas) {
   return surveyed;
 }
 
-interface Taking {
-  seen: Seen;
-  lock: AccountsLock;
-  surveyed: Survey | undefined;
-  notes: string[];
+function take(step: Step, { client, pkg }: Seen, lock: AccountsLock): Promise<unknown> {
+  switch (step.kind) {
+    case 'lock':
+      return lock.take();
+    case 'file':
+      return runFile(client, step.file, lock.prelude());
+    case 'migrations':
+      return migrate(client, pkg, (file) => runFile(client, file, lock.prelude()));
+    default:
+      return client.query(lock.prelude() + step.sql);
+  }
 }
 
-async function take(step: Step, { seen, lock, surveyed, notes }: Taking) {
-  const { client, pkg } = seen;
-  if (step.kind === 'lock') return lock.take();
-  if (step.kind === 'file') return runFile(client, step.file, lock.prelude());
-  if (step.kind === 'migrations')
-    return migrate(client, pkg, (file) => runFile(client, file, lock.prelude()));
-  if (step.kind === 'privileges') notes.push(...(await takenAway(seen)));
-  await client.query(lock.prelude() + step.sql);
-  if (step.kind !== 'triggers off') return;
-  // From here on no table of ours can change: what was seen before the locks is looked at again.
-  const count = surveyed?.applied.migrations.length ?? 0;
-  refuseForeign(compare(seen, asMap(await readFacts(client, seen.prefix)), count));
+/** From here on no table of ours can change: what was seen before the locks is looked at again. */
+async function lookAgain(seen: Seen, migrations: number) {
+  refuseForeign(compare(seen, asMap(await readFacts(seen.client, seen.prefix)), migrations));
 }
 
 async function takenAway({ client, prefix, allow }: Seen): Promise<string[]> {
@@ -153,79 +106,4 @@ async function checkResult(seen: Seen) {
     `all was applied, but ${first.key} is not as in this package${others}: it was rolled back, nothing was changed; ` +
       'drop what is not ours, or allow it by --allow NAME; pg-credits verify lists all',
   );
-}
-
-/** What a deploy would do, seen in a read-only transaction. */
-export async function preview(job: Job): Promise<DeployReport> {
-  const { client } = job;
-  await client.query(`${readSettings}; set local lock_timeout = '${job.lockTimeout}ms'`);
-  const roles = await planRoles(client, job.ground, job.prefix);
-  const found = await schemas.readSchemas(client);
-  schemas.checkSamePrefix(found, job.prefix);
-  const surveyed = await look(seenBy(job, roles), job.ground, roles, found);
-  checkRecordedPrefix(job, found, surveyed);
-  refuseForeign(surveyed?.differences ?? []);
-  const planned = await planSteps({ ...job, roles, found, surveyed });
-  if (planned.created.length > 0 && !job.ground.mayCreateSchemas)
-    roles.administratorStatements.push(schemas.createStatement(job.ground));
-  const report = await reportOf(job, { roles, surveyed, planned, notes: [] }, 1);
-  const sql = planned.upToDate ? '' : scriptOf(job, roles, planned);
-  await client.query('rollback');
-  return { ...report, dryRun: true, sql };
-}
-
-/** A survey within a transaction that reads only. */
-export async function look(seen: Seen, ground: Ground, roles: Roles, found: schemas.Schemas) {
-  const { client } = seen;
-  if (!found.owners.has('credits_private')) return undefined;
-  const owners = [...found.owners.values()];
-  const reader = owners.find((owner) => owner !== roles.owner) ?? roles.owner;
-  if (!ground.superuser && (await canBecome(client, ground, reader))) await become(client, reader);
-  return survey(seen);
-}
-
-/** Where neither owner nor privileges tell it, as after a restore without them, the bookkeeping does. */
-function checkRecordedPrefix(job: Job, found: schemas.Schemas, surveyed: Survey | undefined) {
-  const recorded = surveyed?.applied.rolePrefix;
-  if (job.prefixGiven || recorded === undefined || recorded === job.prefix) return;
-  if (schemas.prefixFound(found) !== undefined) return;
-  throw new Failure(
-    `this database was deployed with --role-prefix ${recorded}: say so again, or --role-prefix '' for roles without one`,
-  );
-}
-
-async function reportOf(
-  { client, pkg, ground }: Job,
-  { roles, surveyed, planned, notes }: Progress,
-  attempts: number,
-): Promise<DeployReport> {
-  const { owner } = planned;
-  const { rows } = await client.query(
-    'select rolsuper from pg_catalog.pg_roles where rolname operator(pg_catalog.=) $1',
-    [owner],
-  );
-  const own = surveyed?.differences.filter(({ cure }) => cure === 'note') ?? [];
-  return {
-    version: pkg.version,
-    database: ground.database,
-    migrations: planned.migrations.map((file) => file.path),
-    adoptedMigrations: surveyed?.adopted.map((file) => file.path) ?? [],
-    files: planned.files.map((file) => file.path),
-    owner,
-    ownerIsDeployer: owner === ground.user,
-    ownerIsSuperuser: rows[0]?.rolsuper ?? false,
-    ownershipTransferred: planned.transferred,
-    createdRoles: roles.created,
-    missingRoles: roles.missing,
-    administratorStatements: roles.administratorStatements,
-    notes: [
-      ...notes,
-      ...own.map(({ key }) => `${key} is not ours, and harms nobody`),
-      ...(surveyed?.notes ?? []),
-      ...(await ownerNotes(client, ground.version, owner, ground.user)),
-    ],
-    upToDate: planned.upToDate,
-    dryRun: false,
-    attempts,
-  };
 }

@@ -1,11 +1,11 @@
 import type pg from 'pg';
-import { type Package, rolesFile, type SqlFile } from '../lib/package.ts';
+import { migrationName, type Package, rolesFile, type SqlFile } from '../lib/package.ts';
 import { type Ground, ident, type Roles } from '../lib/roles.ts';
 import * as schemas from '../lib/schemas.ts';
 import * as bookkeeping from './bookkeeping.ts';
 import { type Plan, plan } from './plan.ts';
 import { revokeAll } from './privileges.ts';
-import type { Survey } from './survey.ts';
+import type { Ours } from './survey.ts';
 
 /** One thing that a deploy does. What runs, and what `--sql` prints, is the same list. */
 export type Step =
@@ -28,7 +28,7 @@ export interface Situation {
   roles: Roles;
   found: schemas.Schemas;
   /** Undefined of an empty database. */
-  surveyed: Survey | undefined;
+  surveyed: Ours | undefined;
 }
 
 export interface Planned extends Plan {
@@ -44,14 +44,16 @@ export interface Planned extends Plan {
 /** All that is to be done after the roles are there, in order; nothing is changed yet. */
 export async function planSteps(situation: Situation): Promise<Planned> {
   const { client, pkg, ground, roles, found, surveyed, allow, prefix } = situation;
-  const applied = surveyed?.applied ?? bookkeeping.nothingApplied;
+  const adopted = surveyed?.adopted ?? [];
+  const recorded = surveyed?.applied ?? bookkeeping.nothingApplied;
+  const migrations = [...recorded.migrations, ...adopted.map(migrationName)];
+  const applied = { ...recorded, migrations };
   const differs = surveyed?.differences.some(({ cure }) => cure === 'deploy') ?? false;
   const created = schemas.schemaNames.filter((name) => !found.owners.has(name));
   const owner = await schemas.actingOwner(client, ground, roles, [...found.owners.values()]);
   const owners = new Set([...found.owners.values(), ...foreignOwners(surveyed)]);
   owners.delete(owner);
   const transferred = owners.size > 0 && schemas.mayTakeOver(ground, [...owners]);
-  const adopted = surveyed?.adopted ?? [];
   const everything =
     situation.reapply || transferred || created.length > 0 || differs || adopted.length > 0;
   const planned = plan(pkg, applied, roles, everything);
@@ -102,7 +104,7 @@ export async function planSteps(situation: Situation): Promise<Planned> {
 
 const asOwner = 'as the owner';
 
-const foreignOwners = (surveyed: Survey | undefined) =>
+const foreignOwners = (surveyed: Ours | undefined) =>
   (surveyed?.differences ?? []).flatMap(({ key, is }) =>
     key.startsWith('owner of ') && is !== undefined ? [is] : [],
   );

@@ -3,19 +3,23 @@ import { asMap, type Difference, differ, isNamed } from '../lib/differences.ts';
 import { Failure } from '../lib/explain.ts';
 import { printable } from '../lib/format.ts';
 import type { Live } from '../lib/live.ts';
-import { migrationName, type Package, type SqlFile } from '../lib/package.ts';
+import { migrationName, type Package, readPackage, type SqlFile } from '../lib/package.ts';
 import { missingOf, roleNames } from '../lib/roles.ts';
 import { type Fact, ofMigrations, readFacts, relationOf, stateAfter } from '../lib/snapshot.ts';
 import { type Applied, bookkeepingTables, readApplied } from './bookkeeping.ts';
 
 /** How a database stands to a package, as the catalogues and then the bookkeeping tell it. */
 export interface Survey {
-  applied: Applied;
+  facts: Fact[];
+  /** Undefined where it may not be read, or is not ours to read. */
+  applied: Applied | undefined;
   /** Migrations whose tables are there, though nothing says that they were applied: a schema was restored. */
   adopted: SqlFile[];
+  /** How many migrations made what is there. */
+  migrations: number;
   /** To the package's snapshot; while migrations are pending, of tables and types alone, to what they expect. */
   differences: Difference[];
-  /** Of what was to be allowed. */
+  /** Of what was to be allowed, and of what harms nobody. */
   notes: string[];
 }
 
@@ -33,19 +37,20 @@ export interface Seen {
  * Nothing in the schemas runs for it: a lesser user may have made them, or put a trigger, a default or a policy there.
  * The bookkeeping is read once the catalogues say that it is two plain tables.
  */
-export async function survey(seen: Seen): Promise<Survey> {
+export async function survey(seen: Seen, mayRead = true): Promise<Survey> {
   const { client, pkg, prefix } = seen;
-  const facts = asMap(await readFacts(client, prefix));
-  refuseForeign(compareBookkeeping(seen, facts));
-  const applied = await readApplied(client);
-  const adopted = applied.migrations.length > 0 ? [] : findMigrations(pkg, facts);
-  const migrations = [...applied.migrations, ...adopted.map(migrationName)];
-  return {
-    applied: { ...applied, migrations },
-    adopted,
-    differences: compare(seen, facts, migrations.length),
-    notes: notesOfAllowed(seen, facts),
-  };
+  const facts = await readFacts(client, prefix);
+  const byKey = asMap(facts);
+  const applied = mayRead && isOurBookkeeping(pkg, byKey) ? await readApplied(client) : undefined;
+  const adopted = applied?.migrations.length === 0 ? findMigrations(pkg, byKey) : [];
+  const migrations = applied ? applied.migrations.length + adopted.length : pkg.migrations.length;
+  const differences = compare(seen, byKey, migrations);
+  const own = differences.filter(({ cure }) => cure === 'note');
+  const notes = [
+    ...notesOfAllowed(seen, byKey),
+    ...own.map(({ key }) => `${key} is not ours, and harms nobody`),
+  ];
+  return { facts, applied, adopted, migrations, differences, notes };
 }
 
 /** The whole once all migrations are applied; until then what migrations make, as sql/ is replaced before it runs. */
@@ -76,8 +81,8 @@ function withoutMissing({ pkg, missing }: Seen, facts: Map<string, string>) {
   return [kept(expected), kept(facts)] as const;
 }
 
-function compareBookkeeping({ pkg }: Seen, facts: Map<string, string>): Difference[] {
-  if (!pkg.snapshot) return [];
+function isOurBookkeeping(pkg: Package, facts: Map<string, string>): boolean {
+  if (!pkg.snapshot) return true;
   const ours = (all: Map<string, string>) =>
     new Map(
       [...all].filter(
@@ -85,7 +90,7 @@ function compareBookkeeping({ pkg }: Seen, facts: Map<string, string>): Differen
           !key.startsWith('privilege ') && bookkeepingTables.includes(relationOf(key) ?? ''),
       ),
     );
-  return differ(ours(pkg.snapshot.facts), ours(facts)).filter(({ cure }) => cure !== 'note');
+  return differ(ours(pkg.snapshot.facts), ours(facts)).every(({ cure }) => cure === 'note');
 }
 
 /** The migrations after which tables and types are exactly what is there. */
@@ -122,6 +127,18 @@ export function refuseForeign(differences: Difference[]) {
   );
 }
 
+/** What a deploy can go on from: all is ours or allowed, and the bookkeeping was read. */
+export type Ours = Survey & { applied: Applied };
+
+export function requireOurs(surveyed: Survey): Ours {
+  refuseForeign(surveyed.differences);
+  const { applied } = surveyed;
+  if (applied) return { ...surveyed, applied };
+  throw new Failure(
+    `${bookkeepingTables.join(' and ')} are not as pg-credits made them, which --allow does not cover: nothing of them was run, nothing was changed; mend them`,
+  );
+}
+
 const describeDifference = ({ key, should, is }: Difference) =>
   should === undefined
     ? `${key} is not ours`
@@ -129,54 +146,29 @@ const describeDifference = ({ key, should, is }: Difference) =>
       ? `${key} is missing`
       : `${key} differs`;
 
-/** What a look at a database found, for whoever changes nothing; of bookkeeping that can't be read, nothing. */
-export interface Found {
+/** A survey for whoever changes nothing. */
+export interface Found extends Survey {
   pkg: Package;
-  facts: Fact[];
   prefix: string;
-  applied: Applied | undefined;
-  /** Not recorded as applied, be their tables there or not. */
-  pending: SqlFile[];
-  /** Of both schemas, and the bookkeeping. */
-  differences: Difference[];
   missing: string[];
-  notes: string[];
 }
 
-export async function surveyFound(
+export async function surveyLive(
   client: pg.ClientBase,
   live: Live,
-  packageFor: (rolePrefix: string) => Package,
   allow: string[],
 ): Promise<Found> {
-  const look = async (prefix: string) => {
-    const pkg = packageFor(prefix);
-    const facts = await readFacts(client, prefix);
+  const look = async (prefix: string): Promise<Found> => {
+    const pkg = readPackage(undefined, prefix);
     const missing = (await missingOf(client, roleNames(prefix))).filter(
       (role) => !role.endsWith('owner'),
     );
-    return { pkg, facts, seen: { client, pkg, prefix, allow, missing } };
+    const mayRead = bookkeepingTables.every((name) => live.readable.has(name));
+    const surveyed = await survey({ client, pkg, prefix, allow, missing }, mayRead);
+    return { ...surveyed, pkg, prefix, missing };
   };
-  let looked = await look(live.rolePrefix);
-  const foreign = compareBookkeeping(looked.seen, asMap(looked.facts));
-  const isReadable =
-    foreign.length === 0 && bookkeepingTables.every((name) => live.readable.has(name));
-  const applied = isReadable ? await readApplied(client) : undefined;
-  const recorded = applied?.rolePrefix;
-  if (!live.prefixIsTold && recorded !== undefined && recorded !== live.rolePrefix)
-    looked = await look(recorded);
-  const { pkg, facts, seen } = looked;
-  const byKey = asMap(facts);
-  const recordedCount = applied?.migrations.length ?? pkg.migrations.length;
-  const count = recordedCount > 0 ? recordedCount : findMigrations(pkg, byKey).length;
-  return {
-    pkg,
-    facts,
-    prefix: seen.prefix,
-    applied,
-    pending: pkg.migrations.slice(recordedCount),
-    differences: compare(seen, byKey, count),
-    missing: seen.missing,
-    notes: notesOfAllowed(seen, byKey),
-  };
+  const found = await look(live.rolePrefix);
+  const recorded = found.applied?.rolePrefix;
+  const isKnown = live.prefixIsTold || recorded === undefined || recorded === live.rolePrefix;
+  return isKnown ? found : look(recorded);
 }

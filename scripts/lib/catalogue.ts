@@ -147,7 +147,8 @@ const others = `
 const behaviour = `
   select '4', 0, k.key, case k.typtype
       when 'c' then (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', pg_catalog.quote_ident(a.attname),
-          pg_catalog.format_type(a.atttypid, a.atttypmod), case when l.oid is not null then pg_catalog.format('collate %I', l.collname) end), ', ' order by a.attnum)
+          pg_catalog.format_type(a.atttypid, a.atttypmod),
+          case when l.oid is not null then pg_catalog.format('collate %I', l.collname) end), ', ' order by a.attnum)
         from pg_catalog.pg_attribute a
         left join pg_catalog.pg_collation l on l.oid = a.attcollation and l.oid <> 100
         where a.attrelid = k.typrelid and not a.attisdropped)

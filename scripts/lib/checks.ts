@@ -75,15 +75,13 @@ export function describeDifferences(
   differences: Difference[],
   known: Finding[],
   version: string,
-): { findings: Finding[]; notes: string[] } {
+): Finding[] {
   const said = new Set(known.map(({ subject }) => subject));
   const findings: Finding[] = [];
-  const notes: string[] = [];
   for (const { key, should, is, cure } of differences) {
-    if (said.has(key)) continue;
+    if (said.has(key) || cure === 'note') continue;
     const advice = cure === 'deploy' ? ': run pg-credits deploy' : '';
-    if (cure === 'note') notes.push(`${key} is not ours, and harms nobody`);
-    else if (is === undefined)
+    if (is === undefined)
       findings.push(finding('schema', key, excerpt(should || 'present'), `missing${advice}`));
     else if (should === undefined && !key.startsWith('privilege '))
       findings.push(
@@ -97,7 +95,7 @@ export function describeDifferences(
       );
     else findings.push(finding('schema', key, ...apart(should, is)));
   }
-  return { findings, notes };
+  return findings;
 }
 
 const excerpt = (text: string, from = 0) => {

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { surveyFound } from '../deploy/survey.ts';
+import { surveyLive } from '../deploy/survey.ts';
 import {
   checkDefiners,
   checkFacts,
@@ -10,7 +10,6 @@ import {
 } from './checks.ts';
 import { runsWhenRead } from './differences.ts';
 import { type Live, readOnly } from './live.ts';
-import { readPackage } from './package.ts';
 import { ownerNotes } from './roles.ts';
 
 export interface VerifyOptions {
@@ -46,13 +45,8 @@ export async function verify(
 export function examine(client: pg.ClientBase, options: VerifyOptions = {}): Promise<VerifyReport> {
   const look = async (live: Live): Promise<VerifyReport> => {
     const allow = options.allow ?? [];
-    const found = await surveyFound(
-      client,
-      live,
-      (rolePrefix) => readPackage(undefined, rolePrefix),
-      allow,
-    );
-    const { pkg, facts, applied, prefix, pending, differences, missing } = found;
+    const found = await surveyLive(client, live, allow);
+    const { pkg, applied, prefix, differences, missing } = found;
     const notes = [
       ...found.notes,
       ...(await ownerNotes(client, live.version, live.owner, live.user)),
@@ -65,10 +59,10 @@ export function examine(client: pg.ClientBase, options: VerifyOptions = {}): Pro
       notes.push(
         `not checked, because these roles do not exist: what ${missing.join(', ')} may do; pg-credits deploy says how to make them`,
       );
-    const findings = checkFacts(facts, allow);
-    const described = describeDifferences(differences, findings, pkg.version);
-    findings.push(...described.findings);
-    notes.push(...described.notes);
+    const findings = checkFacts(found.facts, allow);
+    findings.push(...describeDifferences(differences, findings, pkg.version));
+    // Also of a restored schema, whose tables are there: nothing says that they were applied.
+    const pending = applied ? pkg.migrations.slice(applied.migrations.length) : [];
     for (const { path } of pending) findings.push(pendingFinding(path));
     const definers = await checkDefiners(client);
     if (live.ownRoles) findings.push(...definers);

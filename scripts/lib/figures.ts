@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { plan } from '../deploy/plan.ts';
-import { surveyFound } from '../deploy/survey.ts';
+import { surveyLive } from '../deploy/survey.ts';
 import { runsWhenRead } from './differences.ts';
 import { type Live, readOnly } from './live.ts';
-import { migrationName, readPackage } from './package.ts';
+import { migrationName } from './package.ts';
 
 interface Balance {
   unit: string;
@@ -54,9 +54,7 @@ export function readStatus(client: pg.ClientBase, options: StatusOptions = {}) {
 
 /** The survey that a deploy makes, and what it would say of it. */
 async function compareDeployed(client: pg.ClientBase, live: Live, allow: string[]) {
-  const packageFor = (prefix: string) => readPackage(undefined, prefix);
-  const found = await surveyFound(client, live, packageFor, allow);
-  const { pkg, applied, differences, missing } = found;
+  const { pkg, applied, differences, missing } = await surveyLive(client, live, allow);
   const cured = (cure: string) =>
     differences.filter((each) => each.cure === cure).map(({ key }) => key);
   const seen = {

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { Failure } from './explain.ts';
-import { become } from './roles.ts';
+import { become, canBecome } from './roles.ts';
 import { prefixFound, readSchemas } from './schemas.ts';
 
 /** A database with pg-credits, seen by the connected user. */
@@ -62,7 +62,7 @@ async function readLive(client: pg.ClientBase, givenPrefix?: string): Promise<Li
       `this database ${ownRoles ? `belongs to ${owner}` : `has the role prefix '${found}'`}: leave --role-prefix out`,
     );
   // Who may act as the owner does, as for a deploy: it may have the right to without inheriting what the owner may.
-  if (!superuser && (await mayAct(client, version, owner))) await become(client, owner);
+  if (!superuser && (await canBecome(client, { version }, owner))) await become(client, owner);
   return {
     server,
     database,
@@ -74,14 +74,6 @@ async function readLive(client: pg.ClientBase, givenPrefix?: string): Promise<Li
     ownRoles,
     readable: await readReadable(client),
   };
-}
-
-async function mayAct(client: pg.ClientBase, version: number, owner: string) {
-  const { rows } = await client.query(
-    'select pg_catalog.pg_has_role(oid, $2) as may from pg_catalog.pg_roles where rolname = $1',
-    [owner, version >= 160000 ? 'SET' : 'MEMBER'],
-  );
-  return rows[0]?.may === true;
 }
 
 async function readReadable(client: pg.ClientBase): Promise<Set<string>> {

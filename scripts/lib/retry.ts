@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { Log } from './connect.ts';
 import { codeOf, explain, Failure, isLostConnection } from './explain.ts';
 import { plural } from './format.ts';
+import { ofTables, readHolders } from './holders.ts';
 import { isPassing } from './script.ts';
 
 /** Who may be in the way, and of what: our own schemas, or these tables. */
@@ -81,41 +82,10 @@ export async function lockTogether(client: pg.ClientBase, list: string, mode: st
 }
 
 async function describeHolders(client: pg.ClientBase, tables: string[] | null): Promise<string> {
-  const { rows } = await byCatalogue(client, () => client.query(holdersQuery, [tables]));
-  const lines = rows.map(
-    (row) =>
-      `pid ${row.pid}, ${row.name}${row.state ? `, ${row.state}` : ''}` +
-      (row.seconds === null ? '' : `, transaction open for ${row.seconds} s`),
-  );
-  return lines.length > 0
-    ? `held by ${lines.join('; ')}`
-    : 'held by transactions that are over now';
+  const holders = await readHolders(client, ofTables, [tables]);
+  if (holders.length === 0) return 'held by transactions that are over now';
+  return `held by ${holders.map(({ words }) => words).join('; ')}`;
 }
-
-/** After a rollback: a database's own search_path may put somebody's operators before Postgres's. */
-export async function byCatalogue<T>(client: pg.ClientBase, look: () => Promise<T>): Promise<T> {
-  await client.query("begin; set local search_path = ''");
-  try {
-    return await look();
-  } finally {
-    await client.query('rollback').catch(() => {});
-  }
-}
-
-// What other users' sessions are called and do is hidden from most roles; who they are is not.
-const holdersQuery = `
-  select distinct a.pid, a.state, a.xact_start,
-    coalesce(nullif(a.application_name, ''), nullif(a.backend_type, 'client backend'), a.usename, 'unknown') as name,
-    pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp() - a.xact_start))::int as seconds
-  from pg_catalog.pg_locks l
-  join pg_catalog.pg_stat_activity a on a.pid = l.pid
-  join pg_catalog.pg_class c on c.oid = l.relation
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where l.granted and l.pid <> pg_catalog.pg_backend_pid()
-    and case when $1::text[] is null then n.nspname in ('credits', 'credits_private')
-      else c.oid in (select pg_catalog.to_regclass(t) from pg_catalog.unnest($1::text[]) as t) end
-    and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
-  order by a.xact_start limit 3`;
 
 /**
  * The first lock of a deploy that changes anything is the accounts table's, in exclusive mode: callers then wait

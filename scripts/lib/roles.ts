@@ -105,7 +105,11 @@ export async function ownerNotes(
   ];
 }
 
-export async function canBecome(client: pg.ClientBase, ground: Ground, role: string) {
+export async function canBecome(
+  client: pg.ClientBase,
+  ground: Pick<Ground, 'version'>,
+  role: string,
+) {
   const privilege = ground.version >= 160000 ? 'SET' : 'MEMBER';
   return hasRole(client, role, privilege);
 }

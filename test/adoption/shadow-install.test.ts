@@ -40,7 +40,7 @@ test('install waits for writers that are under way, says whom it waits for, and 
   });
   while (!said.includes('trying again')) await Promise.race([running, sleep(5)]);
   expect(said).toMatch(
-    /^the app is busy \(held by pid \d+, the app, idle in transaction, .*\): trying again\n/,
+    /^the app is busy \(held by pid \d+, user \S+, the app, idle in transaction, .*\): trying again\n/,
   );
   await insert(writer, 'u1', -2);
   await writer.query('commit');

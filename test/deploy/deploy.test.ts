@@ -222,7 +222,7 @@ test('gives up on a lock that nobody releases, names its holder, and changes not
   const caller = await db.connect();
   await caller.query(`begin; set local application_name = 'sleepy'; select credits.bump('acme')`);
   await expect(apply({}, { reapply: true, lockTimeout: 20, patience: 1 })).rejects.toThrow(
-    /^no lock within .* \(held by pid \d+, sleepy, idle in transaction, .*\): nothing was changed/,
+    /^no lock within .* \(held by pid \d+, user \S+, sleepy, idle in transaction, .*\): nothing was changed/,
   );
   await caller.query('rollback');
   expect(await oids()).toEqual(before);

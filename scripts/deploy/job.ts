@@ -1,0 +1,54 @@
+import type pg from 'pg';
+import type { Log } from '../lib/connect.ts';
+import { Failure } from '../lib/explain.ts';
+import type { Package } from '../lib/package.ts';
+import type { Ground, Roles } from '../lib/roles.ts';
+import * as schemas from '../lib/schemas.ts';
+import { type Planned, planSteps } from './steps.ts';
+import { type Ours, requireOurs, type Seen, type Survey } from './survey.ts';
+
+export interface Job {
+  client: pg.ClientBase;
+  pkg: Package;
+  ground: Ground;
+  prefix: string;
+  /** It was asked for, not only the default. */
+  prefixGiven: boolean;
+  allow: string[];
+  reapply: boolean;
+  lockTimeout: number;
+  /** Milliseconds to wait for another deploy. */
+  patience: number;
+  log: Log;
+}
+
+export const seenBy = ({ client, pkg, prefix, allow }: Job, { missing }: Roles): Seen => ({
+  client,
+  pkg,
+  prefix,
+  allow,
+  missing,
+});
+
+/** What a deploy is to do, and a dry run says: only how they look at schemas that are there differs. */
+export async function prepare(
+  job: Job,
+  roles: Roles,
+  look: (found: schemas.Schemas) => Promise<Survey>,
+): Promise<{ surveyed: Ours | undefined; planned: Planned }> {
+  const found = await schemas.readSchemas(job.client);
+  schemas.checkSamePrefix(found, job.prefix);
+  const isThere = found.owners.has('credits_private');
+  const surveyed = isThere ? requireOurs(await look(found)) : undefined;
+  checkRecordedPrefix(job, found, surveyed?.applied.rolePrefix);
+  return { surveyed, planned: await planSteps({ ...job, roles, found, surveyed }) };
+}
+
+/** Where neither owner nor privileges tell it, as after a restore without them, the bookkeeping does. */
+function checkRecordedPrefix(job: Job, found: schemas.Schemas, recorded: string | undefined) {
+  if (job.prefixGiven || recorded === undefined || recorded === job.prefix) return;
+  if (schemas.prefixFound(found) !== undefined) return;
+  throw new Failure(
+    `this database was deployed with --role-prefix ${recorded}: say so again, or --role-prefix '' for roles without one`,
+  );
+}

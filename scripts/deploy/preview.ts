@@ -1,0 +1,31 @@
+import { settings } from '../lib/live.ts';
+import { become, canBecome, planRoles, type Roles } from '../lib/roles.ts';
+import { createStatement, type Schemas } from '../lib/schemas.ts';
+import { type Job, prepare, seenBy } from './job.ts';
+import { type DeployReport, reportOf } from './report.ts';
+import { scriptOf } from './sql.ts';
+import { survey } from './survey.ts';
+
+/** What a deploy would do, seen in a read-only transaction. */
+export async function preview(job: Job): Promise<DeployReport> {
+  const { client, ground } = job;
+  await client.query(`${settings}; set local lock_timeout = '${job.lockTimeout}ms'`);
+  const roles = await planRoles(client, ground, job.prefix);
+  const prepared = await prepare(job, roles, (found) => surveyAsReader(job, roles, found));
+  const { planned } = prepared;
+  if (planned.created.length > 0 && !ground.mayCreateSchemas)
+    roles.administratorStatements.push(createStatement(ground));
+  const report = await reportOf(job, { roles, ...prepared, notes: [] }, 1);
+  const sql = planned.upToDate ? '' : scriptOf(job, roles, planned);
+  await client.query('rollback');
+  return { ...report, dryRun: true, sql };
+}
+
+/** The bookkeeping is its owner's to read. */
+async function surveyAsReader(job: Job, roles: Roles, found: Schemas) {
+  const { client, ground } = job;
+  const owners = [...found.owners.values()];
+  const reader = owners.find((owner) => owner !== roles.owner) ?? roles.owner;
+  if (!ground.superuser && (await canBecome(client, ground, reader))) await become(client, reader);
+  return survey(seenBy(job, roles));
+}
