@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { run } from '../../scripts/diagnose.ts';
 import { UsageError } from '../../scripts/lib/explain.ts';
-import { cli } from '../deploy/fixture.ts';
+import { within } from '../deploy/fixture.ts';
 import { useDatabase } from '../support/database.ts';
 import { legacyMapping, makeIncident } from './legacy.ts';
 import { folder, mappingFile } from './mappings.ts';
@@ -11,7 +11,7 @@ import { folder, mappingFile } from './mappings.ts';
 const db = useDatabase({ empty: true });
 beforeAll(async () => makeIncident(await db.connect()));
 
-const diagnose = (...args: string[]) => cli(['diagnose', '--database-url', db.url, ...args]);
+const diagnose = (...args: string[]) => within(['diagnose', '--database-url', db.url, ...args]);
 
 /** Figures and words, without the space that lines them up. */
 const rows = (text: string) => text.split('\n').map((line) => line.trim().replace(/ {2,}/g, ' | '));

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readMapping } from '../../scripts/adoption/mapping.ts';
-import { cli } from '../deploy/fixture.ts';
+import { within } from '../deploy/fixture.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { legacyMapping, makeIncident } from './legacy.ts';
 import { folder, mappingFile } from './mappings.ts';
@@ -16,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => db.drop());
 
 const run = (...args: string[]) =>
-  cli(['diagnose', '--database-url', db.url, '--mapping', file, ...args]);
+  within(['diagnose', '--database-url', db.url, '--mapping', file, ...args]);
 
 test('the incident’s tables: the mapping that one would write by hand', async () => {
   await makeIncident(await db.connect());

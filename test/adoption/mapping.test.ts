@@ -5,7 +5,7 @@ import { checkMapping } from '../../scripts/adoption/check.ts';
 import { parseMapping } from '../../scripts/adoption/mapping.ts';
 import { readOneMoment } from '../../scripts/adoption/moment.ts';
 import { Failure } from '../../scripts/lib/explain.ts';
-import { cli } from '../deploy/fixture.ts';
+import { within } from '../deploy/fixture.ts';
 import { useDatabase } from '../support/database.ts';
 import { legacyMapping, makeIncident } from './legacy.ts';
 import { folder, mappingFile } from './mappings.ts';
@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 
 const diagnose = (mapping: string, ...args: string[]) =>
-  cli(['diagnose', '--database-url', db.url, '--mapping', mapping, ...args]);
+  within(['diagnose', '--database-url', db.url, '--mapping', mapping, ...args]);
 /** As every command begins; most of these tests spare the process. */
 async function check(text: string, role?: string) {
   const client = await db.connect();

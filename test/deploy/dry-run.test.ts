@@ -5,20 +5,18 @@ import { shortDiff } from '../../scripts/lib/generated.ts';
 import { readOnly } from '../../scripts/lib/live.ts';
 import { readSnapshot } from '../../scripts/lib/snapshot.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { cli, packageWith } from './fixture.ts';
+import { packageWith, within } from './fixture.ts';
 
 let db: Database;
 let prefix: string;
-let count = 0;
 beforeEach(async () => {
-  db = await createDatabase({ empty: true });
-  count += 1;
-  prefix = `${db.rolePrefix}q${count}_`;
+  db = await createDatabase({ empty: true, ownRoles: true });
+  prefix = db.rolePrefix;
 });
 afterEach(() => db.drop());
 
 const dryRun = (...args: string[]) =>
-  cli(['deploy', '--dry-run', '--role-prefix', prefix, ...args, '--database-url', db.url]);
+  within(['deploy', '--dry-run', '--role-prefix', prefix, ...args, '--database-url', db.url]);
 
 const snapshotOf = async (of: Database) => {
   const client = await of.connect();
@@ -36,7 +34,9 @@ test('what --sql prints is a deploy: run by anybody, it leaves what deploy leave
   await db.query(stdout);
   const { stdout: said } = await dryRun();
   expect(said).toMatch(/^nothing to do/);
-  expect((await cli(['verify', '--database-url', db.url])).stdout).toMatch(/^all promises hold/m);
+  expect((await within(['verify', '--database-url', db.url])).stdout).toMatch(
+    /^all promises hold/m,
+  );
   const deployed = await createDatabase({ empty: true });
   try {
     await deploy({ connectionString: deployed.url }, { rolePrefix: prefix });
@@ -102,5 +102,5 @@ test('--sql of what is up to date prints no SQL; without --dry-run it is wrong u
   expect(await dryRun('--sql')).toMatchObject({ code: 0, stdout: '' });
   const json = JSON.parse((await dryRun('--sql', '--json')).stdout);
   expect(json).toMatchObject({ up_to_date: true, sql: '', notes: [] });
-  expect(await cli(['deploy', '--sql'])).toMatchObject({ code: 2, stdout: '' });
+  expect(await within(['deploy', '--sql'])).toMatchObject({ code: 2, stdout: '' });
 });

@@ -2,10 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { inject, vi } from 'vitest';
-import { run as deploy } from '../../scripts/deploy.ts';
-import { explain } from '../../scripts/lib/explain.ts';
-import { run as status } from '../../scripts/status.ts';
-import { run as verify } from '../../scripts/verify.ts';
+import { commandLine } from '../../scripts/main.ts';
 import { script } from '../support/scripts.ts';
 
 export type Files = Record<string, string>;
@@ -84,28 +81,35 @@ export function cli(args: string[], env: Record<string, string> = {}): Running {
   return Object.assign(ended, { child });
 }
 
-const runs = { deploy, status, verify };
-
-/** What a command says, run within this process: a tenth of the time of `cli`, for what needs no process of its own. */
-export async function said([name, ...args]: string[]): Promise<string> {
-  let text = '';
-  const take = (line: string) => {
-    text += `${line}\n`;
-  };
+/**
+ * The same within this process, in a tenth of the time: for what needs no process of its own, one at a time. What
+ * reaches the console is the outcome, and none of our PG variables is there.
+ */
+export async function within(args: string[], env: Record<string, string> = {}): Promise<Outcome> {
+  const outcome: Outcome = { code: null, stdout: '', stderr: '' };
   const spies = [
-    vi.spyOn(console, 'log').mockImplementation(take),
-    vi.spyOn(console, 'error').mockImplementation(take),
-    vi.spyOn(process.stdout, 'write').mockImplementation((piece) => {
-      text += piece;
+    vi.spyOn(console, 'log').mockImplementation((line) => {
+      outcome.stdout += `${line}\n`;
+    }),
+    vi.spyOn(console, 'error').mockImplementation((line) => {
+      outcome.stderr += `${line}\n`;
+    }),
+    vi.spyOn(process.stdout, 'write').mockImplementation((piece, encoding, done) => {
+      outcome.stdout += piece;
+      (typeof encoding === 'function' ? encoding : done)?.();
       return true;
     }),
   ];
+  const before = { ...process.env };
+  for (const name of Object.keys(before))
+    if (/^PG|^DATABASE_URL$/.test(name)) delete process.env[name];
+  Object.assign(process.env, env);
   try {
-    await runs[name as keyof typeof runs](args);
-  } catch (error) {
-    take(explain(error));
+    outcome.code = await commandLine(args);
   } finally {
     for (const spy of spies) spy.mockRestore();
+    for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
+    Object.assign(process.env, before);
   }
-  return text;
+  return outcome;
 }

@@ -6,7 +6,7 @@ import { deploy } from '../../scripts/deploy.ts';
 import { packageRoot, readPackage } from '../../scripts/lib/package.ts';
 import { withClient } from '../support/connection.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { cli, said } from './fixture.ts';
+import { cli, within } from './fixture.ts';
 
 // Mallory owns the database, deployed pg-credits with what rights that gives, and left something in the schemas. What
 // is left ends the session of whoever else runs it: a command that loses its connection has run it, as a superuser.
@@ -66,16 +66,13 @@ const malloryUrl = (database = db) => {
   return url.href;
 };
 
-async function asMallory(statements: string, database = db) {
-  const pg = await import('pg');
-  const client = new pg.default.Client({ connectionString: malloryUrl(database) });
-  await client.connect();
-  try {
-    await client.query(statements);
-  } finally {
-    await client.end();
-  }
-}
+const asMallory = (statements: string, database = db) =>
+  withClient(malloryUrl(database), (client) => client.query(statements));
+
+const said = async (args: string[]) => {
+  const { stdout, stderr } = await within(args);
+  return stderr + stdout;
+};
 
 const commands = [
   ['status'],
@@ -342,26 +339,27 @@ test('while migrations are pending, no trigger runs, and one that is left over u
 test('a trigger that is made while a deploy waits for its locks does not run', async () => {
   await startEmpty();
   await deployEarlier();
-  const pg = await import('pg');
-  const holder = new pg.default.Client({ connectionString: malloryUrl() });
-  await holder.connect();
-  await holder.query(`begin; ${trigger('credits_private.limits')}`);
-  const running = cli([
-    'deploy',
-    '--lock-timeout',
-    '900',
-    '--role-prefix',
-    prefix,
-    '--database-url',
-    db.url,
-  ]);
-  const waiting = 'select count(*)::int as count from pg_locks where not granted and database = $1';
+  const args = ['--lock-timeout', '900', '--role-prefix', prefix, '--database-url', db.url];
   const { oid } = await db.one('select oid from pg_database where datname = $1', [db.name]);
-  while ((await db.one(waiting, [oid])).count === 0) await sleep(5);
-  await holder.query('commit');
-  await holder.end();
-  expect((await running).stderr).toMatch(
+  const running = await withClient(malloryUrl(), async (holder) => {
+    await holder.query(`begin; ${trigger('credits_private.limits')}`);
+    const child = cli(['deploy', ...args]);
+    const waiting = `select count(*)::int as count from pg_locks where not granted and database = $1`;
+    while ((await db.one(waiting, [oid])).count === 0) await sleep(5);
+    await holder.query('commit');
+    return { child };
+  });
+  expect((await running.child).stderr).toMatch(
     /^trigger boo on credits_private\.limits was made while deploying: it was not run/m,
+  );
+});
+
+test('a trigger on the bookkeeping cannot be allowed', async () => {
+  await copyWhatIsLeft();
+  await asMallory(trigger(files));
+  const args = ['deploy', '--allow', 'boo', '--role-prefix', prefix, '--database-url', db.url];
+  expect(await said(args)).toMatch(
+    /^credits_private\.applied_files and .* are not as pg-credits made them, which --allow does not cover/m,
   );
 });
 

@@ -1,10 +1,10 @@
 import { beforeAll, expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
-import { cli } from './fixture.ts';
+import { within } from './fixture.ts';
 
 const db = useDatabase();
 let period: string;
-const invoice = (...args: string[]) => cli(['invoice', '--database-url', db.url, ...args]);
+const invoice = (...args: string[]) => within(['invoice', '--database-url', db.url, ...args]);
 
 beforeAll(async () => {
   await db.query(`
@@ -119,7 +119,7 @@ test('without the right to read invoices: one line that says whose it is', async
   const url = new URL(db.url);
   url.username = name;
   url.password = 'p';
-  const outcome = await cli(['invoice', 'acme', '--database-url', url.href]);
+  const outcome = await within(['invoice', 'acme', '--database-url', url.href]);
   expect(outcome).toMatchObject({ code: 1, stdout: '' });
   expect(outcome.stderr).toMatch(/^\S+ may not read credits\.remaining, .*credits_auditor\n$/);
 });

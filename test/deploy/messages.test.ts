@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { mappingFile } from '../adoption/app.ts';
 import { createDatabase, type Database, useDatabase } from '../support/database.ts';
-import { cli } from './fixture.ts';
+import { within } from './fixture.ts';
 
 // What a newcomer meets first, and each command in turn: nothing is deployed, the user may not, the app's tables are
 // not there. Each says in one line what to do, and with --json in one object.
@@ -31,14 +31,14 @@ const ofTheLedger = ['invoice acme', 'settle'];
 async function refusedAs(command: string, url: string, message: RegExp) {
   const mapping = ofTheApp.includes(command) ? ['--mapping', mappingFile()] : [];
   const args = [...command.split(' '), ...mapping, '--database-url', url];
-  const { code, stdout, stderr } = await cli(args);
+  const { code, stdout, stderr } = await within(args);
   expect({ command, code, stdout, stderr }).toEqual({
     command,
     code: 1,
     stdout: '',
     stderr: expect.stringMatching(message),
   });
-  const json = await cli([...args, '--json']);
+  const json = await within([...args, '--json']);
   expect(json.code).toBe(1);
   expect(JSON.parse(json.stdout)).toEqual({
     error: {
@@ -88,7 +88,7 @@ test('every command that reads the app’s tables says which of the mapping are 
 
 test('a rollback where nothing was adopted says so', async () => {
   const args = ['cutover', '--rollback', '--mapping', mappingFile(), '--database-url', db.url];
-  const { code, stderr } = await cli(args);
+  const { code, stderr } = await within(args);
   expect(code).toBe(1);
   expect(stderr).toMatch(/^nothing to roll back: nothing was adopted here, or .*\n$/);
 });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createDatabase, type Database } from '../support/database.ts';
-import { cli } from './fixture.ts';
+import { within } from './fixture.ts';
 
 let db: Database;
 beforeEach(async () => {
@@ -28,10 +28,10 @@ test('a database’s own settings change nothing of a deploy, nor of what verify
   for (const [name, value] of Object.entries(settings))
     await db.query(`alter database ${db.name} set ${name} = '${value}'`);
   const database = ['--role-prefix', db.rolePrefix, '--database-url', db.url];
-  const deploy = (...args: string[]) => cli(['deploy', ...args, ...database]);
+  const deploy = (...args: string[]) => within(['deploy', ...args, ...database]);
   expect((await deploy()).stdout).toMatch(/^deployed pg-credits /m);
   if (version >= 170000) await db.query(`alter database ${db.name} reset transaction_timeout`);
   expect((await deploy()).stdout).toMatch(/^nothing to do/m);
   expect((await deploy('--dry-run')).stdout).toMatch(/^nothing to do/m);
-  expect((await cli(['verify', ...database])).stdout).toMatch(/^all promises hold/m);
+  expect((await within(['verify', ...database])).stdout).toMatch(/^all promises hold/m);
 });

@@ -2,16 +2,14 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { deploy } from '../../scripts/deploy.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { discrepancies } from '../support/ledger.ts';
-import { cli } from './fixture.ts';
+import { within } from './fixture.ts';
 
 let db: Database;
 let prefix: string;
 let anon: string;
-let count = 0;
 beforeEach(async () => {
-  db = await createDatabase({ empty: true });
-  count += 1;
-  prefix = `${db.rolePrefix}p${count}_`;
+  db = await createDatabase({ empty: true, ownRoles: true });
+  prefix = db.rolePrefix;
   anon = `${prefix}anon`;
   await db.query(`create role ${anon} login password 'p'`);
 });
@@ -19,7 +17,7 @@ afterEach(() => db.drop());
 
 const apply = (options = {}) =>
   deploy({ connectionString: db.url }, { rolePrefix: prefix, ...options });
-const verify = (...args: string[]) => cli(['verify', ...args, '--database-url', db.url]);
+const verify = (...args: string[]) => within(['verify', ...args, '--database-url', db.url]);
 const mayGrant = async () =>
   (
     await db.one(

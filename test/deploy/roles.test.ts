@@ -5,16 +5,11 @@ import { type Files, packageWith } from './fixture.ts';
 
 let db: Database;
 let prefix: string;
-let count = 0;
 beforeEach(async () => {
-  db = await createDatabase({ empty: true });
-  count += 1;
-  prefix = `${db.rolePrefix}r${count}_`;
+  db = await createDatabase({ empty: true, ownRoles: true });
+  prefix = db.rolePrefix;
 });
-afterEach(async () => {
-  // The end of the run drops the roles too; but they are to own nothing in any other database by then.
-  await db.drop();
-});
+afterEach(() => db.drop());
 
 /** A login role with these attributes, and the URL to deploy as it. */
 async function deployer(attributes: string, mayCreate = true): Promise<string> {

@@ -3,17 +3,20 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { deploy } from '../../scripts/deploy.ts';
 import { readPackage } from '../../scripts/lib/package.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { said } from './fixture.ts';
+import { within } from './fixture.ts';
 
 let db: Database;
 let prefix: string;
-let count = 0;
 beforeEach(async () => {
-  db = await createDatabase({ empty: true });
-  count += 1;
-  prefix = `${db.rolePrefix}s${count}_`;
+  db = await createDatabase({ empty: true, ownRoles: true });
+  prefix = db.rolePrefix;
 });
 afterEach(() => db.drop());
+
+const said = async (args: string[]) => {
+  const { stdout, stderr } = await within(args);
+  return stderr + stdout;
+};
 
 type Commands = Record<'status' | 'verify' | 'dry' | 'deploy', string>;
 

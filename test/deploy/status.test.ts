@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createDatabase, useDatabase } from '../support/database.ts';
-import { cli } from './fixture.ts';
+import { within } from './fixture.ts';
 
 const db = useDatabase();
 
@@ -12,7 +12,7 @@ test('says what is deployed and how the accounts stand', async () => {
     select from credits.deduct_credits('acme', 2, 'd');
     select from credits.grant_credits('huge', 9007199254740991, 'g');
     select from credits.grant_credits('huge too', 9007199254740991, 'g')`);
-  const outcome = await cli(['status', '--database-url', db.url]);
+  const outcome = await within(['status', '--database-url', db.url]);
   expect(outcome).toMatchObject({ code: 0, stderr: '' });
   const lines = outcome.stdout.trimEnd().split('\n');
   expect(lines).toEqual([
@@ -27,7 +27,7 @@ test('says what is deployed and how the accounts stand', async () => {
     'balance        8.61 usd in 1 account',
     'discrepancies  not looked for: pg-credits verify does that',
   ]);
-  const json = await cli(['status', '--json', '--database-url', db.url]);
+  const json = await within(['status', '--json', '--database-url', db.url]);
   expect(json.stdout).toContain('"balance": 18014398509481987');
   expect(JSON.parse(json.stdout)).toMatchObject({
     pending_migrations: [],
@@ -47,7 +47,7 @@ test('names files that differ, and accounts that are due', async () => {
     await other.query(
       `update credits_private.applied_files set checksum = '0' where path = 'sql/roles.sql'`,
     );
-    const { stdout } = await cli(['status', '--database-url', other.url]);
+    const { stdout } = await within(['status', '--database-url', other.url]);
     expect(stdout).toContain(
       'schema         not as in this package: sql/roles.sql; run pg-credits deploy\n',
     );
@@ -57,7 +57,7 @@ test('names files that differ, and accounts that are due', async () => {
     await other.query(
       `insert into credits_private.migrations (name, run_on) values ('9999_x', now())`,
     );
-    const ahead = await cli(['status', '--database-url', other.url]);
+    const ahead = await within(['status', '--database-url', other.url]);
     expect(ahead.stdout).toContain('schema         ahead of this package (migration 9999_x): use');
   } finally {
     await other.drop();
@@ -74,13 +74,13 @@ test('an auditor sees what views show, and is told what not', async () => {
     `update credits_private.accounts set due_at = '2026-03-01 00:00:00Z'
      where account_id = (select min(account_id) from credits_private.accounts)`,
   );
-  const { code, stdout } = await cli(['status', '--database-url', url.href]);
+  const { code, stdout } = await within(['status', '--database-url', url.href]);
   expect(code).toBe(0);
   expect(stdout).toMatch(
     /\nschema +as in this package; what was applied is not visible to this user\naccounts +4\nentries +5\n/,
   );
   // What is due, and since when, as its owner sees it.
-  const owner = await cli(['status', '--database-url', db.url]);
+  const owner = await within(['status', '--database-url', db.url]);
   const due = /^due .*$/m;
   expect(due.exec(owner.stdout)?.[0]).toMatch(/\d+ accounts?, .* since \d{4}-/);
   expect(due.exec(stdout)?.[0]).toBe(due.exec(owner.stdout)?.[0]);
@@ -89,7 +89,7 @@ test('an auditor sees what views show, and is told what not', async () => {
 test('a database without pg-credits: one line', async () => {
   const empty = await createDatabase({ empty: true });
   try {
-    const outcome = await cli(['status', '--database-url', empty.url]);
+    const outcome = await within(['status', '--database-url', empty.url]);
     expect(outcome).toMatchObject({ code: 1, stdout: '' });
     expect(outcome.stderr).toMatch(
       /^no pg-credits in database \S+: run pg-credits deploy first\n$/,

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { deploy } from '../../scripts/deploy.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { cli } from './fixture.ts';
+import { within } from './fixture.ts';
 
 let db: Database;
 beforeEach(async () => {
@@ -16,7 +16,7 @@ test('a deploy that another session keeps out gives up, names it, and has change
   await holder.query(`set application_name = 'somebody'; ${lock}`);
   const { rows } = await holder.query('select pg_backend_pid() as pid, current_user as user');
   const args = ['deploy', '--patience', '1', '--role-prefix', db.rolePrefix];
-  const { code, stderr } = await cli([...args, '--database-url', db.url]);
+  const { code, stderr } = await within([...args, '--database-url', db.url]);
   expect(code).toBe(1);
   const [{ pid, user }] = rows;
   const who = `\\(pid ${pid}, user ${user}, somebody, idle.*\\)`;
@@ -45,12 +45,10 @@ test('a deploy goes on once the other is over', async () => {
   expect(await deploying).toMatchObject({ upToDate: true });
 });
 
-test('two in a row that find nothing to do write nothing', async () => {
-  const written = () =>
-    db.one(`select pg_current_wal_insert_lsn()::text as lsn,
-      (select array_agg(xmin::text order by oid) from pg_namespace) as schemas`);
+test('of two in a row, the second leaves even the schemas’ own rows alone', async () => {
+  const written = () => db.query(`select nspname, xmin::text from pg_namespace order by 1`);
   await deploy({ connectionString: db.url }, { rolePrefix: db.rolePrefix });
-  const { schemas } = await written();
+  const before = await written();
   await deploy({ connectionString: db.url }, { rolePrefix: db.rolePrefix });
-  expect((await written()).schemas).toEqual(schemas);
+  expect(await written()).toEqual(before);
 });

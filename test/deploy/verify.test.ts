@@ -3,7 +3,7 @@ import { deploy } from '../../scripts/deploy.ts';
 import type { Finding } from '../../scripts/lib/checks.ts';
 import { examine, verify } from '../../scripts/lib/examine.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { cli } from './fixture.ts';
+import { within } from './fixture.ts';
 
 // With roles of its own: verify tells who may act as the owner, and other tests give that to users.
 const rolePrefix = `${inject('rolePrefix')}verified_`;
@@ -37,12 +37,12 @@ const spend = `
 test('a fresh deploy: all holds, one line, status 0; --json says the same', () =>
   withDatabase(async (db) => {
     await db.query(spend);
-    const outcome = await cli(['verify', '--database-url', db.url]);
+    const outcome = await within(['verify', '--database-url', db.url]);
     expect(outcome).toMatchObject({ code: 0, stderr: '' });
     expect(outcome.stdout).toMatch(
       /^all promises hold: 1 account, 2 entries, schema as pg-credits \S+\n$/,
     );
-    const json = await cli(['verify', '--json', '--database-url', db.url]);
+    const json = await within(['verify', '--json', '--database-url', db.url]);
     expect(JSON.parse(json.stdout)).toMatchObject({
       ok: true,
       accounts: 1,
@@ -203,7 +203,7 @@ test('a balance changed behind the triggers: a table, status 1; --json has it al
     await db.query(spend);
     await db.query(`alter table ${accounts} disable trigger user;
       update ${accounts} set balance = 71; alter table ${accounts} enable trigger user`);
-    const outcome = await cli(['verify', '--database-url', db.url]);
+    const outcome = await within(['verify', '--database-url', db.url]);
     expect(outcome).toMatchObject({ code: 1, stderr: '' });
     const [heading, , ...rows] = outcome.stdout.trimEnd().split('\n');
     expect(heading).toMatch(/^check +account +subject +expected +actual$/);
@@ -211,7 +211,7 @@ test('a balance changed behind the triggers: a table, status 1; --json has it al
       true,
     );
     expect(rows.at(-1)).toMatch(/^\d+ findings in database \S+: not all promises hold$/);
-    const json = await cli(['verify', '--json', '--database-url', db.url]);
+    const json = await within(['verify', '--json', '--database-url', db.url]);
     expect(json).toMatchObject({ code: 1, stderr: '' });
     expect(JSON.parse(json.stdout)).toMatchObject({
       ok: false,
@@ -233,7 +233,7 @@ test('many findings: the first 50, and how many more', () =>
       lateral credits.open_account('account ' || i)`);
     await db.query(`alter table ${accounts} disable trigger user;
       update ${accounts} set balance = 1; alter table ${accounts} enable trigger user`);
-    const { stdout } = await cli(['verify', '--database-url', db.url]);
+    const { stdout } = await within(['verify', '--database-url', db.url]);
     expect(stdout).toMatch(/\n… and \d+ more: --json prints all\n\d+ findings in database /);
     expect(stdout.trimEnd().split('\n')).toHaveLength(54);
   }));
@@ -263,10 +263,10 @@ test('a member of credits_auditor may run it; who may read nothing is told so, w
     await db.query(`create role ${member} login password 'p' in role ${db.rolePrefix}credits_auditor;
       create role ${stranger} login password 'p'`);
     await db.query(spend);
-    const outcome = await cli(['verify', '--database-url', urlOf(db, member)]);
+    const outcome = await within(['verify', '--database-url', urlOf(db, member)]);
     expect(outcome).toMatchObject({ code: 0, stderr: '' });
     expect(outcome.stdout).toMatch(/^all promises hold: 1 account, 2 entries/);
-    const refused = await cli(['verify', '--database-url', urlOf(db, stranger)]);
+    const refused = await within(['verify', '--database-url', urlOf(db, stranger)]);
     expect(refused).toMatchObject({ code: 3, stderr: '' });
     expect(refused.stdout).toMatch(
       /^not checked: credits\.discrepancies: .*not readable by .*v_stranger: connect as a .*\nnothing was found in /m,
@@ -282,7 +282,7 @@ test('where deploy could not make the roles, what they may do is left out with a
       await db.query(`grant create on database ${db.name} to ${name}`);
       const url = urlOf(db, name);
       await deploy({ connectionString: url }, { rolePrefix: prefix });
-      const outcome = await cli(['verify', '--role-prefix', prefix, '--database-url', url]);
+      const outcome = await within(['verify', '--role-prefix', prefix, '--database-url', url]);
       expect(outcome.stdout).toMatch(
         /^note: not checked, because these roles do not exist: .*credits_spender, .*\nall promises hold/,
       );
@@ -294,14 +294,17 @@ test('where deploy could not make the roles, what they may do is left out with a
 test('a database without pg-credits: one line, status 1; wrong usage: status 2', () =>
   withDatabase(
     async (db) => {
-      const outcome = await cli(['verify', '--database-url', db.url]);
+      const outcome = await within(['verify', '--database-url', db.url]);
       expect(outcome).toEqual({
         code: 1,
         stdout: '',
         stderr: `no pg-credits in database ${db.name}: run pg-credits deploy first\n`,
       });
-      expect(await cli(['verify', '--frobnicate'])).toMatchObject({ code: 2, stdout: '' });
-      expect(await cli(['verify', '--role-prefix', 'No!'])).toMatchObject({ code: 2, stdout: '' });
+      expect(await within(['verify', '--frobnicate'])).toMatchObject({ code: 2, stdout: '' });
+      expect(await within(['verify', '--role-prefix', 'No!'])).toMatchObject({
+        code: 2,
+        stdout: '',
+      });
     },
     { empty: true },
   ));

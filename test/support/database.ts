@@ -44,13 +44,17 @@ interface DatabaseOptions {
   template?: string;
   /** Of its roles, where they are not those of the run. */
   rolePrefix?: string;
+  /** Its roles are to be its own: what is made of them in other databases is not seen. */
+  ownRoles?: boolean;
 }
 
 /** A copy of the template, which has our package deployed; or, `empty`, a database without it. */
 export async function createDatabase(options: DatabaseOptions = {}): Promise<Database> {
   const [serverUrl, template] = [inject('serverUrl'), inject('template')];
   const from = options.empty ? 'template0' : (options.template ?? template);
-  const name = `${template}_${randomBytes(4).toString('hex')}`;
+  const id = randomBytes(4).toString('hex');
+  const name = `${template}_${id}`;
+  const runs = inject('rolePrefix');
   await withClient(serverUrl, (client) => copyDatabase(client, name, from));
 
   const config = { connectionString: databaseUrl(serverUrl, name), types };
@@ -65,7 +69,7 @@ export async function createDatabase(options: DatabaseOptions = {}): Promise<Dat
   return {
     url: config.connectionString,
     name,
-    rolePrefix: options.rolePrefix ?? inject('rolePrefix'),
+    rolePrefix: options.rolePrefix ?? (options.ownRoles ? `${runs}${id}_` : runs),
     query,
     async one(text, params) {
       const rows = await query(text, params);
