@@ -65,10 +65,12 @@ try {
       args: without([...once, ...ofNode]),
       node: node24.node,
     }),
-    // Those of one function each: the histories of test/invariants take longer, and call the same.
+    // What a pooler could get wrong: transactions, settings, statements that are prepared, replays.
     suite('tests through pgbouncer in transaction mode', {
       env: { ...on(18), PG_CREDITS_TEST_POOLER: 'pgbouncer' },
-      args: ['test/functions'],
+      args: ['batch', 'holds', 'inside', 're', 'session', 'settling'].map(
+        (name) => `test/functions/${name}`,
+      ),
     }),
     dockerSuite('tests on Docker, by testcontainers', {
       args: [

@@ -7,7 +7,7 @@ import { parseMapping } from '../../scripts/adoption/mapping.ts';
 import { readParties } from '../../scripts/adoption/parties.ts';
 import { run } from '../../scripts/compare.ts';
 import { UsageError } from '../../scripts/lib/explain.ts';
-import { cli } from '../deploy/fixture.ts';
+import { cli, within } from '../deploy/fixture.ts';
 import type { Database } from '../support/database.ts';
 import { adoptAll } from './app.ts';
 import { adopt, createApp, insert, install, mapping, mappingText, write } from './shadow-app.ts';
@@ -23,8 +23,11 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
-const command = (...args: string[]) =>
-  cli(['compare', '--database-url', db.url, '--mapping', file, ...args]);
+const argsOf = (...args: string[]) => [
+  ...['compare', '--database-url', db.url, '--mapping', file],
+  ...args,
+];
+const command = (...args: string[]) => within(argsOf(...args));
 
 async function gate(window: number, between: (n: number) => Promise<unknown> = async () => {}) {
   const client = await db.connect();
@@ -83,7 +86,7 @@ test('shut by a write that could not be mirrored', async () => {
     },
     async () => {
       const retry = ['shadow', 'retry', '--database-url', db.url, '--mapping', file];
-      expect(await cli(retry)).toMatchObject({
+      expect(await within(retry)).toMatchObject({
         code: 0,
         stdout: '1 write booked, 0 that adopt has read or will, 0 left\n',
       });
@@ -201,7 +204,7 @@ test('after a truncate every account differs, and nothing is wrong with the mapp
   await app.query('create table public.kept as select * from public.credit_transactions');
   await install(app);
   await app.query('truncate public.credit_transactions');
-  const none = await cli(['compare', ...here]);
+  const none = await within(['compare', ...here]);
   expect(none).toMatchObject({ code: 1, stdout: '' });
   expect(none.stderr).toBe('mapping: transactions: public.credit_transactions has no rows\n');
   await app.query(
@@ -209,13 +212,13 @@ test('after a truncate every account differs, and nothing is wrong with the mapp
   );
   for (const user of ['u1', 'u2']) await adopt(app, user);
   await app.query('truncate public.credit_transactions');
-  const { code, stdout, stderr } = await cli(['compare', ...here]);
+  const { code, stdout, stderr } = await within(['compare', ...here]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toContain('\n2 accounts: 0 agree, 2 differ by 1,940 in all\n');
-  const gated = await cli(['compare', ...here, '--gate']);
+  const gated = await within(['compare', ...here, '--gate']);
   expect(gated).toMatchObject({ code: 1, stderr: '' });
   expect(gated.stdout).toContain('the gate is shut');
-  const again = await cli(['diagnose', ...here]);
+  const again = await within(['diagnose', ...here]);
   expect(again.stderr).toBe('mapping: transactions: public.credit_transactions has no rows\n');
   await app.drop();
 });
@@ -235,7 +238,7 @@ test('an account that has left the app, and is trusted for its balance: its diff
 });
 
 test('--watch goes on until it is stopped', async () => {
-  const running = command('--watch', '--every', '1', '--json');
+  const running = cli(argsOf('--watch', '--every', '1', '--json'));
   const samples: string[] = [];
   await new Promise<void>((resolve) => {
     running.child.stdout?.on('data', (data) => {

@@ -6,7 +6,7 @@ import { cutover as cutoverNow } from '../../scripts/adoption/cutover.ts';
 import { parseMapping } from '../../scripts/adoption/mapping.ts';
 import { readParties } from '../../scripts/adoption/parties.ts';
 import { expectNoDiscrepancies } from '../concurrency/race.ts';
-import { cli } from '../deploy/fixture.ts';
+import { within } from '../deploy/fixture.ts';
 import { type Database, raised } from '../support/database.ts';
 import { adoptAll } from './app.ts';
 import { createApp, failures, install, mappingText, write } from './shadow-app.ts';
@@ -29,7 +29,7 @@ async function prepare(text = mappingText, book: 'opening' | 'history' = 'histor
 function command(name: string, text: string, ...args: string[]) {
   const file = join(mkdtempSync(join(inject('folder'), 'mapping ')), 'pg-credits.yaml');
   writeFileSync(file, text);
-  return cli([name, '--database-url', db.url, '--mapping', file, ...args]);
+  return within([name, '--database-url', db.url, '--mapping', file, ...args]);
 }
 const cutover = (...args: string[]) => command('cutover', mappingText, ...args);
 
