@@ -199,7 +199,7 @@ revoke all on function credits_private.book_grant(
 -- The answer to a key that was used before. When the grant expires is its row's to say.
 create or replace function credits_private.replay_grant(p_account_id text, p_answer jsonb)
 returns credits.grant_credits_result
-language plpgsql
+language plpgsql stable
 set search_path = pg_temp
 as $$
 declare
