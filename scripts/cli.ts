@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { onInterruptOfReading } from './lib/running.ts';
 import { commandLine } from './main.ts';
+import { onInterruptOfReading } from './shell/signals.ts';
 
 // A reader that has seen enough (`| head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

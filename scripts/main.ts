@@ -1,6 +1,6 @@
-import { errorObject, Failure, toldAlready, UsageError } from './lib/explain.ts';
-import { packageVersion } from './lib/package.ts';
-import { tellInJson } from './lib/running.ts';
+import { packageVersion } from './package.ts';
+import { errorObject, Failure, toldAlready, UsageError } from './shell/explain.ts';
+import { tellInJson } from './shell/signals.ts';
 
 interface Command {
   help: string;
@@ -9,16 +9,16 @@ interface Command {
 
 // Loaded when asked for: `deploy` in a pipeline should not wait for what it does not use.
 const commands: Record<string, () => Promise<Command>> = {
-  deploy: () => import('./deploy.ts'),
-  verify: () => import('./verify.ts'),
-  status: () => import('./status.ts'),
-  invoice: () => import('./invoice.ts'),
-  settle: () => import('./settle.ts'),
-  diagnose: () => import('./diagnose.ts'),
-  adopt: () => import('./adopt.ts'),
-  shadow: () => import('./shadow.ts'),
-  compare: () => import('./compare.ts'),
-  cutover: () => import('./cutover.ts'),
+  deploy: () => import('./commands/deploy.ts'),
+  verify: () => import('./commands/verify.ts'),
+  status: () => import('./commands/status.ts'),
+  invoice: () => import('./commands/invoice.ts'),
+  settle: () => import('./commands/settle.ts'),
+  diagnose: () => import('./commands/diagnose.ts'),
+  adopt: () => import('./commands/adopt.ts'),
+  shadow: () => import('./commands/shadow.ts'),
+  compare: () => import('./commands/compare.ts'),
+  cutover: () => import('./commands/cutover.ts'),
 };
 
 const usage = `pg-credits: prepaid credits that always add up, inside your Postgres

@@ -1,8 +1,15 @@
 import pg from 'pg';
-import { migrationName, type Package, type SqlFile } from '../lib/package.ts';
-import type { Plan } from './plan.ts';
+import { migrationName, type Package, type SqlFile } from '../package.ts';
 
 /** What the database says was applied to it: migrations in order, and checksums by path. */
+/** What a deploy does with the package's files. */
+export interface Plan {
+  migrations: SqlFile[];
+  files: SqlFile[];
+  /** Recorded paths that the package no longer has. */
+  forgotten: string[];
+}
+
 export interface Applied {
   migrations: string[];
   checksums: Map<string, string>;

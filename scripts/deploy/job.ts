@@ -1,9 +1,9 @@
 import type pg from 'pg';
-import type { Log } from '../lib/connect.ts';
-import { Failure } from '../lib/explain.ts';
-import type { Package } from '../lib/package.ts';
-import type { Ground, Roles } from '../lib/roles.ts';
-import * as schemas from '../lib/schemas.ts';
+import type { Package } from '../package.ts';
+import type { Log } from '../postgres/connect.ts';
+import type { Ground, Roles } from '../postgres/roles.ts';
+import * as schemas from '../postgres/schemas.ts';
+import { Failure } from '../shell/explain.ts';
 import { type Planned, planSteps } from './steps.ts';
 import { type Ours, requireOurs, type Seen, type Survey } from './survey.ts';
 

@@ -1,8 +1,8 @@
 import { basename, join } from 'node:path';
 import { runner } from 'node-pg-migrate';
 import type pg from 'pg';
-import { Failure } from '../lib/explain.ts';
-import type { Package, SqlFile } from '../lib/package.ts';
+import type { Package, SqlFile } from '../package.ts';
+import { Failure } from '../shell/explain.ts';
 
 type Execute = (file: SqlFile) => Promise<void>;
 interface Query {

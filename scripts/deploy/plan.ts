@@ -1,14 +1,7 @@
-import { Failure } from '../lib/explain.ts';
-import { migrationName, type Package, rolesFile, type SqlFile } from '../lib/package.ts';
-import type { Roles } from '../lib/roles.ts';
-import type { Applied } from './bookkeeping.ts';
-
-export interface Plan {
-  migrations: SqlFile[];
-  files: SqlFile[];
-  /** Recorded paths that the package no longer has. */
-  forgotten: string[];
-}
+import { migrationName, type Package, rolesFile, type SqlFile } from '../package.ts';
+import type { Roles } from '../postgres/roles.ts';
+import { Failure } from '../shell/explain.ts';
+import type { Applied, Plan } from './bookkeeping.ts';
 
 /** What is to be applied: migrations that were not, then what changed in sql/, or all of it. */
 export function plan(

@@ -1,6 +1,6 @@
-import { settings } from '../lib/live.ts';
-import { become, canBecome, planRoles, type Roles } from '../lib/roles.ts';
-import { createStatement, type Schemas } from '../lib/schemas.ts';
+import { settings } from '../postgres/live.ts';
+import { become, canBecome, planRoles, type Roles } from '../postgres/roles.ts';
+import { createStatement, type Schemas } from '../postgres/schemas.ts';
 import { type Job, prepare, seenBy } from './job.ts';
 import { type DeployReport, reportOf } from './report.ts';
 import { scriptOf } from './sql.ts';

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import pg from 'pg';
-import { schemaNames } from '../lib/schemas.ts';
+import { schemaNames } from '../postgres/schemas.ts';
 
 // Functions are PUBLIC's and types are, too, unless something else is said of them.
 const accessTo = (schemas: string[]) => `

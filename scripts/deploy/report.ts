@@ -1,4 +1,4 @@
-import { ownerNotes, type Roles } from '../lib/roles.ts';
+import { ownerNotes, type Roles } from '../postgres/roles.ts';
 import type { Job } from './job.ts';
 import type { Planned } from './steps.ts';
 import type { Ours } from './survey.ts';

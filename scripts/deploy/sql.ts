@@ -1,6 +1,6 @@
-import { plainly } from '../lib/live.ts';
-import type { SqlFile } from '../lib/package.ts';
-import type { Ground, Roles } from '../lib/roles.ts';
+import type { SqlFile } from '../package.ts';
+import { plainly } from '../postgres/live.ts';
+import type { Ground, Roles } from '../postgres/roles.ts';
 import { recordMigrations } from './bookkeeping.ts';
 import type { Planned, Step } from './steps.ts';
 import { takeTurn } from './turns.ts';

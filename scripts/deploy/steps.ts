@@ -1,9 +1,9 @@
 import type pg from 'pg';
-import { migrationName, type Package, rolesFile, type SqlFile } from '../lib/package.ts';
-import { type Ground, ident, type Roles } from '../lib/roles.ts';
-import * as schemas from '../lib/schemas.ts';
+import { migrationName, type Package, rolesFile, type SqlFile } from '../package.ts';
+import { type Ground, ident, type Roles } from '../postgres/roles.ts';
+import * as schemas from '../postgres/schemas.ts';
 import * as bookkeeping from './bookkeeping.ts';
-import { type Plan, plan } from './plan.ts';
+import { plan } from './plan.ts';
 import { revokeAll } from './privileges.ts';
 import type { Ours } from './survey.ts';
 
@@ -31,7 +31,7 @@ export interface Situation {
   surveyed: Ours | undefined;
 }
 
-export interface Planned extends Plan {
+export interface Planned extends bookkeeping.Plan {
   steps: Step[];
   owner: string;
   created: string[];

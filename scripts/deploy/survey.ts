@@ -1,11 +1,17 @@
 import type pg from 'pg';
-import { asMap, type Difference, differ, isNamed } from '../lib/differences.ts';
-import { Failure } from '../lib/explain.ts';
-import { printable } from '../lib/format.ts';
-import type { Live } from '../lib/live.ts';
-import { migrationName, type Package, readPackage, type SqlFile } from '../lib/package.ts';
-import { missingOf, roleNames } from '../lib/roles.ts';
-import { type Fact, ofMigrations, readFacts, relationOf, stateAfter } from '../lib/snapshot.ts';
+import { migrationName, type Package, readPackage, type SqlFile } from '../package.ts';
+import type { Live } from '../postgres/live.ts';
+import { missingOf, roleNames } from '../postgres/roles.ts';
+import { Failure } from '../shell/explain.ts';
+import { printable } from '../shell/format.ts';
+import { asMap, type Difference, differ, isNamed } from '../snapshot/differences.ts';
+import {
+  type Fact,
+  ofMigrations,
+  readFacts,
+  relationOf,
+  stateAfter,
+} from '../snapshot/snapshot.ts';
 import { type Applied, bookkeepingTables, readApplied } from './bookkeeping.ts';
 
 /** How a database stands to a package, as the catalogues and then the bookkeeping tell it. */

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { randomNumbers } from '../../scripts/lib/random.ts';
+import { randomNumbers } from '../../tools/random.ts';
 import type { Database } from '../support/database.ts';
 import {
   DAY,

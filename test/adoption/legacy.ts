@@ -36,7 +36,7 @@ counters:
 
 /** The gateway's tables with the month of the incident, in an empty database. */
 export async function makeIncident(client: pg.ClientBase): Promise<void> {
-  for (const file of ['tables.sql', '../../scripts/demo/calls.sql', 'incident.sql'])
+  for (const file of ['tables.sql', '../../tools/demo/calls.sql', 'incident.sql'])
     await client.query(read(file));
 }
 

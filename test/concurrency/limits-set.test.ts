@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { type Arguments, call } from '../functions/calls.ts';
-import { counters } from '../functions/limits.ts';
+import { counters } from '../functions/limits/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, type Racer, race, raceFor, times } from './race.ts';
 

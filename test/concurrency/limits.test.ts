@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Arguments, call } from '../functions/calls.ts';
-import { counters, noon } from '../functions/limits.ts';
+import { counters, noon } from '../functions/limits/calls.ts';
 import { type Raised, useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, ledger, type Outcome, type Racer, raceFor, times } from './race.ts';
 

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest';
 import { call } from '../functions/calls.ts';
-import { counters } from '../functions/limits.ts';
+import { counters } from '../functions/limits/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, race, raceFor, times } from './race.ts';
 

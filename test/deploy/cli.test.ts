@@ -1,7 +1,7 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { explain } from '../../scripts/lib/explain.ts';
+import { explain } from '../../scripts/shell/explain.ts';
 import { databaseUrl } from '../support/connection.ts';
 import { createDatabase, type Database, waitUntilBlocked } from '../support/database.ts';
 import { cli } from './fixture.ts';

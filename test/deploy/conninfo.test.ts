@@ -1,9 +1,9 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest';
-import { parseConninfo } from '../../scripts/lib/conninfo.ts';
-import { readSettings } from '../../scripts/lib/settings.ts';
-import { waysTo } from '../../scripts/lib/ways.ts';
+import { parseConninfo } from '../../scripts/postgres/conninfo.ts';
+import { readSettings } from '../../scripts/postgres/settings.ts';
+import { waysTo } from '../../scripts/postgres/ways.ts';
 
 // What the machine's own user has set up is not ours.
 beforeEach(() => {

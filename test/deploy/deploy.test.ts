@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type DeployOptions, deploy } from '../../scripts/deploy.ts';
+import { type DeployOptions, deploy } from '../../scripts/deploy/deploy.ts';
 import { createDatabase, type Database, waitUntilBlocked } from '../support/database.ts';
 import { type Files, packageWith, small } from './fixture.ts';
 

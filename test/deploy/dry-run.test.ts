@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { deploy } from '../../scripts/deploy.ts';
-import { shortDiff } from '../../scripts/lib/generated.ts';
-import { readOnly } from '../../scripts/lib/live.ts';
-import { readSnapshot } from '../../scripts/lib/snapshot.ts';
+import { deploy } from '../../scripts/deploy/deploy.ts';
+import { readOnly } from '../../scripts/postgres/live.ts';
+import { readSnapshot } from '../../scripts/snapshot/snapshot.ts';
+import { shortDiff } from '../../tools/generate/generated.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { packageWith, within } from './fixture.ts';
 

@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { startPostgres } from '../../scripts/lib/embedded.ts';
+import { startPostgres } from '../../tools/postgres/embedded.ts';
 import { withClient } from '../support/connection.ts';
 import { script } from '../support/scripts.ts';
 

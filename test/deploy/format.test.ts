@@ -1,7 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
-import { displayWidth, wrap } from '../../scripts/lib/columns.ts';
-import { alignRows, formatAmount, formatTable, plural, toJson } from '../../scripts/lib/format.ts';
+import { displayWidth, wrap } from '../../scripts/shell/columns.ts';
+import {
+  alignRows,
+  formatAmount,
+  formatTable,
+  plural,
+  toJson,
+} from '../../scripts/shell/format.ts';
 import { useDatabase } from '../support/database.ts';
 import { script } from '../support/scripts.ts';
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type DeployOptions, deploy } from '../../scripts/deploy.ts';
-import { startProxy } from '../../scripts/lib/proxy.ts';
+import { type DeployOptions, deploy } from '../../scripts/deploy/deploy.ts';
+import { startProxy } from '../../tools/postgres/proxy.ts';
 import type { Database } from '../support/database.ts';
 
 /** A deploy that commits when all these callers have been seen to wait for it, and `meanwhile` is over. */

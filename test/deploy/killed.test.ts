@@ -1,5 +1,5 @@
 import { expect, inject, test } from 'vitest';
-import { deployKilled } from '../../scripts/torture/deploy-killed.ts';
+import { deployKilled } from '../../tools/torture/deploy-killed.ts';
 
 // A failure names the seed that it had.
 const seed = Number(process.env.PG_CREDITS_SEED ?? Date.now() % 1_000_000);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { readPackage } from '../../scripts/lib/package.ts';
-import { readGround } from '../../scripts/lib/roles.ts';
-import { statementStarts } from '../../scripts/lib/script.ts';
+import { readPackage } from '../../scripts/package.ts';
+import { readGround } from '../../scripts/postgres/roles.ts';
+import { statementStarts } from '../../scripts/postgres/script.ts';
 import { packageWith } from './fixture.ts';
 
 test('a role prefix reaches the text and the checksum of sql/, not those of the migrations', () => {

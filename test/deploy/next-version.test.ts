@@ -2,8 +2,8 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { packageRoot } from '../../scripts/lib/package.ts';
-import { prepareCallers, startCallers } from '../../scripts/torture/callers.ts';
+import { packageRoot } from '../../scripts/package.ts';
+import { prepareCallers, startCallers } from '../../tools/torture/callers.ts';
 import { useDatabase } from '../support/database.ts';
 import { deployWhileAllWait } from './held-commit.ts';
 

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { pgbouncer } from '../../scripts/ci/pgbouncer.ts';
-import { deploy } from '../../scripts/deploy.ts';
+import { deploy } from '../../scripts/deploy/deploy.ts';
+import { pgbouncer } from '../../tools/ci/pgbouncer.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { type Pooler, startPooler } from '../support/pgbouncer.ts';
 import { packageWith } from './fixture.ts';

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
-import { type DeployOptions, type DeployReport, deploy } from '../../scripts/deploy.ts';
+import { type DeployOptions, deploy } from '../../scripts/deploy/deploy.ts';
+import type { DeployReport } from '../../scripts/deploy/report.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { type Files, packageWith } from './fixture.ts';
 

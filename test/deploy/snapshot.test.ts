@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { checksums, shortDiff } from '../../scripts/lib/generated.ts';
-import { readOnly } from '../../scripts/lib/live.ts';
-import { parseSnapshot, readSnapshot, withoutQualifiers } from '../../scripts/lib/snapshot.ts';
+import { readOnly } from '../../scripts/postgres/live.ts';
+import { parseSnapshot, readSnapshot, withoutQualifiers } from '../../scripts/snapshot/snapshot.ts';
+import { checksums, shortDiff } from '../../tools/generate/generated.ts';
 import { useDatabase } from '../support/database.ts';
 import { packageWith } from './fixture.ts';
 

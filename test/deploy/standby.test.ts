@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { deploy } from '../../scripts/deploy.ts';
-import { type Postgres, startPostgres } from '../../scripts/lib/embedded.ts';
-import type { Context } from '../../scripts/torture/fault.ts';
-import { startStandby } from '../../scripts/torture/standby.ts';
+import { deploy } from '../../scripts/deploy/deploy.ts';
+import { type Postgres, startPostgres } from '../../tools/postgres/embedded.ts';
+import type { Context } from '../../tools/torture/fault.ts';
+import { startStandby } from '../../tools/torture/standby.ts';
 import { addAccounts, createApp, drifted, mappingFile } from '../adoption/app.ts';
 import { withClient } from '../support/connection.ts';
 import type { Database } from '../support/database.ts';

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { deploy } from '../../scripts/deploy.ts';
-import { readPackage } from '../../scripts/lib/package.ts';
+import { deploy } from '../../scripts/deploy/deploy.ts';
+import { readPackage } from '../../scripts/package.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { within } from './fixture.ts';
 

@@ -3,7 +3,7 @@ import { createPrivateKey } from 'node:crypto';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test, vi } from 'vitest';
-import { connect } from '../../scripts/lib/connect.ts';
+import { connect } from '../../scripts/postgres/connect.ts';
 import { makeAuthority, makeCertificate, makeRevocations } from '../support/certificates.ts';
 import { TlsServer } from '../support/tls-server.ts';
 import { cli } from './fixture.ts';

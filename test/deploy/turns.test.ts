@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { deploy } from '../../scripts/deploy.ts';
+import { deploy } from '../../scripts/deploy/deploy.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { within } from './fixture.ts';
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { deploy } from '../../scripts/deploy.ts';
-import type { Finding } from '../../scripts/lib/checks.ts';
-import { examine, verify } from '../../scripts/lib/examine.ts';
+import { deploy } from '../../scripts/deploy/deploy.ts';
+import type { Finding } from '../../scripts/verify/checks.ts';
+import { examine, verify } from '../../scripts/verify/examine.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { within } from './fixture.ts';
 

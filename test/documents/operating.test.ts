@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, expect } from 'vitest';
-import { deploy } from '../../scripts/deploy.ts';
-import { type Postgres, startPostgres } from '../../scripts/lib/embedded.ts';
+import { deploy } from '../../scripts/deploy/deploy.ts';
+import { type Postgres, startPostgres } from '../../tools/postgres/embedded.ts';
 import { databaseUrl, withClient } from '../support/connection.ts';
 import { useDatabase } from '../support/database.ts';
 import { type Stage, testDocument } from '../support/document.ts';

@@ -94,7 +94,7 @@ testDocument('README.md', {
       return { DATABASE_URL: empty.url, PREFIX: prefix, SPENDER, APP: app() };
     },
     instead: {
-      'npm install pg-credits': '', // scripts/ci/package.ts does
+      'npm install pg-credits': '', // tools/ci/package.ts does
       'npx pg-credits deploy --database-url "$DATABASE_URL" --wait 30':
         'npx pg-credits deploy --database-url "$DATABASE_URL" --wait 30 --role-prefix "$PREFIX"',
       'psql "$DATABASE_URL" -c \'grant credits_spender to my_app\'':

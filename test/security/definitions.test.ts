@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { catalogueQuery } from '../../scripts/lib/catalogue.ts';
+import { catalogueQuery } from '../../scripts/snapshot/catalogue.ts';
 import { useDatabase } from '../support/database.ts';
 import { attempts, login } from './sessions.ts';
 

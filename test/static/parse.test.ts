@@ -22,9 +22,12 @@ test('every function and view of migrations/ and sql/ was read', () => {
 
 // Those of pgbench have commands of its own, and are run by the tests of the bench.
 const ofPgbench = (path: string) => /^\\set /m.test(read(path));
-test.each(sqlFiles('scripts').filter((path) => !ofPgbench(path)))('%s is SQL', (path) => {
-  expect(parseSource(path, read(path)).statements.length).toBeGreaterThan(0);
-});
+test.each([...sqlFiles('scripts'), ...sqlFiles('tools')].filter((path) => !ofPgbench(path)))(
+  '%s is SQL',
+  (path) => {
+    expect(parseSource(path, read(path)).statements.length).toBeGreaterThan(0);
+  },
+);
 
 test.each(['README.md', 'docs/operating.md'])('the SQL of %s is SQL', (path) => {
   const blocks = [...read(path).matchAll(/^```sql\n(.*?)^```$/gms)];

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CreateFunctionStmt, type FunctionParameter, type Node, parseSync } from 'libpg-query';
-import { packageRoot } from '../../scripts/lib/package.ts';
+import { packageRoot } from '../../scripts/package.ts';
 import { type Body, readBody, statementsOf } from './plpgsql.ts';
 import { dotted, find, option, relationName } from './tree.ts';
 

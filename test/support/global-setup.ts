@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type pg from 'pg';
 import type { TestProject } from 'vitest/node';
-import { deploy } from '../../scripts/deploy.ts';
+import { deploy } from '../../scripts/deploy/deploy.ts';
 import { databaseUrl, withClient } from './connection.ts';
 import { type Pooler, startPooler } from './pgbouncer.ts';
 import { buildScripts } from './scripts.ts';

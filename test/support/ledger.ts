@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { DatabaseError } from 'pg';
 import { expect } from 'vitest';
-import { randomNumbers } from '../../scripts/lib/random.ts';
+import { randomNumbers } from '../../tools/random.ts';
 import { asRole, createDatabase, type Database } from './database.ts';
 
 export { randomNumbers };

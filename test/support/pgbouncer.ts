@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { pgbouncer } from '../../scripts/ci/pgbouncer.ts';
-import { freePort } from '../../scripts/lib/embedded.ts';
+import { pgbouncer } from '../../tools/ci/pgbouncer.ts';
+import { freePort } from '../../tools/postgres/embedded.ts';
 
 export interface Pooler {
   /** Of the same server's same database, through the pooler. */

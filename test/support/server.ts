@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { startPostgres } from '../../scripts/lib/embedded.ts';
+import { startPostgres } from '../../tools/postgres/embedded.ts';
 
 export interface Server {
   url: string;

@@ -2,7 +2,7 @@ import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { owner, type Postgres, startPostgres } from '../../scripts/lib/embedded.ts';
+import { owner, type Postgres, startPostgres } from '../../tools/postgres/embedded.ts';
 import type { Certificate } from './certificates.ts';
 import { withClient } from './connection.ts';
 

@@ -1,0 +1,107 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { homedir, userInfo } from 'node:os';
+import { basename, join } from 'node:path';
+import { Failure, UsageError } from '../shell/explain.ts';
+import { parseConninfo, type Settings, settingsOfEnvironment } from './conninfo.ts';
+
+/** What the text says, then its service, then the environment: as libpq has it. */
+export function readSettings(text: string | undefined): Settings {
+  const given = text === undefined ? {} : parseConninfo(text);
+  const environment = settingsOfEnvironment();
+  const service = given.service ?? environment.service;
+  const settings = { ...environment, ...(service ? readService(service) : {}), ...given };
+  check(settings);
+  return settings;
+}
+
+/** What is asked for beside encryption: with these values we do as we are asked, with others we could not. */
+const demands = {
+  require_auth: [],
+  requirepeer: [],
+  sslcrldir: [],
+  gssencmode: ['disable', 'prefer'],
+  sslcertmode: ['disable', 'allow'],
+} as const;
+
+/** A password that is not written as a URL wants it can be anywhere: no part of it is quoted. */
+function check(settings: Settings) {
+  const { host = '', hostaddr = '', port = '5432' } = settings;
+  if (`${host}${hostaddr}${port}`.includes(','))
+    throw new UsageError('the database URL names several hosts: name the primary alone');
+  if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535)
+    throw new UsageError(
+      'the database URL cannot be used: its port is no number from 1 to 65535 (in a password, write / as %2F, @ as %40)',
+    );
+  if (!/^-?\d*$/.test(settings.connect_timeout ?? ''))
+    throw new UsageError(
+      `connect_timeout must be a number of seconds, not ${settings.connect_timeout}`,
+    );
+  for (const [name, fine] of Object.entries(demands)) {
+    const value = settings[name as keyof typeof demands];
+    if (value !== undefined && !(fine as readonly string[]).includes(value))
+      throw new UsageError(`${name}=${value} is more than pg-credits can see to: leave it out`);
+  }
+}
+
+/** Where libpq looks for what nobody named: in one's own folder. */
+export function ownFile(name: string): string {
+  if (process.platform !== 'win32') return join(homedir(), name);
+  const folder = join(process.env.APPDATA ?? homedir(), 'postgresql');
+  return join(folder, name === '.pgpass' ? 'pgpass.conf' : basename(name));
+}
+
+function readService(name: string): Settings {
+  const { PGSERVICEFILE, PGSYSCONFDIR } = process.env;
+  const files = [
+    PGSERVICEFILE || ownFile('.pg_service.conf'),
+    ...(PGSYSCONFDIR ? [join(PGSYSCONFDIR, 'pg_service.conf')] : []),
+  ];
+  for (const file of files.filter((each) => existsSync(each))) {
+    const lines = readFileSync(file, 'utf8').split(/\r?\n/);
+    const at = lines.findIndex((line) => line.trim() === `[${name}]`);
+    if (at < 0) continue;
+    const next = lines.findIndex((line, i) => i > at && /^\s*\[/.test(line));
+    const section = lines.slice(at + 1, next < 0 ? undefined : next);
+    const pairs = section.flatMap((line) => /^\s*(\w+)=(.*?)\s*$/.exec(line)?.slice(1, 3) ?? []);
+    const quoted = pairs.map((part, i) =>
+      i % 2 === 0 ? `${part}=` : `'${part.replace(/[\\']/g, '\\$&')}' `,
+    );
+    return quoted.length === 0 ? {} : parseConninfo(quoted.join(''));
+  }
+  throw new UsageError(`no service ${name} in ${files.join(' or ')}`);
+}
+
+/** Whom libpq takes when nobody is named. */
+export function systemUser(): string | undefined {
+  try {
+    return userInfo().username;
+  } catch {
+    return undefined; // no passwd entry
+  }
+}
+
+/** Asked for when the server wants a password; where none is given, the password file may know it. */
+export function passwordOf(settings: Settings, to: string[]): string {
+  if (settings.password !== undefined) return settings.password;
+  const file = settings.passfile ?? ownFile('.pgpass');
+  const found = existsSync(file) ? readPassword(file, to) : undefined;
+  // node-postgres's own words for it, which explain() knows.
+  if (found === undefined) throw new Error('client password must be a string');
+  return found;
+}
+
+/** Its lines are host:port:database:user:password, `*` stands for any, and the first that fits counts. */
+function readPassword(file: string, to: string[]): string | undefined {
+  if (process.platform !== 'win32' && statSync(file).mode & 0o077)
+    throw new Failure(`${file} is not used, as others may read it: chmod 600 ${file}`);
+  for (const line of readFileSync(file, 'utf8').split(/\r?\n/)) {
+    const [, ...fields] = entry.exec(line) ?? [];
+    const plain = fields.map((field) => field.replace(/\\(.)/g, '$1'));
+    if (fields.length > 0 && to.every((value, i) => fields[i] === '*' || plain[i] === value))
+      return plain[4];
+  }
+  return undefined;
+}
+
+const field = '((?:[^:\\\\]|\\\\.)*):';
+const entry = new RegExp(`^(?!#)${field.repeat(4)}(.*)$`);

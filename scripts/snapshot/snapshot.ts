@@ -1,0 +1,167 @@
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+import { printable } from '../shell/format.ts';
+import { catalogueQuery } from './catalogue.ts';
+
+/** One thing that is so: `column credits_private.accounts.unit` is `text not null`. */
+export interface Fact {
+  section: string;
+  key: string;
+  value: string;
+}
+
+interface Row extends Fact {
+  rank: number;
+  /** Text of which a digest is enough. */
+  body: string | null;
+}
+
+/** The schemas credits and credits_private as they are, sorted; without what a deploy's user and prefix decide. */
+export async function readFacts(client: pg.ClientBase, rolePrefix: string): Promise<Fact[]> {
+  const { rows } = await client.query<Row>(catalogueQuery, [rolePrefix]);
+  rows.sort((a, b) => order(a.section, b.section) || a.rank - b.rank || order(a.key, b.key));
+  return rows.map(({ section, key, value, body }) => {
+    const text = body === null ? [] : [`text ${digest(key, body, rolePrefix)}`];
+    const parts = [value, ...text].filter((part) => part !== '');
+    return { section, key: printable(key), value: printable(spaced(parts.join(', '))) };
+  });
+}
+
+/** Any white space is one space, but for what is quoted: that is part of what the text means. */
+const spaced = (text: string) => unquoted(text, (part) => part.replace(/\s+/g, ' '));
+
+const unquoted = (text: string, change: (part: string) => string) =>
+  text.replace(/('(?:[^']|'')*'|"(?:[^"]|"")*")|[^'"]+/g, (part, quoted) => quoted ?? change(part));
+
+const order = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+
+function digest(key: string, body: string, prefix: string): string {
+  const named = prefix === '' ? body : withoutPrefix(body, prefix);
+  const text = key.startsWith('view ') ? withoutQualifiers(named) : named;
+  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+}
+
+const withoutPrefix = (text: string, prefix: string) =>
+  text.replace(new RegExp(`\\b${prefix}(?=credits_(?:owner|spender|granter|auditor)\\b)`, 'g'), '');
+
+/**
+ * Postgres 15 qualifies the columns of a view that reads one relation, later versions don't. In every other place all
+ * versions do, so only that relation's name is taken away.
+ */
+export function withoutQualifiers(definition: string): string {
+  const text = unquoted(definition, (part) =>
+    part.replace(/\s+/g, ' ').replaceAll('( ', '('),
+  ).trim();
+  let outermost = text.replace(/'(?:[^']|'')*'/g, "''");
+  for (let before = ''; before !== outermost; ) {
+    before = outermost;
+    outermost = outermost.replace(/\([^()]*\)/g, '<>');
+  }
+  const [, relation] = / FROM (.*?)(?: WHERE | GROUP | ORDER |;|$)/.exec(outermost) ?? [];
+  const name = /^(?:<>|[\w.]+?)(?:\.| )?(\w+)(?:<>)?$/.exec(relation ?? '')?.[1];
+  return name === undefined
+    ? text
+    : unquoted(text, (part) =>
+        part.replace(new RegExp(`(?<![.\\w:])${name}\\.(?!\\w+\\(|$)`, 'g'), ''),
+      );
+}
+
+/** A picture of the schemas as text, one fact a line: to be committed, and compared. */
+export async function readSnapshot(client: pg.ClientBase, rolePrefix: string): Promise<string> {
+  const lines = [
+    '# The whole schema, as deployed; made by npm run generate, compared by pg-credits deploy and verify.',
+  ];
+  let section = '';
+  for (const fact of await readFacts(client, rolePrefix)) {
+    if (fact.section !== section) lines.push('');
+    section = fact.section;
+    lines.push(lineOf(fact.key, fact.value));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+const lineOf = (key: string, value: string) => (value === '' ? key : `${key}: ${value}`);
+
+/** What one migration found of tables and types, where it was not as after it. */
+interface Before {
+  migration: string;
+  without: string[];
+  with: Map<string, string>;
+}
+
+export interface Snapshot {
+  facts: Map<string, string>;
+  /** The newest migration first. */
+  before: Before[];
+}
+
+/** The facts of such a text: values by key. */
+export function parseSnapshot(text: string): Snapshot {
+  const facts = new Map<string, string>();
+  const before = new Map<string, Before>();
+  for (const line of text.split(/\r?\n/)) {
+    if (line === '' || line.startsWith('#')) continue;
+    const [, migration, word, rest] = /^before (\S+) (without|with) (.*)$/.exec(line) ?? [];
+    const [key, value] = splitLine(rest ?? line);
+    if (migration === undefined) {
+      facts.set(key, value);
+      continue;
+    }
+    const found: Before = before.get(migration) ?? { migration, without: [], with: new Map() };
+    before.set(migration, found);
+    if (word === 'with') found.with.set(key, value);
+    else found.without.push(key);
+  }
+  return { facts, before: [...before.values()] };
+}
+
+function splitLine(line: string): [string, string] {
+  const at = line.indexOf(': ');
+  return at < 0 ? [line, ''] : [line.slice(0, at), line.slice(at + 2)];
+}
+
+/** The table or view that a fact is about, and is part of. */
+export const relationOf = (key: string): string | undefined =>
+  /^(?:table|view|column|constraint|index|trigger|rule|policy|statistics|child of|parent of|code of) ([\w$]+\.[\w$]+)/.exec(
+    key,
+  )?.[1];
+
+/** What migrations make and sql/ never changes: tables with what belongs to them, and types. */
+export function ofMigrations(facts: Map<string, string>): Map<string, string> {
+  return new Map(
+    [...facts].filter(([key]) => {
+      if (/^(view|function|procedure|aggregate|trigger|privilege|owner) /.test(key)) return false;
+      return !facts.has(`view ${relationOf(key)}`);
+    }),
+  );
+}
+
+/** Tables and types as they are once only the first `count` of these migrations were applied. */
+export function stateAfter(snapshot: Snapshot, migrations: string[], count: number) {
+  const state = ofMigrations(snapshot.facts);
+  const undone = migrations.slice(count);
+  for (const { migration, ...before } of snapshot.before) {
+    if (!undone.includes(migration)) continue;
+    for (const gone of before.without)
+      for (const key of [...state.keys()])
+        if (key === gone || gone === `table ${relationOf(key)}`) state.delete(key);
+    for (const [key, value] of before.with) state.set(key, value);
+  }
+  return state;
+}
+
+/** The lines by which `stateAfter` tells what a migration found, from what is there before and after it. */
+export function linesBefore(
+  migration: string,
+  before: Map<string, string>,
+  after: Map<string, string>,
+): string[] {
+  const gone = [...after.keys()].filter((key) => !before.has(key));
+  const whole = new Set(gone.filter((key) => key.startsWith('table ')));
+  const without = gone.filter((key) => whole.has(key) || !whole.has(`table ${relationOf(key)}`));
+  const other = [...before].filter(([key, value]) => after.get(key) !== value);
+  return [
+    ...without.map((key) => `before ${migration} without ${key}`),
+    ...other.map(([key, value]) => `before ${migration} with ${lineOf(key, value)}`),
+  ];
+}

@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest';
+import { useDatabase } from '../../support/database.ts';
+import { discrepancies, moment, writeHistory } from '../../support/ledger.ts';
+
+const db = useDatabase();
+type Row = { grant_id: number | null; amount: number; held: number };
+
+interface Known {
+  balance: number;
+  held: number;
+  grants: Record<string, number>;
+}
+
+/** What stands in the account's rows, and in its grants', as they are. */
+async function known(account: string): Promise<Known> {
+  const { balance, held, grants } = await db.one(
+    `select balance, held, (
+       select coalesce(jsonb_object_agg(grant_id, remaining) filter (where remaining > 0), '{}')
+       from credits_private.grants as g where g.account_id = a.account_id) as grants
+     from credits_private.accounts as a where account_id = $1`,
+    [account],
+  );
+  return { balance, held, grants };
+}
+
+function summed(rows: Row[]): Known {
+  const sums: Known = { balance: 0, held: 0, grants: {} };
+  for (const { grant_id, amount, held } of rows) {
+    sums.balance += amount;
+    sums.held += held;
+    if (grant_id !== null) sums.grants[grant_id] = (sums.grants[grant_id] ?? 0) + amount;
+  }
+  const left = Object.entries(sums.grants).filter(([, amount]) => amount > 0);
+  return { ...sums, grants: Object.fromEntries(left) };
+}
+
+test.each([61, 62])(
+  'of every past moment of a history, it says what stood there then, however late it was booked (%i)',
+  async (seed) => {
+    const [watched, late] = [`${seed} watched`, `${seed} late`];
+    const was = new Map<number, Known>();
+    const settle = (at: number) =>
+      db.query('select credits_private.settle_account_at($1, $2)', [watched, moment(at)]);
+    let begun = false;
+    const end = await writeHistory(db, watched, seed, {
+      settle: async (from, to) => {
+        const moments = begun && from < to ? [from, Math.floor((from + to) / 2)] : [];
+        for (const at of moments) {
+          await settle(at);
+          was.set(at, await known(watched));
+        }
+        begun = true; // the first call opens the account
+      },
+    });
+    await settle(end);
+    was.set(end, await known(watched));
+    expect(was.size).toBeGreaterThan(50);
+    expect([...was.values()].some(({ balance }) => balance < 0)).toBe(true);
+    expect([...was.values()].some(({ held }) => held > 0)).toBe(true);
+
+    await writeHistory(db, late, seed);
+    for (const account of [watched, late]) {
+      await db.query('select credits_private.settle_account_at($1, $2)', [account, moment(end)]);
+      const rows = await db.query(
+        `select m.at, e.grant_id, e.amount, e.held
+         from unnest($2::timestamptz[]) with ordinality as m (moment, at)
+         cross join credits_private.explain_balance_at($1, m.moment, $3) as e`,
+        [account, [...was.keys()].map(moment), moment(end)],
+      );
+      for (const [n, [at, then]] of [...was].entries()) {
+        expect(summed(rows.filter((row) => row.at === n + 1)), moment(at)).toEqual(then);
+      }
+    }
+    expect(await discrepancies(db)).toEqual([]);
+  },
+);

@@ -1,0 +1,197 @@
+import { beforeAll, expect, test } from 'vitest';
+import { raised, useDatabase } from '../../support/database.ts';
+import { discrepancies, writeHistory } from '../../support/ledger.ts';
+import { type Arguments, call } from '../calls.ts';
+
+const db = useDatabase();
+const on = (name: string, args: Arguments) =>
+  call(db, name, { p_account_id: 'acme', p_idempotency_key: `${name} of acme`, ...args });
+const set = (name: string, args: Arguments) => call(db, name, { p_account_id: 'acme', ...args });
+const forget = () => call(db, 'forget_account', { p_account_id: 'acme' });
+
+const ada = { p_api_key_id: 'key of ada', p_run_id: 'run of ada', p_metadata: { for: 'ada' } };
+const bob = { p_api_key_id: 'key of bob', p_run_id: 'run of ada', p_operation: 'search' };
+const deduct = { p_amount: 5, ...bob, ...ada };
+
+beforeAll(async () => {
+  await set('open_account', { p_metadata: { name: 'ada' } });
+  await on('grant_credits', { p_amount: 100, p_metadata: { to: 'ada' } });
+  await set('set_limit', { p_limit_id: 'keys', p_ceiling: 50, p_scope: 'api_key' });
+  const key = { p_scope: 'api_key', p_scope_id: 'key of ada', p_window: 'total' };
+  await set('set_limit', { p_limit_id: 'one', p_ceiling: 50, ...key });
+  await set('set_limit', { p_limit_id: 'each', p_ceiling: 50, p_scope: 'run', p_window: 'day' });
+  await set('set_limit', { p_limit_id: 'never', p_ceiling: 50, p_scope: 'run', p_scope_id: 'ada' });
+  await set('set_limit', { p_limit_id: 'all', p_ceiling: 50, p_scope: 'operation' });
+  await on('hold_credits', { p_amount: 9, ...ada });
+  await on('hold_credits', { p_amount: 4, ...bob, p_idempotency_key: 'hold 2' });
+  await on('deduct_credits', { p_amount: 2, ...bob });
+  const { transaction_id } = await on('deduct_credits', { ...deduct, p_idempotency_key: 'deduct' });
+  const capture = { p_hold_id: 1, p_amount: 3, p_final: false, p_metadata: ada.p_metadata };
+  await on('capture_hold', capture);
+  const refund = { p_transaction_id: transaction_id, p_amount: 1, p_metadata: ada.p_metadata };
+  await on('refund_credits', refund);
+  await on('revoke_grant', { p_grant_id: 1, p_amount: 1, p_metadata: ada.p_metadata });
+});
+
+/** Everything that names nobody. */
+async function figures() {
+  const rows = (view: string) =>
+    db.query(`select to_jsonb(v) - '{metadata,api_key_id,run_id,scope_id}'::text[] as row
+      from credits.${view} as v order by 1`);
+  const views = ['remaining', 'invoice', 'invoice_lines', 'usage', 'entries', 'transactions'];
+  return Promise.all([...views, 'grants', 'holds', 'limits'].map((view) => rows(view)));
+}
+
+const tables = `select relname as name from pg_class
+  where relnamespace = 'credits_private'::regnamespace and relkind = 'r' order by 1`;
+const rowsThatName = async (person: string): Promise<string[]> => {
+  const found: string[] = [];
+  for (const { name } of await db.query(tables)) {
+    // As a word: a checksum of a file may have ada in its digits.
+    const rows = `select t::text from credits_private.${name} as t where t::text ~ $1`;
+    found.push(...(await db.query(rows, [`\\m(${person})\\M`])).map(() => name));
+  }
+  return [...new Set(found)];
+};
+
+/** Who spent, in each place that says so. */
+const names = async (account = 'acme') => {
+  const ids = (select: string) =>
+    db.query(select, [account]).then((rows) => rows.map((row) => Object.values(row)));
+  return {
+    entries: await ids(`select api_key_id, run_id from credits.entries
+      where account_id = $1 and kind in ('deduction', 'capture', 'refund') order by entry_id`),
+    holds: await ids(
+      'select api_key_id, run_id from credits.holds where account_id = $1 order by hold_id',
+    ),
+    usage: await ids(`select api_key_id, credits_used from credits.usage
+      where account_id = $1 order by 2`),
+    lines: await ids(`select api_key_id, credits_used from credits.invoice_lines
+      where account_id = $1 order by 2`),
+    limits: await ids(`select limit_id, scope_id, spent from credits.limits
+      where account_id = $1 and scope <> 'operation' order by 1, 2`),
+  };
+};
+
+// What a limit that is set goes on counting: limits-forgotten.test.ts.
+const limits = ['limit_counters', 'limits'];
+
+test('every trace of the person goes but from limits that are set, and every figure stays', async () => {
+  expect(await rowsThatName('ada')).toEqual([
+    'accounts',
+    'entries',
+    'grants',
+    'holds',
+    'limit_counters',
+    'limits',
+    'usage_counters',
+  ]);
+  const before = await figures();
+  expect(await forget()).toEqual({ account_id: 'acme', balance: 90, available: 80 });
+  expect(await rowsThatName('ada|bob')).toEqual(limits);
+  expect(await figures()).toEqual(before);
+  expect(await discrepancies(db)).toEqual([]);
+});
+
+test('an id has the same pseudonym wherever it stood, numbered in the order of spending', async () => {
+  const [key1, key2, run] = ['forgotten api key 1', 'forgotten api key 2', 'forgotten run 1'];
+  expect(await names()).toEqual({
+    entries: [
+      [key1, run], // bob spent first
+      [key2, run],
+      [key2, run],
+      [key2, run],
+    ],
+    holds: [
+      [key2, run],
+      [key1, run],
+    ],
+    usage: [
+      [key1, 2],
+      [key2, 3],
+      [key2, 5],
+    ],
+    lines: [
+      [key1, 2],
+      [key2, 3],
+      [key2, 5],
+    ],
+    limits: [
+      ['each', 'run of ada', 9],
+      ['keys', 'key of ada', 7],
+      ['keys', 'key of bob', 2],
+      ['never', 'ada', 0],
+      ['one', 'key of ada', 7],
+    ],
+  });
+});
+
+test('a replay is still answered, and another request with its key still refused', async () => {
+  expect(await on('deduct_credits', { ...deduct, p_idempotency_key: 'deduct' })).toMatchObject({
+    amount: 5,
+    replayed: true,
+  });
+  expect(await on('hold_credits', { p_amount: 9, ...ada })).toMatchObject({ replayed: true });
+  const other = { ...deduct, ...bob, p_idempotency_key: 'deduct' };
+  expect(await raised(on('deduct_credits', other))).toMatchObject({ code: 'PT409' });
+});
+
+test('what goes on of what was begun goes on under the pseudonym', async () => {
+  const capture = { p_hold_id: 2, p_amount: 4, p_idempotency_key: 'capture 2' };
+  await on('capture_hold', capture);
+  expect((await names()).entries.at(-1)).toEqual(['forgotten api key 1', 'forgotten run 1']);
+  expect(await discrepancies(db)).toEqual([]);
+});
+
+test('a repeat forgets what came since, and gives no pseudonym to two', async () => {
+  const before = await names();
+  await forget();
+  expect(await names()).toEqual(before);
+  await on('deduct_credits', { ...deduct, p_amount: 6, p_idempotency_key: 'since' });
+  await on('deduct_credits', { p_amount: 1, p_run_id: 'cid', p_idempotency_key: 'since 2' });
+  expect(await rowsThatName('ada')).not.toEqual(limits);
+  await forget();
+  expect(await rowsThatName('ada|cid')).toEqual(limits);
+  const after = await names();
+  expect(after.entries).toEqual([
+    ...before.entries,
+    ['forgotten api key 3', 'forgotten run 2'],
+    [null, 'forgotten run 3'],
+  ]);
+  expect(await discrepancies(db)).toEqual([]);
+});
+
+test('a pseudonym is not given to another, and whoever looks like one gets one of their own', async () => {
+  const mine = { p_account_id: 'gone' };
+  const spend = (id: string) =>
+    call(db, 'deduct_credits', { ...mine, p_amount: 1, p_idempotency_key: id, p_run_id: id });
+  await call(db, 'grant_credits', { ...mine, p_amount: 9, p_idempotency_key: 'grant' });
+  await spend('forgotten run 4');
+  await spend('erin');
+  await call(db, 'forget_account', mine);
+  await spend('fred');
+  await spend('forgotten by all');
+  await call(db, 'forget_account', mine);
+  const runs = (await names('gone')).entries.map(([, id]) => id);
+  expect(runs).toEqual(['4', '5', '6', '7'].map((n) => `forgotten run ${n}`));
+  expect(await discrepancies(db)).toEqual([]);
+});
+
+test('any history, open or closed, is the same after it but for the names', async () => {
+  for (const seed of [31, 32]) await writeHistory(db, `history ${seed}`, seed);
+  await call(db, 'close_account', { p_account_id: 'history 32' });
+  await call(db, 'settle_account', { p_account_id: 'history 31' });
+  const before = await figures();
+  for (const seed of [31, 32]) {
+    await call(db, 'forget_account', { p_account_id: `history ${seed}` });
+  }
+  expect(await figures()).toEqual(before);
+  expect(await discrepancies(db)).toEqual([]);
+});
+
+test('PT404: no such account; 22023: a malformed one', async () => {
+  const nobody = await raised(call(db, 'forget_account', { p_account_id: 'nobody' }));
+  expect(nobody).toMatchObject({ code: 'PT404', detail: { account_id: 'nobody' } });
+  const malformed = await raised(call(db, 'forget_account', { p_account_id: '' }));
+  expect(malformed).toMatchObject({ code: '22023', detail: { argument: 'p_account_id' } });
+});

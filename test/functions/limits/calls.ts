@@ -1,0 +1,75 @@
+import { expect } from 'vitest';
+import { type Database, raised } from '../../support/database.ts';
+import { type Deduction, grantAt, type Limit, moment } from '../../support/ledger.ts';
+
+/** An account that has enough, in a zone and with an anchor day of its own. */
+export async function openAt(
+  db: Database,
+  account: string,
+  at: number,
+  { zone = 'UTC', anchor = 1, credits = 1_000_000 } = {},
+): Promise<void> {
+  await db.query('select credits_private.open_account_at($1, null, null, null, $2, $3, null, $4)', [
+    account,
+    zone,
+    anchor,
+    moment(at),
+  ]);
+  await grantAt(db, account, at, { key: 'enough', amount: credits });
+}
+
+/** What the limits of an account have counted: limit, window, who, how much. */
+export const counters = async (db: Database, account: string) =>
+  (
+    await db.query(
+      `select limit_id, window_start::text as window_start, scope_id, spent
+       from credits_private.limit_counters where account_id = $1
+       order by limit_id, window_start, scope_id`,
+      [account],
+    )
+  ).map((row) => [row.limit_id, row.window_start, row.scope_id, row.spent]);
+
+export interface Left {
+  spent: number;
+  reserved?: number;
+  remaining: number;
+  requested: number;
+  scope_id?: string;
+}
+
+/** The call is refused by this limit, with exactly these figures. */
+export async function expectPassed(
+  call: Promise<unknown>,
+  account: string,
+  limit: Limit,
+  left: Left,
+): Promise<void> {
+  const error = await raised(call);
+  expect(error).toMatchObject({ code: 'PT429', constraint: 'limits_are_never_passed' });
+  expect(error.hint).toBeTruthy();
+  expect(error.detail).toEqual({
+    account_id: account,
+    limit_id: limit.id,
+    scope: limit.scope ?? 'account',
+    window: limit.window ?? 'period',
+    ceiling: limit.ceiling,
+    overage: limit.overage ?? 0,
+    reserved: 0,
+    ...left,
+    // When the next window begins, which total has none of: limits-retry.test.ts.
+    ...(limit.window === 'total' ? {} : { retry_at: expect.stringMatching(/^\d{4}-.*Z$/) }),
+    invariant: 'limits_are_never_passed',
+  });
+}
+
+type Ids = Pick<Deduction, 'apiKey' | 'operation' | 'run'>;
+
+/** The argument that a scope looks at. */
+export const named = (scope: NonNullable<Limit['scope']>, id: string | null): Ids =>
+  ({ account: {}, api_key: { apiKey: id }, operation: { operation: id }, run: { run: id } })[scope];
+
+/** A zone in which it is noon, so that no day and no period ends while a test runs. */
+export const noon = (): string => {
+  const offset = 12 - new Date().getUTCHours();
+  return `Etc/GMT${offset > 0 ? '-' : '+'}${Math.abs(offset)}`;
+};

@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs';
+import type pg from 'pg';
+import { Failure } from '../../scripts/shell/explain.ts';
+
+export const runFile = (client: pg.Client, name: string) =>
+  client.query(readFileSync(new URL(name, import.meta.url), 'utf8'));
+
+/** Not the empty tables: told that they are empty, sessions would plan to scan them whole. */
+export async function vacuum(client: pg.Client): Promise<void> {
+  const { rows } = await client.query(
+    `select string_agg(oid::regclass::text, ', ') as tables from pg_class
+     where relkind = 'r' and pg_relation_size(oid) > 0 and relnamespace in (
+       select oid from pg_namespace where nspname in ('bench', 'credits_private'))`,
+  );
+  await client.query(`vacuum analyze ${rows[0].tables}`);
+}
+
+/** So that none begins by itself in between, and all find the same. Where we may: the report says what else holds. */
+export async function checkpoint(client: pg.Client): Promise<void> {
+  await client.query('checkpoint').catch((error: pg.DatabaseError) => {
+    if (error.code !== '42501') throw error;
+  });
+}
+
+/** Whether commits wait for the disk, in the sessions that begin from now on. */
+export async function flushCommits(client: pg.Client, isFlushed: boolean): Promise<void> {
+  const change = isFlushed ? 'reset synchronous_commit' : 'set synchronous_commit = off';
+  await client.query(`alter database ${client.database} ${change}`);
+}
+
+export async function checkDiscrepancies(client: pg.Client): Promise<void> {
+  const { rows } = await client.query('select invariant, account_id from credits.discrepancies');
+  const [first] = rows;
+  if (first)
+    throw new Failure(`${rows.length} discrepancies: ${first.invariant} of ${first.account_id}, …`);
+}

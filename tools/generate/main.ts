@@ -1,0 +1,125 @@
+// Writes what is made from other files: sql/schema.snapshot, sql/README.md, migrations/SHA256SUMS.
+// With --check it writes nothing, and fails when one of them is not up to date.
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type pg from 'pg';
+import { deploy } from '../../scripts/deploy/deploy.ts';
+import { migrationName, packageRoot, readPackage } from '../../scripts/package.ts';
+import { connect } from '../../scripts/postgres/connect.ts';
+import { readOnly } from '../../scripts/postgres/live.ts';
+import { explain } from '../../scripts/shell/explain.ts';
+import {
+  linesBefore,
+  ofMigrations,
+  readFacts,
+  readSnapshot,
+} from '../../scripts/snapshot/snapshot.ts';
+import { startPostgres } from '../postgres/embedded.ts';
+import { checksums, shortDiff } from './generated.ts';
+import { readReference } from './reference.ts';
+
+const snapshotPath = 'sql/schema.snapshot';
+
+interface Made {
+  snapshot: string;
+  reference: string;
+}
+
+async function fromDatabase(): Promise<Made> {
+  const server = await startPostgres({ major: 18 });
+  const folder = mkdtempSync(join(tmpdir(), 'pg-credits-generate-'));
+  try {
+    const before = await withDatabase(server.url, (client, url) => linesOf(client, url, folder));
+    // The snapshot that is there is what is to be made anew: this deploy is not held against it.
+    cpSync(join(packageRoot, 'migrations'), join(folder, 'migrations'), { recursive: true });
+    cpSync(join(packageRoot, 'sql'), join(folder, 'sql'), { recursive: true });
+    rmSync(join(folder, snapshotPath), { force: true });
+    return await withDatabase(server.url, async (client, url) => {
+      await deploy({ connectionString: url }, { root: folder });
+      return readOnly(client, async ({ rolePrefix }) => ({
+        snapshot: [await readSnapshot(client, rolePrefix), ...before].join('\n'),
+        reference: await readReference(client),
+      }));
+    });
+  } finally {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Tables and types before each migration, so that a database can be told by them whose rows do not tell it. */
+async function linesOf(client: pg.Client, url: string, root: string): Promise<string[]> {
+  mkdirSync(join(root, 'migrations'));
+  mkdirSync(join(root, 'sql'));
+  const { migrations } = readPackage();
+  const lines: string[] = [];
+  let before: Map<string, string> | undefined;
+  for (const file of migrations) {
+    writeFileSync(join(root, file.path), file.text);
+    await deploy({ connectionString: url }, { root });
+    const facts = await readOnly(client, ({ rolePrefix }) => readFacts(client, rolePrefix));
+    const after = ofMigrations(new Map(facts.map(({ key, value }) => [key, value])));
+    if (before) lines.unshift(...linesBefore(migrationName(file), before, after));
+    before = after;
+  }
+  return [
+    '# Tables and types as each migration found them, where they were not as after it.',
+    ...lines,
+    '',
+  ];
+}
+
+async function withDatabase<T>(
+  serverUrl: string,
+  use: (client: pg.Client, url: string) => Promise<T>,
+): Promise<T> {
+  const name = `generate_${Math.random().toString(36).slice(2)}`;
+  const admin = await connect({ connectionString: serverUrl });
+  await admin.query(`create database ${name}`).finally(() => admin.end());
+  const url = new URL(serverUrl);
+  url.pathname = name;
+  const client = await connect({ connectionString: url.href });
+  return use(client, url.href).finally(() => client.end());
+}
+
+const current = (path: string) =>
+  existsSync(join(packageRoot, path)) ? readFileSync(join(packageRoot, path), 'utf8') : '';
+
+async function generate(check: boolean, rewrite: boolean): Promise<number> {
+  const sums = 'migrations/SHA256SUMS';
+  const files = new Map([[sums, checksums(current(sums), rewrite)]]);
+  const { snapshot, reference } = await fromDatabase();
+  files.set(snapshotPath, snapshot).set('sql/README.md', reference);
+  let stale = 0;
+  for (const [path, text] of files) {
+    if (text === current(path)) continue;
+    stale += 1;
+    const diff = check ? shortDiff(current(path), text) : [];
+    console.log([check ? `${path} is not up to date:` : `wrote ${path}`, ...diff].join('\n'));
+    if (!check) writeFileSync(join(packageRoot, path), text);
+  }
+  if (check && stale > 0) console.error('run npm run generate, and commit what it changes');
+  else if (stale === 0) console.log(`up to date: ${[...files.keys()].join(', ')}`);
+  return check && stale > 0 ? 1 : 0;
+}
+
+async function main(): Promise<number> {
+  const boolean = { type: 'boolean' } as const;
+  const { values } = parseArgs({ options: { check: boolean, rewrite: boolean } });
+  return generate(values.check ?? false, values.rewrite ?? false);
+}
+
+process.exitCode = await main().catch((error) => {
+  console.error(explain(error));
+  return 1;
+});

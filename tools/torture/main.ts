@@ -1,0 +1,111 @@
+import { randomInt } from 'node:crypto';
+import { parseOptions, wholeNumber } from '../../scripts/postgres/connect.ts';
+import { explain, UsageError } from '../../scripts/shell/explain.ts';
+import { toJson } from '../../scripts/shell/format.ts';
+import { type Report, runFault } from './fault.ts';
+import { faults } from './faults.ts';
+import { killDeploys } from './kill-deploys.ts';
+import { conclusion, describe } from './report.ts';
+
+const all = [...faults, killDeploys];
+
+const help = `npm run torture: break a Postgres under load in every way that we can, and see that nothing is lost
+
+It starts servers of its own, with fsync and synchronous_commit on, and removes them at its end. Callers grant, deduct,
+hold, capture and refund all the while, and repeat with the same key what they got no answer to. After each fault, the
+ledger is held against what they were told, and verify must pass.
+Exit status: 0 nothing was lost, 1 something was or it failed, 2 wrong usage, 130 or 143 interrupted.
+
+${all.map(({ name, title }) => `  ${name.padEnd(11)}  ${title}`).join('\n')}
+
+  --only NAME,NAME   these only
+  --small            a few seconds each, as the tests do it
+  --seed N           the same choices again; what meets what, the machine decides
+  --major N          of the Postgres: 15, 16, 17 or 18 (18)
+  --json             print JSON
+  -h, --help         show this text`;
+
+async function main(args: string[]): Promise<number> {
+  const { values } = parseOptions(args, {
+    only: { type: 'string' },
+    small: { type: 'boolean' },
+    seed: { type: 'string' },
+    major: { type: 'string' },
+    json: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  });
+  if (values.help) {
+    console.log(help);
+    return 0;
+  }
+  const { json = false, small = false } = values;
+  const seed = wholeNumber('seed', values.seed) ?? randomInt(1_000_000);
+  const major = wholeNumber('major', values.major) ?? 18;
+  const say = (line: string) => json || console.log(line);
+  const wanted = chosen(values.only);
+  const reports: Report[] = [];
+  say(`seed ${seed}, Postgres ${major}`);
+  for (const fault of wanted) {
+    say(`\n${fault.name}: ${fault.title}`);
+    const progress = progressLine(json);
+    const running = runFault(fault, { seed, small, major, say: progress });
+    const forget = onInterrupt(running.stop, json);
+    const report = await running.report.finally(() => progress(''));
+    forget();
+    reports.push(report);
+    for (const line of describe(report)) say(line);
+  }
+  console.log(json ? toJson(reports) : `\n${conclusion(reports, seed)}`);
+  return reports.every(({ findings }) => findings.length === 0) ? 0 : 1;
+}
+
+function chosen(only: string | undefined) {
+  const names = only?.split(',') ?? all.map(({ name }) => name);
+  return names.map((name) => {
+    const fault = all.find((each) => each.name === name);
+    if (fault) return fault;
+    throw new UsageError(`no fault '${name}': ${all.map((each) => each.name).join(', ')}`);
+  });
+}
+
+/** On a terminal, a line that is rewritten. */
+function progressLine(json: boolean) {
+  const shown = process.stdout.isTTY && !json;
+  return (line: string) => {
+    if (shown) process.stdout.write(`\r\u001b[K${line}`);
+  };
+}
+
+const exitStatus = { SIGINT: 130, SIGTERM: 143 };
+
+let interrupted = false;
+
+/** Stops the servers: what is in the middle of a call then fails, which is no news. */
+function onInterrupt(stop: () => Promise<void>, json: boolean): () => void {
+  const handler = (signal: NodeJS.Signals) => {
+    if (interrupted) return; // under npm a Ctrl-C arrives twice
+    interrupted = true;
+    const line = 'interrupted: stopping the servers';
+    console.error(json ? JSON.stringify({ progress: line }) : `\n${line}`);
+    const exit = () => process.exit(exitStatus[signal as keyof typeof exitStatus]);
+    stop().then(exit, exit);
+  };
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  for (const signal of signals) process.on(signal, handler);
+  return () => {
+    for (const signal of signals) process.off(signal, handler);
+  };
+}
+
+// The servers are our own: settings for another one must not reach the connections to them.
+for (const name of Object.keys(process.env)) if (/^PG[A-Z]+$/.test(name)) delete process.env[name];
+
+const status = await main(process.argv.slice(2)).catch((error) => {
+  if (interrupted) return 1; // for as long as the servers take to stop
+  const wrongUsage = error instanceof UsageError;
+  console.error(`${explain(error)}${wrongUsage ? '; see npm run torture -- --help' : ''}`);
+  if (process.env.PG_CREDITS_DEBUG === '1') console.error(error);
+  return wrongUsage ? 2 : 1;
+});
+// The callers of a fault that failed may be trying to connect for a minute yet.
+if (!interrupted) process.exit(status);
