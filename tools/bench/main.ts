@@ -17,7 +17,10 @@ import { drawPlot } from './svg.ts';
 
 async function main(args: string[]): Promise<void> {
   const [what, ...rest] = args;
-  if (what === 'instructions') return countInstructions(rest, heedSignals());
+  if (what === 'instructions') {
+    process.exitCode = await countInstructions(rest, heedSignals());
+    return;
+  }
   const options = parseOptions(args);
   if (options.help) return console.log(help);
   if (options.out !== undefined) mkdirSync(options.out, { recursive: true });

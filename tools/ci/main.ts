@@ -54,6 +54,7 @@ try {
     command('plpgsql_check', 'tsx tools/ci/plpgsql-check.ts'),
     command('squawk', 'tsx tools/ci/squawk.ts'),
     packageCheck(folder),
+    command('instructions per call', 'npm run --silent bench -- instructions --check', 10),
     suite('all tests on Postgres 18', { env: on(18), minutes: 20 }),
     node24.check,
     suite('tests on Postgres 17, Node 24', { env: on(17), args: least, node: node24.node }),
