@@ -67,7 +67,7 @@ grant execute on function
   credits_private.grants_at(text, timestamptz),
   credits_private.interval_of(jsonb),
   credits_private.is_time_zone(text),
-  credits_private.limit_scope_id(credits_private.limits, text, text, text),
+  credits_private.limit_scope_id(text, text, jsonb, text, text, text),
   credits_private.limit_window_start(text, date, timestamptz, text),
   credits_private.midnight(date, text),
   credits_private.moment_after(timestamptz, interval),

@@ -6,11 +6,11 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
   v_answer jsonb;
   v_arguments jsonb;
   v_at timestamptz;
-  v_hold credits_private.holds;
+  v_hold credits_private.hold;
   v_exceeded_limits text[];
   v_transaction_id bigint;
   v_result credits.capture_hold_result;

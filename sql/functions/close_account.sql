@@ -5,7 +5,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   v_account := credits_private.enter(p_account_id, p_at);

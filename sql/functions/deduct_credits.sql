@@ -56,7 +56,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts := credits_private.lock_account(p_account_id);
+  v_account credits_private.account := credits_private.lock_account(p_account_id);
   v_check credits_private.limit_check;
 begin
   if credits_private.key_is_known(p_account_id, p_idempotency_key) then

@@ -5,8 +5,8 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
-  v_hold credits_private.holds;
+  v_account credits_private.account;
+  v_hold credits_private.hold;
   v_expires_at timestamptz;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);

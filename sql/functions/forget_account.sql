@@ -43,13 +43,13 @@ revoke all on function credits_private.pseudonyms(text) from public;
 -- pseudonym; whatever else it has counted is forgotten. It reads the holds' ids, and so it runs before
 -- these are replaced.
 create or replace function credits_private.forget_in_limits(
-  p_account credits_private.accounts, p_api_keys jsonb, p_runs jsonb
+  p_account credits_private.account, p_api_keys jsonb, p_runs jsonb
 ) returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_limit credits_private.limits;
+  v_limit credits_private.spending_limit;
   v_pseudonyms jsonb;
   v_kept text[];
 begin
@@ -79,8 +79,8 @@ begin
         or exists (
           select from credits_private.holds as h
           where h.account_id = v_limit.account_id and h.state = 'open'
-            and credits_private.limit_scope_id(v_limit, h.api_key_id, h.operation, h.run_id)
-              = k.id));
+            and credits_private.limit_scope_id(v_limit.scope, v_limit.scope_id,
+              v_limit.pseudonyms, h.api_key_id, h.operation, h.run_id) = k.id));
 
     update credits_private.limits as l
     set pseudonyms = coalesce(l.pseudonyms, '{}') || (
@@ -95,9 +95,9 @@ end
 $$;
 
 revoke all on function
-  credits_private.forget_in_limits(credits_private.accounts, jsonb, jsonb) from public;
+  credits_private.forget_in_limits(credits_private.account, jsonb, jsonb) from public;
 
-create or replace function credits_private.forget_ids(p_account credits_private.accounts)
+create or replace function credits_private.forget_ids(p_account credits_private.account)
 returns void
 language plpgsql
 set search_path = pg_temp
@@ -140,7 +140,7 @@ begin
 end
 $$;
 
-revoke all on function credits_private.forget_ids(credits_private.accounts) from public;
+revoke all on function credits_private.forget_ids(credits_private.account) from public;
 
 create or replace function credits_private.forget_account_at(
   p_account_id text, p_at timestamptz
@@ -149,7 +149,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   v_account := credits_private.enter(p_account_id, p_at);

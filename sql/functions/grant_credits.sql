@@ -9,7 +9,7 @@ as $$
 declare
   v_operations text[] := credits_private.distinct_operations(p_account_id, p_operations);
   v_arguments jsonb;
-  v_account credits_private.accounts;
+  v_account credits_private.account;
   v_answer jsonb;
   v_at timestamptz;
   v_expires_at timestamptz;

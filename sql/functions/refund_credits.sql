@@ -6,7 +6,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
   v_answer jsonb;
   v_arguments jsonb := jsonb_build_object('transaction_id', p_transaction_id, 'amount', p_amount);
   v_at timestamptz;

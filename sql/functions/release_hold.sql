@@ -5,11 +5,11 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
   v_answer jsonb;
   v_arguments jsonb := jsonb_build_object('hold_id', p_hold_id);
   v_at timestamptz;
-  v_hold credits_private.holds;
+  v_hold credits_private.hold;
   v_result credits.release_hold_result;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);

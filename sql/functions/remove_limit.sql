@@ -5,8 +5,8 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
-  v_limit credits_private.limits;
+  v_account credits_private.account;
+  v_limit credits_private.spending_limit;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_id(p_account_id, 'p_limit_id', p_limit_id);

@@ -6,11 +6,11 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
   v_answer jsonb;
   v_arguments jsonb;
   v_at timestamptz;
-  v_grant credits_private.grants;
+  v_grant record;
   v_take record;
   v_taken bigint;
   v_transaction_id bigint;
@@ -34,7 +34,8 @@ begin
 
   v_grant := credits_private.ask_back(
     p_account_id, p_grant_id, p_amount, p_on_spent, v_at);
-  v_take := credits_private.revocation_parts(v_grant, p_on_spent);
+  v_take := credits_private.revocation_parts(p_account_id, v_grant.grant_id, v_grant.owed,
+    p_on_spent = 'debt' and v_grant.has_arrived);
   v_taken := (select coalesce(sum(a), 0) from unnest(v_take.amounts) as a);
   if v_taken > 0 then
     v_transaction_id := v_account.last_entry_id + 1;
@@ -54,8 +55,8 @@ begin
 
   v_result := (v_grant.grant_id, v_transaction_id, v_taken, v_account.balance,
     credits_private.available(p_account_id, null, v_at), false,
-    case when v_grant.cancelled_at is null
-      then v_grant.revoked - v_grant.taken - v_taken else 0 end)::credits.revoke_grant_result;
+    case when v_grant.is_cancelled then 0 else v_grant.owed - v_taken end
+    )::credits.revoke_grant_result;
   perform credits_private.keep_answer(p_account_id, p_idempotency_key,
     credits_private.fingerprint('revoke_grant', v_arguments), v_transaction_id,
     v_result.available, to_jsonb(v_result)

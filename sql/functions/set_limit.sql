@@ -6,9 +6,9 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
-  v_old credits_private.limits;
-  v_limit credits_private.limits;
+  v_account credits_private.account;
+  v_old credits_private.spending_limit;
+  v_limit credits_private.spending_limit;
 begin
   perform credits_private.check_limit(
     p_account_id, p_limit_id, p_ceiling, p_scope, p_scope_id, p_window, p_overage);
@@ -57,7 +57,7 @@ $$;
 revoke all on function credits_private.set_limit_at(
   text, text, bigint, text, text, text, bigint, timestamptz) from public;
 
-create or replace function credits_private.limit_answer(p_limit credits_private.limits)
+create or replace function credits_private.limit_answer(p_limit credits_private.spending_limit)
 returns credits.limit_result
 language sql immutable
 set search_path = pg_temp
@@ -66,7 +66,7 @@ as $$
     p_limit.ceiling, p_limit.overage)::credits.limit_result
 $$;
 
-revoke all on function credits_private.limit_answer(credits_private.limits) from public;
+revoke all on function credits_private.limit_answer(credits_private.spending_limit) from public;
 
 create or replace function credits.set_limit(
   p_account_id text,

@@ -7,7 +7,7 @@ set search_path = pg_temp
 as $$
 declare
   v_account_id text;
-  v_account credits_private.accounts;
+  v_account credits_private.account;
   v_at timestamptz := coalesce(p_at, clock_timestamp());
   v_settled int := 0;
 begin

@@ -49,7 +49,7 @@ $$;
 revoke all on function credits_private.no_such_account(text) from public;
 
 create or replace function credits_private.account_is_closed(
-  p_account credits_private.accounts
+  p_account credits_private.account
 ) returns credits_private.refusal
 language sql immutable
 set search_path = pg_temp
@@ -62,9 +62,9 @@ as $$
   )::credits_private.refusal
 $$;
 
-revoke all on function credits_private.account_is_closed(credits_private.accounts) from public;
+revoke all on function credits_private.account_is_closed(credits_private.account) from public;
 
-create or replace function credits_private.check_is_open(p_account credits_private.accounts)
+create or replace function credits_private.check_is_open(p_account credits_private.account)
 returns void
 language plpgsql
 set search_path = pg_temp
@@ -76,18 +76,18 @@ begin
 end
 $$;
 
-revoke all on function credits_private.check_is_open(credits_private.accounts) from public;
+revoke all on function credits_private.check_is_open(credits_private.account) from public;
 
 -- The lock that everything serialises on. A statement of its own: what the caller reads afterwards
 -- is read as it is after the wait, not before. NO KEY, so that foreign keys of the app's own tables
 -- to accounts would not wait for a deduction.
 create or replace function credits_private.lock_account(p_account_id text)
-returns credits_private.accounts
+returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
 begin
   select a.* into v_account
   from credits_private.accounts as a
@@ -106,7 +106,7 @@ revoke all on function credits_private.lock_account(text) from public;
 -- The moment at which a call under the lock takes place. Not before the call before it, also if the
 -- clock was set back.
 create or replace function credits_private.moment(
-  p_account credits_private.accounts, p_at timestamptz
+  p_account credits_private.account, p_at timestamptz
 ) returns timestamptz
 language plpgsql
 set search_path = pg_temp
@@ -117,19 +117,19 @@ end
 $$;
 
 revoke all on function
-  credits_private.moment(credits_private.accounts, timestamptz) from public;
+  credits_private.moment(credits_private.account, timestamptz) from public;
 
 -- Locks an account and settles what is due, for a call that sets a state and has no key. Returned
 -- with the moment of the call as last_created_at. Whoever changes anything of the account then
 -- updates its row, a limit's or a hold's change too: at repeatable read, a caller that waited for
 -- it must not act on what it could not see.
 create or replace function credits_private.enter(p_account_id text, p_at timestamptz)
-returns credits_private.accounts
+returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts := credits_private.lock_account(p_account_id);
+  v_account credits_private.account := credits_private.lock_account(p_account_id);
   v_at timestamptz := credits_private.moment(v_account, p_at);
 begin
   if v_account.due_at <= v_at then

@@ -246,7 +246,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
   v_at timestamptz;
   v_free record;
   v_available bigint;

@@ -30,7 +30,7 @@ revoke all on function
 -- the soft limits whose ceiling the
 -- capture leaves behind.
 create or replace function credits_private.check_excess(
-  p_account credits_private.accounts, p_hold credits_private.holds, p_amount bigint,
+  p_account credits_private.account, p_hold credits_private.hold, p_amount bigint,
   p_at timestamptz
 ) returns text[]
 language plpgsql
@@ -57,14 +57,14 @@ end
 $$;
 
 revoke all on function credits_private.check_excess(
-  credits_private.accounts, credits_private.holds, bigint, timestamptz) from public;
+  credits_private.account, credits_private.hold, bigint, timestamptz) from public;
 
 -- Draws on the hold first, in its order, and then on what is available. What was reserved is let go
 -- of right before it is spent: under the lock, nobody else can come in between.
 create or replace function credits_private.write_capture(
-  p_account credits_private.accounts, p_hold credits_private.holds, p_amount bigint,
+  p_account credits_private.account, p_hold credits_private.hold, p_amount bigint,
   p_idempotency_key text, p_final boolean, p_metadata jsonb, p_at timestamptz
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -75,7 +75,7 @@ declare
   v_grant_ids bigint[] := '{}'::bigint[];
   v_amounts bigint[] := '{}'::bigint[];
   v_draw credits_private.draw;
-  v_entry credits_private.entries;
+  v_entry credits_private.entry;
 begin
   for v_n in 1 .. cardinality(v_parts.grant_ids) loop
     exit when v_left = 0;
@@ -109,5 +109,5 @@ end
 $$;
 
 revoke all on function credits_private.write_capture(
-  credits_private.accounts, credits_private.holds, bigint, text, boolean, jsonb, timestamptz
+  credits_private.account, credits_private.hold, bigint, text, boolean, jsonb, timestamptz
 ) from public;

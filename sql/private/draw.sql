@@ -59,7 +59,7 @@ revoke all on function
   credits_private.draw(text, bigint, text, timestamptz, bigint) from public;
 
 -- What is left of an account's overdraft.
-create or replace function credits_private.overdraft(p_account credits_private.accounts)
+create or replace function credits_private.overdraft(p_account credits_private.account)
 returns bigint
 language plpgsql immutable
 set search_path = pg_temp
@@ -69,7 +69,7 @@ begin
 end
 $$;
 
-revoke all on function credits_private.overdraft(credits_private.accounts) from public;
+revoke all on function credits_private.overdraft(credits_private.account) from public;
 
 create or replace function credits_private.refuse_shortage(
   p_account_id text, p_amount bigint, p_available bigint, p_operation text, p_hold_id bigint = null

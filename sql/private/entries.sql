@@ -5,10 +5,10 @@
 -- it, times p_sign. p_entry holds what they have in common; the key and the metadata are for the
 -- first one. A loop: for the one entry that most calls write, half the price of a set.
 create or replace function credits_private.write_entries(
-  p_account credits_private.accounts, p_entry credits_private.entries, p_grant_ids bigint[],
+  p_account credits_private.account, p_entry credits_private.entry, p_grant_ids bigint[],
   p_amounts bigint[], p_sign int = 1, p_refunded_entry_ids bigint[] = null,
   p_repaid_entry_ids bigint[] = null
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -43,14 +43,14 @@ end
 $$;
 
 revoke all on function credits_private.write_entries(
-  credits_private.accounts, credits_private.entries, bigint[], bigint[], int, bigint[], bigint[]
+  credits_private.account, credits_private.entry, bigint[], bigint[], int, bigint[], bigint[]
 ) from public;
 
 -- Reserves for a hold (p_sign 1), or takes from what it reserved (-1).
 create or replace function credits_private.write_parts(
-  p_account credits_private.accounts, p_hold_id bigint, p_grant_ids bigint[], p_amounts bigint[],
+  p_account credits_private.account, p_hold_id bigint, p_grant_ids bigint[], p_amounts bigint[],
   p_sign int, p_effective_at timestamptz, p_created_at timestamptz
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -76,4 +76,4 @@ end
 $$;
 
 revoke all on function credits_private.write_parts(
-  credits_private.accounts, bigint, bigint[], bigint[], int, timestamptz, timestamptz) from public;
+  credits_private.account, bigint, bigint[], bigint[], int, timestamptz, timestamptz) from public;

@@ -115,7 +115,7 @@ set search_path = pg_temp
 set enable_seqscan = off -- plans outlive statistics
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
   v_figures credits_private.figures;
   v_overdraft_returned bigint := 0;
 begin
@@ -168,7 +168,7 @@ language plpgsql stable
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
 begin
   select a.* into v_account
   from credits_private.accounts as a

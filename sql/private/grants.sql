@@ -111,7 +111,7 @@ revoke all on function
 -- some operations only. What has been scheduled counts: when it is due, it must be possible to book
 -- it.
 create or replace function credits_private.check_balance(
-  p_account credits_private.accounts, p_amount bigint
+  p_account credits_private.account, p_amount bigint
 ) returns void
 language plpgsql
 set search_path = pg_temp
@@ -132,17 +132,17 @@ begin
 end
 $$;
 
-revoke all on function credits_private.check_balance(credits_private.accounts, bigint) from public;
+revoke all on function credits_private.check_balance(credits_private.account, bigint) from public;
 
 -- Adds a grant, empty: its entry fills it, at once or when it is due. Returns the account with the
 -- new grant's number in last_grant_id, and due when the grant begins or expires, if that comes
 -- first. The row comes before its number is counted: a guard holds the one to the other.
 create or replace function credits_private.insert_grant(
-  p_account credits_private.accounts, p_amount bigint, p_source text, p_priority int,
+  p_account credits_private.account, p_amount bigint, p_source text, p_priority int,
   p_operations text[], p_effective_at timestamptz, p_expires_at timestamptz,
   p_origin_grant_id bigint, p_paid_amount bigint, p_paid_currency text, p_metadata jsonb,
   p_at timestamptz
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -168,19 +168,19 @@ end
 $$;
 
 revoke all on function credits_private.insert_grant(
-  credits_private.accounts, bigint, text, int, text[], timestamptz, timestamptz, bigint, bigint,
+  credits_private.account, bigint, text, int, text[], timestamptz, timestamptz, bigint, bigint,
   text, jsonb, timestamptz) from public;
 
 -- The entry of an account's newest grant, which begins at once, and what its credit repays.
 create or replace function credits_private.book_grant(
-  p_account credits_private.accounts, p_amount bigint, p_idempotency_key text, p_metadata jsonb,
+  p_account credits_private.account, p_amount bigint, p_idempotency_key text, p_metadata jsonb,
   p_at timestamptz
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_entry credits_private.entries;
+  v_entry credits_private.entry;
 begin
   v_entry.kind := 'grant';
   v_entry.effective_at := p_at;
@@ -194,7 +194,7 @@ end
 $$;
 
 revoke all on function credits_private.book_grant(
-  credits_private.accounts, bigint, text, jsonb, timestamptz) from public;
+  credits_private.account, bigint, text, jsonb, timestamptz) from public;
 
 -- The answer to a key that was used before. When the grant expires is its row's to say.
 create or replace function credits_private.replay_grant(p_account_id text, p_answer jsonb)

@@ -3,12 +3,12 @@
 -- A hold that is open, or the error that says why it is not. To be called after settling: a hold
 -- that has expired says so, settled before or only now.
 create or replace function credits_private.open_hold(p_account_id text, p_hold_id bigint)
-returns credits_private.holds
+returns credits_private.hold
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_hold credits_private.holds;
+  v_hold credits_private.hold;
 begin
   select h.* into v_hold
   from credits_private.holds as h
@@ -62,9 +62,9 @@ revoke all on function credits_private.held_parts(text, bigint) from public;
 -- The end of a hold: what is left of it returns to where it was reserved from. Once: the trigger of
 -- holds refuses a second (a_hold_is_resolved_once).
 create or replace function credits_private.resolve_hold(
-  p_account credits_private.accounts, p_hold_id bigint, p_state text, p_effective_at timestamptz,
+  p_account credits_private.account, p_hold_id bigint, p_state text, p_effective_at timestamptz,
   p_created_at timestamptz
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -87,7 +87,7 @@ end
 $$;
 
 revoke all on function credits_private.resolve_hold(
-  credits_private.accounts, bigint, text, timestamptz, timestamptz) from public;
+  credits_private.account, bigint, text, timestamptz, timestamptz) from public;
 
 -- A moment by an interval later: a day has 24 hours and a month is one of UTC's, whatever the session's
 -- time zone is. Null where there is no such moment, or none of which the microseconds are a bigint.
@@ -152,9 +152,9 @@ revoke all on function credits_private.check_hold_id(text, bigint) from public;
 -- last_hold_id, and due when the hold expires, if that comes first. The row comes before its number
 -- is counted: a guard holds the one to the other.
 create or replace function credits_private.insert_hold(
-  p_account credits_private.accounts, p_amount bigint, p_expires_at timestamptz,
+  p_account credits_private.account, p_amount bigint, p_expires_at timestamptz,
   p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb, p_at timestamptz
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -175,4 +175,4 @@ end
 $$;
 
 revoke all on function credits_private.insert_hold(
-  credits_private.accounts, bigint, timestamptz, text, text, text, jsonb, timestamptz) from public;
+  credits_private.account, bigint, timestamptz, text, text, text, jsonb, timestamptz) from public;

@@ -4,7 +4,7 @@
 -- happened: a debit that the balance did not cover goes into debt, whatever the overdraft is.
 
 -- Whether nothing was done with an account: it may be opened, and have settings, but for limits.
-create or replace function credits_private.is_unused(p_account credits_private.accounts)
+create or replace function credits_private.is_unused(p_account credits_private.account)
 returns boolean
 language sql immutable
 set search_path = pg_temp
@@ -13,7 +13,7 @@ as $$
     and p_account.last_hold_id = 0 and not p_account.has_limits and p_account.closed_at is null
 $$;
 
-revoke all on function credits_private.is_unused(credits_private.accounts) from public;
+revoke all on function credits_private.is_unused(credits_private.account) from public;
 
 -- Opens an account unless it is there, and locks it: whatever the app writes under that lock is
 -- seen by the statements that come after. Whether an import may begin: nothing was done with it.
@@ -43,7 +43,7 @@ set search_path = pg_temp
 set enable_seqscan = off -- plans outlive statistics
 as $$
 declare
-  v_account credits_private.accounts := credits_private.lock_account(p_account_id);
+  v_account credits_private.account := credits_private.lock_account(p_account_id);
   v_at timestamptz := least(p_at, v_account.last_created_at);
 begin
   if not credits_private.is_unused(v_account) then
@@ -83,7 +83,7 @@ set search_path = pg_temp
 set enable_seqscan = off -- plans outlive statistics
 as $$
 declare
-  v_account credits_private.accounts;
+  v_account credits_private.account;
   v_metadata jsonb;
 begin
   perform credits_private.import_balance(
@@ -259,7 +259,7 @@ as $$
 declare
   v_deduction credits_private.deduction := credits_private.deduct(p_account_id, p_amount,
     p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_metadata, p_at, false);
-  v_account credits_private.accounts;
+  v_account credits_private.account;
   v_overdraft_limit bigint;
 begin
   if (v_deduction.refusal).code = 'PT402' then

@@ -4,23 +4,24 @@
 -- and where the limit counts each and the call names none; null for none, when the limit names
 -- another one. An id that was forgotten counts on as what it was, as long as the limit knows it.
 create or replace function credits_private.limit_scope_id(
-  p_limit credits_private.limits, p_api_key_id text, p_operation text, p_run_id text
+  p_scope text, p_scope_id text, p_pseudonyms jsonb, p_api_key_id text, p_operation text,
+  p_run_id text
 ) returns text
 language plpgsql immutable
 set search_path = pg_temp
 as $$
 declare
-  v_scope_id text := coalesce(case p_limit.scope
+  v_scope_id text := coalesce(case p_scope
     when 'account' then null
     when 'api_key' then p_api_key_id
     when 'operation' then p_operation
     else p_run_id
   end, '');
 begin
-  if p_limit.pseudonyms is not null then
-    v_scope_id := coalesce(p_limit.pseudonyms ->> v_scope_id, v_scope_id);
+  if p_pseudonyms is not null then
+    v_scope_id := coalesce(p_pseudonyms ->> v_scope_id, v_scope_id);
   end if;
-  if p_limit.scope_id <> v_scope_id then
+  if p_scope_id <> v_scope_id then
     return null;
   end if;
   return v_scope_id;
@@ -28,7 +29,7 @@ end
 $$;
 
 revoke all on function
-  credits_private.limit_scope_id(credits_private.limits, text, text, text) from public;
+  credits_private.limit_scope_id(text, text, jsonb, text, text, text) from public;
 
 -- The window in which a moment lies. A day is one of the account's time zone. In plpgsql, as Postgres
 -- before 18 plans a function in SQL anew at each call.
@@ -52,7 +53,7 @@ revoke all on function
 
 -- When the next window begins; null for total, which has none.
 create or replace function credits_private.next_window_at(
-  p_account credits_private.accounts, p_limit_window text, p_at timestamptz
+  p_account credits_private.account, p_limit_window text, p_at timestamptz
 ) returns timestamptz
 language plpgsql immutable
 set search_path = pg_temp
@@ -67,12 +68,12 @@ end
 $$;
 
 revoke all on function
-  credits_private.next_window_at(credits_private.accounts, text, timestamptz) from public;
+  credits_private.next_window_at(credits_private.account, text, timestamptz) from public;
 
 -- What open holds have reserved of a limit, whichever window they began in. After settling, an open
 -- hold is one that has not expired.
 create or replace function credits_private.limit_reserved(
-  p_limit credits_private.limits, p_scope_id text, p_except_hold_id bigint
+  p_limit credits_private.spending_limit, p_scope_id text, p_except_hold_id bigint
 ) returns bigint
 language sql stable
 set search_path = pg_temp
@@ -81,25 +82,26 @@ as $$
   from credits_private.holds as h
   where h.account_id = p_limit.account_id and h.state = 'open'
     and h.hold_id is distinct from p_except_hold_id
-    and credits_private.limit_scope_id(p_limit, h.api_key_id, h.operation, h.run_id) = p_scope_id
+    and credits_private.limit_scope_id(p_limit.scope, p_limit.scope_id, p_limit.pseudonyms,
+      h.api_key_id, h.operation, h.run_id) = p_scope_id
 $$;
 
 revoke all on function
-  credits_private.limit_reserved(credits_private.limits, text, bigint) from public;
+  credits_private.limit_reserved(credits_private.spending_limit, text, bigint) from public;
 
 -- Does p_amount pass a limit of the account? Under its lock, and after settling: of many calls at
 -- once, each sees what those before it spent and reserved, also where a window has no counter yet
 -- (limits_are_never_passed). The refusal is of the limit that leaves least; without one, the soft
 -- limits whose ceiling the call leaves behind. A hold that is being captured does not count twice.
 create or replace function credits_private.check_limits(
-  p_account credits_private.accounts, p_amount bigint, p_api_key_id text, p_operation text,
+  p_account credits_private.account, p_amount bigint, p_api_key_id text, p_operation text,
   p_run_id text, p_at timestamptz, p_except_hold_id bigint = null
 ) returns credits_private.limit_check
 language plpgsql stable
 set search_path = pg_temp
 as $$
 declare
-  v_limit credits_private.limits;
+  v_limit credits_private.spending_limit;
   v_scope_id text;
   v_spent bigint;
   v_reserved bigint;
@@ -112,7 +114,8 @@ begin
     where l.account_id = p_account.account_id
     order by l.limit_id collate "C"
   loop
-    v_scope_id := credits_private.limit_scope_id(v_limit, p_api_key_id, p_operation, p_run_id);
+    v_scope_id := credits_private.limit_scope_id(v_limit.scope, v_limit.scope_id,
+      v_limit.pseudonyms, p_api_key_id, p_operation, p_run_id);
     continue when v_scope_id is null;
     v_spent := coalesce((
       select c.spent
@@ -137,10 +140,10 @@ end
 $$;
 
 revoke all on function credits_private.check_limits(
-  credits_private.accounts, bigint, text, text, text, timestamptz, bigint) from public;
+  credits_private.account, bigint, text, text, text, timestamptz, bigint) from public;
 
 create or replace function credits_private.refuse_limit(
-  p_limit credits_private.limits, p_scope_id text, p_amount bigint, p_spent bigint,
+  p_limit credits_private.spending_limit, p_scope_id text, p_amount bigint, p_spent bigint,
   p_reserved bigint, p_remaining bigint, p_retry_at timestamptz
 ) returns credits_private.refusal
 language sql immutable
@@ -160,16 +163,16 @@ as $$
 $$;
 
 revoke all on function credits_private.refuse_limit(
-  credits_private.limits, text, bigint, bigint, bigint, bigint, timestamptz) from public;
+  credits_private.spending_limit, text, bigint, bigint, bigint, bigint, timestamptz) from public;
 
 -- A limit and what it has counted go together: a counter is never deleted by itself (a guard).
 create or replace function credits_private.delete_limit(p_account_id text, p_limit_id text)
-returns credits_private.limits
+returns credits_private.spending_limit
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_limit credits_private.limits;
+  v_limit credits_private.spending_limit;
 begin
   with counters as (
     delete from credits_private.limit_counters as c
@@ -187,8 +190,8 @@ revoke all on function credits_private.delete_limit(text, text) from public;
 -- Adds a limit, in place of one that counted otherwise. It counts from the window that is running,
 -- and starts with what the ledger already shows of it.
 create or replace function credits_private.insert_limit(
-  p_account credits_private.accounts, p_limit credits_private.limits, p_at timestamptz
-) returns credits_private.limits
+  p_account credits_private.account, p_limit credits_private.spending_limit, p_at timestamptz
+) returns credits_private.spending_limit
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -205,12 +208,12 @@ end
 $$;
 
 revoke all on function credits_private.insert_limit(
-  credits_private.accounts, credits_private.limits, timestamptz) from public;
+  credits_private.account, credits_private.spending_limit, timestamptz) from public;
 
 -- Counts what the ledger shows of a limit's first window: read back from the last entry to the
 -- window's first.
 create or replace function credits_private.count_limit(
-  p_account credits_private.accounts, p_limit credits_private.limits
+  p_account credits_private.account, p_limit credits_private.spending_limit
 ) returns void
 language plpgsql
 set search_path = pg_temp
@@ -236,8 +239,8 @@ begin
   from (
     select s.scope_id, -sum(e.amount) as spent, max(e.entry_id) as last_entry_id
     from credits_private.entries as e
-    cross join lateral credits_private.limit_scope_id(
-      p_limit, e.api_key_id, e.operation, e.run_id) as s (scope_id)
+    cross join lateral credits_private.limit_scope_id(p_limit.scope, p_limit.scope_id,
+      p_limit.pseudonyms, e.api_key_id, e.operation, e.run_id) as s (scope_id)
     where e.account_id = p_limit.account_id and e.entry_id > coalesce(v_before, 0)
       and (e.kind in ('deduction', 'capture') or e.refunded_entry_id > coalesce(v_before, 0))
       and s.scope_id is not null
@@ -256,16 +259,16 @@ end
 $$;
 
 revoke all on function credits_private.count_limit(
-  credits_private.accounts, credits_private.limits) from public;
+  credits_private.account, credits_private.spending_limit) from public;
 
 -- The days of another time zone. What was spent before is no fault of a limit in new days.
-create or replace function credits_private.count_days(p_account credits_private.accounts)
+create or replace function credits_private.count_days(p_account credits_private.account)
 returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_limit credits_private.limits;
+  v_limit credits_private.spending_limit;
 begin
   -- No later call falls into a day that has just been left uncounted, also if the clock is set back.
   update credits_private.accounts as a
@@ -281,7 +284,7 @@ begin
 end
 $$;
 
-revoke all on function credits_private.count_days(credits_private.accounts) from public;
+revoke all on function credits_private.count_days(credits_private.account) from public;
 
 create or replace function credits_private.check_limit(
   p_account_id text, p_limit_id text, p_ceiling bigint, p_scope text, p_scope_id text,

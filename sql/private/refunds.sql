@@ -101,16 +101,16 @@ revoke all on function credits_private.check_refund(text, bigint, bigint) from p
 -- when a re-grant has expired. A grant that was spent has something to expire again, so the account
 -- is due then.
 create or replace function credits_private.refund_target(
-  p_account credits_private.accounts, p_grant_id bigint, p_amount bigint, p_at timestamptz,
-  out account credits_private.accounts, out grant_id bigint
+  p_account credits_private.account, p_grant_id bigint, p_amount bigint, p_at timestamptz,
+  out account credits_private.account, out grant_id bigint
 )
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_grant credits_private.grants;
+  v_grant record;
 begin
-  select g.* into v_grant
+  select g.priority, g.operations, g.expires_at, g.origin_grant_id into v_grant
   from credits_private.grants as g
   where g.account_id = p_account.account_id and g.grant_id = p_grant_id;
 
@@ -131,7 +131,7 @@ end
 $$;
 
 revoke all on function
-  credits_private.refund_target(credits_private.accounts, bigint, bigint, timestamptz) from public;
+  credits_private.refund_target(credits_private.account, bigint, bigint, timestamptz) from public;
 
 -- Which grants repaid debt, latest first, and what of it has not gone back to them yet.
 create or replace function credits_private.repayments(p_account_id text)
@@ -157,7 +157,7 @@ revoke all on function credits_private.repayments(text) from public;
 -- Where p_amount of a transaction goes, in reverse order of drawing. A part that was debt lowers
 -- what is still owed; what of it has been repaid since goes back to the grants that repaid it.
 create or replace function credits_private.refund_parts(
-  p_account credits_private.accounts, p_transaction_id bigint, p_amount bigint
+  p_account credits_private.account, p_transaction_id bigint, p_amount bigint
 ) returns table (amount bigint, grant_id bigint, refunded_entry_id bigint, repaid_entry_id bigint)
 language plpgsql stable
 set search_path = pg_temp
@@ -210,21 +210,21 @@ end
 $$;
 
 revoke all on function
-  credits_private.refund_parts(credits_private.accounts, bigint, bigint) from public;
+  credits_private.refund_parts(credits_private.account, bigint, bigint) from public;
 
 -- Writes the entries of a refund. They carry the original's API key, operation and run, so that
 -- they lower the usage that it raised.
 create or replace function credits_private.write_refund(
-  p_account credits_private.accounts, p_transaction_id bigint, p_amount bigint,
+  p_account credits_private.account, p_transaction_id bigint, p_amount bigint,
   p_idempotency_key text, p_metadata jsonb, p_at timestamptz
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
   v_part record;
   v_target record;
-  v_entry credits_private.entries;
+  v_entry credits_private.entry;
   v_grant_ids bigint[] := '{}'::bigint[];
   v_amounts bigint[] := '{}'::bigint[];
   v_refunded_entry_ids bigint[] := '{}'::bigint[];
@@ -263,4 +263,4 @@ end
 $$;
 
 revoke all on function credits_private.write_refund(
-  credits_private.accounts, bigint, bigint, text, jsonb, timestamptz) from public;
+  credits_private.account, bigint, bigint, text, jsonb, timestamptz) from public;

@@ -93,7 +93,10 @@ revoke all on function credits_private.interval_of(jsonb) from public;
 -- it; no row, if it is no deduction's.
 create or replace function credits_private.deduction_key(
   p_account_id text, p_idempotency_key text
-) returns setof credits_private.idempotency_keys
+) returns table (
+  transaction_id bigint, available bigint, account_id text, idempotency_key text,
+  fingerprint bytea, answer jsonb
+)
 language plpgsql stable
 set search_path = pg_temp
 as $$
@@ -147,7 +150,7 @@ language plpgsql stable
 set search_path = pg_temp
 as $$
 declare
-  v_key credits_private.idempotency_keys;
+  v_key record;
   v_answer credits_private.answer;
 begin
   select k.* into v_key
@@ -156,9 +159,9 @@ begin
   if not found then
     select k.* into v_key
     from credits_private.deduction_key(p_account_id, p_idempotency_key) as k;
-  end if;
-  if v_key.account_id is null then
-    return null;
+    if not found then
+      return null;
+    end if;
   end if;
 
   if v_key.transaction_id is not null then

@@ -29,15 +29,17 @@ revoke all on function
 -- Notes what is asked back of a grant: more than before, never more than was granted, less what has
 -- expired of it and of its re-grants: that is gone already, and nothing that comes back is taken in
 -- its place. Returns the grant that was granted, also when p_grant_id is one that a refund made of
--- it. A scheduled grant that is asked back whole is cancelled.
+-- it, and what it still owes of all that was asked. A scheduled grant that is asked back whole is
+-- cancelled.
 create or replace function credits_private.ask_back(
-  p_account_id text, p_grant_id bigint, p_amount bigint, p_on_spent text, p_at timestamptz
-) returns credits_private.grants
+  p_account_id text, p_grant_id bigint, p_amount bigint, p_on_spent text, p_at timestamptz,
+  out grant_id bigint, out owed bigint, out has_arrived boolean, out is_cancelled boolean
+)
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_grant credits_private.grants;
+  v_grant record;
   v_gone bigint;
 begin
   select g.* into v_grant
@@ -68,13 +70,16 @@ begin
   from credits_private.grants as g
   where g.account_id = p_account_id and g.grant_id = v_grant.grant_id;
   if v_grant.is_scheduled and v_grant.revoked = v_grant.amount then
-    v_grant.is_scheduled := false;
     v_grant.cancelled_at := p_at;
     update credits_private.grants as g
     set is_scheduled = false, cancelled_at = p_at
     where g.account_id = p_account_id and g.grant_id = v_grant.grant_id;
   end if;
-  return v_grant;
+
+  grant_id := v_grant.grant_id;
+  owed := v_grant.revoked - v_grant.taken;
+  has_arrived := v_grant.last_entry_id > 0;
+  is_cancelled := v_grant.cancelled_at is not null;
 end
 $$;
 
@@ -82,24 +87,25 @@ revoke all on function
   credits_private.ask_back(text, bigint, bigint, text, timestamptz) from public;
 
 -- What can be taken now of what is asked back of a grant: what is free of it and of its re-grants,
--- and with 'debt' the rest, once it has arrived.
+-- and the rest as debt, if it is to be.
 create or replace function credits_private.revocation_parts(
-  p_grant credits_private.grants, p_on_spent text, out grant_ids bigint[], out amounts bigint[]
+  p_account_id text, p_grant_id bigint, p_owed bigint, p_books_debt boolean,
+  out grant_ids bigint[], out amounts bigint[]
 )
 language plpgsql stable
 set search_path = pg_temp
 as $$
 declare
   v_free record;
-  v_left bigint := p_grant.revoked - p_grant.taken;
+  v_left bigint := p_owed;
 begin
   grant_ids := '{}';
   amounts := '{}';
   for v_free in
     select g.grant_id, g.remaining - g.held as amount
     from credits_private.grants as g
-    where g.account_id = p_grant.account_id and g.is_open and g.remaining > g.held
-      and (g.grant_id = p_grant.grant_id or g.origin_grant_id = p_grant.grant_id)
+    where g.account_id = p_account_id and g.is_open and g.remaining > g.held
+      and (g.grant_id = p_grant_id or g.origin_grant_id = p_grant_id)
     order by g.grant_id
   loop
     exit when v_left = 0;
@@ -108,7 +114,7 @@ begin
     v_left := v_left - least(v_free.amount, v_left);
   end loop;
 
-  if p_on_spent = 'debt' and v_left > 0 and p_grant.last_entry_id > 0 then
+  if p_books_debt and v_left > 0 then
     grant_ids := array_append(grant_ids, null);
     amounts := amounts || v_left;
   end if;
@@ -116,4 +122,4 @@ end
 $$;
 
 revoke all on function
-  credits_private.revocation_parts(credits_private.grants, text) from public;
+  credits_private.revocation_parts(text, bigint, bigint, boolean) from public;

@@ -5,8 +5,8 @@
 -- moment. What else comes due in between (the expiry of a grant that arrives only now) is in the
 -- list from the start; what frees credit tidies up after itself.
 create or replace function credits_private.settle(
-  p_account credits_private.accounts, p_at timestamptz
-) returns credits_private.accounts
+  p_account credits_private.account, p_at timestamptz
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -39,7 +39,7 @@ begin
 end
 $$;
 
-revoke all on function credits_private.settle(credits_private.accounts, timestamptz) from public;
+revoke all on function credits_private.settle(credits_private.account, timestamptz) from public;
 
 -- The first thing that is still to come of an account that is settled up to p_at.
 create or replace function credits_private.first_due(
@@ -71,8 +71,8 @@ revoke all on function credits_private.first_due(text, timestamptz, timestamptz)
 -- A period that has ended is closed from here on: no entry can be written into it any more. The
 -- account is due again at the first thing that is still to come.
 create or replace function credits_private.advance_account(
-  p_account credits_private.accounts, p_at timestamptz
-) returns credits_private.accounts
+  p_account credits_private.account, p_at timestamptz
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -109,11 +109,11 @@ end
 $$;
 
 revoke all on function
-  credits_private.advance_account(credits_private.accounts, timestamptz) from public;
+  credits_private.advance_account(credits_private.account, timestamptz) from public;
 
 -- What the period before was cut by goes, and what this one was is what the account's row says. One that
 -- begins on no anchor day, as the day was changed during the period before, is kept too.
-create or replace function credits_private.keep_odd_period(p_account credits_private.accounts)
+create or replace function credits_private.keep_odd_period(p_account credits_private.account)
 returns void
 language plpgsql
 set search_path = pg_temp
@@ -128,19 +128,19 @@ end
 $$;
 
 revoke all on function
-  credits_private.keep_odd_period(credits_private.accounts) from public;
+  credits_private.keep_odd_period(credits_private.account) from public;
 
 -- What is unheld of a grant leaves at its expiry. Nothing may be.
 create or replace function credits_private.expire_grant(
-  p_account credits_private.accounts, p_grant_id bigint, p_effective_at timestamptz,
+  p_account credits_private.account, p_grant_id bigint, p_effective_at timestamptz,
   p_created_at timestamptz
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
   v_free bigint;
-  v_entry credits_private.entries;
+  v_entry credits_private.entry;
 begin
   select g.remaining - g.held into v_free
   from credits_private.grants as g
@@ -156,19 +156,19 @@ end
 $$;
 
 revoke all on function credits_private.expire_grant(
-  credits_private.accounts, bigint, timestamptz, timestamptz) from public;
+  credits_private.account, bigint, timestamptz, timestamptz) from public;
 
 -- A scheduled grant arrives.
 create or replace function credits_private.begin_grant(
-  p_account credits_private.accounts, p_grant_id bigint, p_effective_at timestamptz,
+  p_account credits_private.account, p_grant_id bigint, p_effective_at timestamptz,
   p_created_at timestamptz
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
   v_amount bigint;
-  v_entry credits_private.entries;
+  v_entry credits_private.entry;
 begin
   select g.amount into v_amount
   from credits_private.grants as g
@@ -187,4 +187,4 @@ end
 $$;
 
 revoke all on function credits_private.begin_grant(
-  credits_private.accounts, bigint, timestamptz, timestamptz) from public;
+  credits_private.account, bigint, timestamptz, timestamptz) from public;

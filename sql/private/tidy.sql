@@ -4,9 +4,9 @@
 -- debt is repaid (debt_and_free_credit_never_coexist). Whatever frees credit ends with it: a grant, a
 -- refund, a release, a capture, a revocation, the end of a hold.
 create or replace function credits_private.tidy(
-  p_account credits_private.accounts, p_grant_ids bigint[], p_amounts bigint[],
+  p_account credits_private.account, p_grant_ids bigint[], p_amounts bigint[],
   p_effective_at timestamptz, p_created_at timestamptz
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -56,7 +56,7 @@ end
 $$;
 
 revoke all on function credits_private.tidy(
-  credits_private.accounts, bigint[], bigint[], timestamptz, timestamptz) from public;
+  credits_private.account, bigint[], bigint[], timestamptz, timestamptz) from public;
 
 -- What was booked as debt for a grant that was revoked after its credit was spent or held, less what
 -- came back to it or to its re-grants and repaid since. What comes back and can repay nothing, as it
@@ -87,15 +87,15 @@ revoke all on function credits_private.revoked_debt(text, bigint) from public;
 
 -- Writes the entries of a revocation of p_origin_grant_id.
 create or replace function credits_private.take_back(
-  p_account credits_private.accounts, p_origin_grant_id bigint, p_grant_ids bigint[],
+  p_account credits_private.account, p_origin_grant_id bigint, p_grant_ids bigint[],
   p_amounts bigint[], p_effective_at timestamptz, p_created_at timestamptz,
   p_idempotency_key text = null, p_metadata jsonb = null
-) returns credits_private.accounts
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_entry credits_private.entries;
+  v_entry credits_private.entry;
 begin
   v_entry.kind := 'revocation';
   v_entry.revoked_grant_id := p_origin_grant_id;
@@ -107,14 +107,14 @@ begin
 end
 $$;
 
-revoke all on function credits_private.take_back(credits_private.accounts, bigint, bigint[],
+revoke all on function credits_private.take_back(credits_private.account, bigint, bigint[],
   bigint[], timestamptz, timestamptz, text, jsonb) from public;
 
 -- Free unscoped credit repays debt, in burn-down order: out of the grant, and off the debt. The
 -- balance is the same after it.
 create or replace function credits_private.repay(
-  p_account credits_private.accounts, p_effective_at timestamptz, p_created_at timestamptz
-) returns credits_private.accounts
+  p_account credits_private.account, p_effective_at timestamptz, p_created_at timestamptz
+) returns credits_private.account
 language plpgsql
 set search_path = pg_temp
 as $$
@@ -123,7 +123,7 @@ declare
     p_account.account_id, p_account.debt, null, p_effective_at, 0);
   v_grant_ids bigint[] := '{}'::bigint[];
   v_amounts bigint[] := '{}'::bigint[];
-  v_entry credits_private.entries;
+  v_entry credits_private.entry;
 begin
   for v_n in 1 .. cardinality(v_draw.grant_ids) loop
     v_grant_ids := array_append(v_grant_ids || v_draw.grant_ids[v_n], null);
@@ -140,7 +140,7 @@ end
 $$;
 
 revoke all on function
-  credits_private.repay(credits_private.accounts, timestamptz, timestamptz) from public;
+  credits_private.repay(credits_private.account, timestamptz, timestamptz) from public;
 
 -- How much debt a call repaid, or what came back took the place of, after its own transaction, which
 -- is the last one that it wrote.

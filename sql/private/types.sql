@@ -4,11 +4,13 @@ revoke all on type
   credits.deduct_credits_result, credits.explain_balance_result, credits.extend_hold_result,
   credits.grant_credits_result, credits.hold_credits_result, credits.limit_result,
   credits.refund_credits_result, credits.release_hold_result, credits.revoke_grant_result,
-  credits_private.answer, credits_private.booked_item, credits_private.capture_hold_result_0004,
-  credits_private.deduct_credits_batch_result_0004, credits_private.deduct_credits_result_0004,
-  credits_private.deduction, credits_private.deduction_0004, credits_private.draw,
-  credits_private.entered, credits_private.figures, credits_private.grant_credits_result_0004,
-  credits_private.grant_figures, credits_private.limit_check, credits_private.refusal
+  credits_private.account, credits_private.answer, credits_private.booked_item,
+  credits_private.capture_hold_result_0004, credits_private.deduct_credits_batch_result_0004,
+  credits_private.deduct_credits_result_0004, credits_private.deduction,
+  credits_private.deduction_0004, credits_private.draw, credits_private.entered,
+  credits_private.entry, credits_private.figures, credits_private.grant_credits_result_0004,
+  credits_private.grant_figures, credits_private.hold, credits_private.limit_check,
+  credits_private.refusal, credits_private.spending_limit
 from public;
 
 comment on type credits.account_result is

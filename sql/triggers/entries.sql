@@ -17,11 +17,11 @@ begin
     perform from credits_private.accounts as a
     where a.account_id = new.account_id and a.last_entry_id >= new.entry_id;
     if not found or new.entry_id < 2 then
-      perform credits_private.refuse_entry(new);
+      perform credits_private.refuse_entry(new.account_id, new.entry_id);
     end if;
     return null;
   elsif new.statement_entries is not null then
-    perform credits_private.apply_statement(new);
+    perform credits_private.apply_statement(new.account_id, new.entry_id);
     return null;
   end if;
 
@@ -29,9 +29,14 @@ begin
   if (new.kind = 'deduction' and new.amount < 0 and new.refunded_entry_id is null
     and new.effective_at = new.created_at
     and new.entry_id - new.transaction_id between 0 and new.entry_count - 1) is not true
-    and not credits_private.is_entry(new)
   then
-    perform credits_private.refuse_entry(new);
+    declare
+      v_entry credits_private.entry := new;
+    begin
+      if not credits_private.is_entry(v_entry) then
+        perform credits_private.refuse_entry(new.account_id, new.entry_id);
+      end if;
+    end;
   end if;
 
   -- The conditions are the promises that can be seen from two rows. Where one is broken, no row is
@@ -51,7 +56,7 @@ begin
     and a.period <= new.period
   returning a.has_limits into v_has_limits;
   if not found then
-    perform credits_private.refuse_entry(new);
+    perform credits_private.refuse_entry(new.account_id, new.entry_id);
   end if;
 
   if new.grant_id is not null then
@@ -66,10 +71,10 @@ begin
       and (new.kind in ('capture', 'revocation')
         or (new.kind = 'expiry') = coalesce(g.expires_at <= new.effective_at, false));
     if not found then
-      perform credits_private.refuse_entry(new);
+      perform credits_private.refuse_entry(new.account_id, new.entry_id);
     end if;
   elsif new.kind = 'deduction' then
-    perform credits_private.check_overdraft(new);
+    perform credits_private.check_overdraft(new.account_id, new.entry_id);
   end if;
 
   -- The first call of a period for an API key and an operation finds no counter: it starts at zero.
@@ -99,7 +104,7 @@ begin
   if v_is_use and not v_has_limits then
     return null;
   elsif v_has_limits and (v_is_use or new.kind = 'refund') then
-    perform credits_private.apply_limits(new);
+    perform credits_private.apply_limits(new.account_id, new.entry_id);
   elsif new.kind = 'revocation' and new.grant_id is distinct from new.revoked_grant_id then
     -- Taken from a re-grant, or booked as debt.
     update credits_private.grants as g
@@ -117,7 +122,7 @@ revoke all on function credits_private.apply_entry() from public;
 -- begin with the account would do, and read all of it.
 create or replace function credits_private.entries_between(
   p_account_id text, p_first_id bigint, p_last_id bigint
-) returns setof credits_private.entries
+) returns setof credits_private.entry
 language plpgsql stable
 set search_path = pg_temp
 as $$
@@ -134,44 +139,50 @@ revoke all on function credits_private.entries_between(text, bigint, bigint) fro
 
 -- The same for entries that one statement wrote: what a batch deducts from an account without limits.
 -- The first entry applies them all, each figure once.
-create or replace function credits_private.apply_statement(p_entry credits_private.entries)
+create or replace function credits_private.apply_statement(p_account_id text, p_entry_id bigint)
 returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_last_id bigint := p_entry.entry_id + p_entry.statement_entries - 1;
+  v_first credits_private.entry;
+  v_last_id bigint;
   v_sum record;
 begin
+  select e.* into v_first
+  from credits_private.entries as e
+  where e.account_id = p_account_id and e.entry_id = p_entry_id;
+  v_last_id := p_entry_id + v_first.statement_entries - 1;
+
   select sum(e.amount) as amount,
     count(*) filter (where e.kind = 'deduction' and e.amount < 0 and e.refunded_entry_id is null
       and e.entry_id - e.transaction_id between 0 and e.entry_count - 1
-      and (e.entry_id = p_entry.entry_id) = (e.statement_entries > 0)
-      and e.balance_after - e.upto = p_entry.balance_after - p_entry.amount
-      and e.period = p_entry.period and e.effective_at = p_entry.effective_at
-      and e.created_at = p_entry.effective_at) as entries
+      and (e.entry_id = p_entry_id) = (e.statement_entries > 0)
+      and e.balance_after - e.upto = v_first.balance_after - v_first.amount
+      and e.period = v_first.period and e.effective_at = v_first.effective_at
+      and e.created_at = v_first.effective_at) as entries
   into v_sum
   from (
     select e.*, sum(e.amount) over (order by e.entry_id) as upto
-    from credits_private.entries_between(p_entry.account_id, p_entry.entry_id, v_last_id) as e
+    from credits_private.entries_between(p_account_id, p_entry_id, v_last_id) as e
   ) as e;
 
   update credits_private.accounts as a
   set
     balance = a.balance + v_sum.amount,
     last_entry_id = v_last_id,
-    last_effective_at = p_entry.effective_at,
-    last_created_at = p_entry.created_at
-  where a.account_id = p_entry.account_id
-    and v_sum.entries = p_entry.statement_entries
-    and a.last_entry_id = p_entry.entry_id - 1
-    and a.balance + p_entry.amount = p_entry.balance_after
-    and a.last_effective_at <= p_entry.effective_at
-    and a.last_created_at <= p_entry.created_at
-    and a.period <= p_entry.period
+    last_effective_at = v_first.effective_at,
+    last_created_at = v_first.created_at
+  where a.account_id = p_account_id
+    and v_sum.entries = v_first.statement_entries
+    and a.last_entry_id = p_entry_id - 1
+    and a.balance + v_first.amount = v_first.balance_after
+    and a.last_effective_at <= v_first.effective_at
+    and a.last_created_at <= v_first.created_at
+    and a.period <= v_first.period
     and not a.has_limits;
   if not found then
-    perform credits_private.refuse_entry(p_entry);
+    perform credits_private.refuse_entry(p_account_id, p_entry_id);
   end if;
 
   update credits_private.grants as g
@@ -181,22 +192,22 @@ begin
     last_entry_id = s.last_entry_id
   from (
     select e.grant_id, sum(e.amount)::bigint as amount, max(e.entry_id) as last_entry_id
-    from credits_private.entries_between(p_entry.account_id, p_entry.entry_id, v_last_id) as e
+    from credits_private.entries_between(p_account_id, p_entry_id, v_last_id) as e
     group by e.grant_id
   ) as s
-  where g.account_id = p_entry.account_id and g.grant_id = s.grant_id
-    and coalesce(g.expires_at > p_entry.effective_at, true);
-  perform credits_private.refuse_entry(e)
-  from credits_private.entries_between(p_entry.account_id, p_entry.entry_id, v_last_id) as e
+  where g.account_id = p_account_id and g.grant_id = s.grant_id
+    and coalesce(g.expires_at > v_first.effective_at, true);
+  perform credits_private.refuse_entry(e.account_id, e.entry_id)
+  from credits_private.entries_between(p_account_id, p_entry_id, v_last_id) as e
   where not exists (
     select from credits_private.grants as g
-    where g.account_id = p_entry.account_id and g.grant_id = e.grant_id
+    where g.account_id = p_account_id and g.grant_id = e.grant_id
       and g.last_entry_id >= e.entry_id);
-  perform credits_private.count_statement(p_entry.account_id, p_entry.entry_id, v_last_id);
+  perform credits_private.count_statement(p_account_id, p_entry_id, v_last_id);
 end
 $$;
 
-revoke all on function credits_private.apply_statement(credits_private.entries) from public;
+revoke all on function credits_private.apply_statement(text, bigint) from public;
 
 -- A counter that is not there yet starts at zero, and then moves as any other.
 create or replace function credits_private.count_statement(
@@ -252,7 +263,7 @@ $$;
 revoke all on function credits_private.refuse_usage(text) from public;
 
 -- What an entry must be, by itself.
-create or replace function credits_private.is_entry(p_entry credits_private.entries)
+create or replace function credits_private.is_entry(p_entry credits_private.entry)
 returns boolean
 language plpgsql immutable
 set search_path = pg_temp
@@ -275,11 +286,11 @@ begin
 end
 $$;
 
-revoke all on function credits_private.is_entry(credits_private.entries) from public;
+revoke all on function credits_private.is_entry(credits_private.entry) from public;
 
 -- A deduction takes no account further into debt than its overdraft goes (a revocation may, and
 -- what a hold has reserved of it can be captured).
-create or replace function credits_private.check_overdraft(p_entry credits_private.entries)
+create or replace function credits_private.check_overdraft(p_account_id text, p_entry_id bigint)
 returns void
 language plpgsql
 set search_path = pg_temp
@@ -287,103 +298,109 @@ as $$
 begin
   if exists (
     select from credits_private.accounts as a
-    where a.account_id = p_entry.account_id and a.debt + a.overdraft_held > a.overdraft_limit)
+    where a.account_id = p_account_id and a.debt + a.overdraft_held > a.overdraft_limit)
   then
-    perform credits_private.refuse_entry(p_entry);
+    perform credits_private.refuse_entry(p_account_id, p_entry_id);
   end if;
 end
 $$;
 
-revoke all on function credits_private.check_overdraft(credits_private.entries) from public;
+revoke all on function credits_private.check_overdraft(text, bigint) from public;
 
 -- A deduction or capture adds to the window that it falls in; a refund gives back to the window of
 -- what it refunds, or to none, if that was before the limit.
-create or replace function credits_private.apply_limits(p_entry credits_private.entries)
+create or replace function credits_private.apply_limits(p_account_id text, p_entry_id bigint)
 returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
+  v_entry record;
   v_limit record;
-  v_spent record;
 begin
-  select e.period, e.effective_at into v_spent
+  select e.kind, e.amount, e.api_key_id, e.operation, e.run_id, s.period, s.effective_at
+  into v_entry
   from credits_private.entries as e
-  where e.account_id = p_entry.account_id
-    and e.entry_id = coalesce(p_entry.refunded_entry_id, p_entry.entry_id);
+  left join credits_private.entries as s
+    on s.account_id = e.account_id and s.entry_id = coalesce(e.refunded_entry_id, e.entry_id)
+  where e.account_id = p_account_id and e.entry_id = p_entry_id;
 
   for v_limit in
     select l.limit_id, l.ceiling + l.overage as most, s.scope_id,
       credits_private.limit_window_start(
-        l.limit_window, v_spent.period, v_spent.effective_at, a.time_zone) as window_start
+        l.limit_window, v_entry.period, v_entry.effective_at, a.time_zone) as window_start
     from credits_private.limits as l
     join credits_private.accounts as a on a.account_id = l.account_id
-    cross join lateral credits_private.limit_scope_id(
-      l, p_entry.api_key_id, p_entry.operation, p_entry.run_id) as s (scope_id)
-    where l.account_id = p_entry.account_id and s.scope_id is not null
+    cross join lateral credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
+      v_entry.api_key_id, v_entry.operation, v_entry.run_id) as s (scope_id)
+    where l.account_id = p_account_id and s.scope_id is not null
   loop
     loop
       update credits_private.limit_counters as c
-      set spent = c.spent - p_entry.amount, last_entry_id = p_entry.entry_id
-      where c.account_id = p_entry.account_id and c.limit_id = v_limit.limit_id
+      set spent = c.spent - v_entry.amount, last_entry_id = p_entry_id
+      where c.account_id = p_account_id and c.limit_id = v_limit.limit_id
         and c.window_start = v_limit.window_start and c.scope_id = v_limit.scope_id
-        and (p_entry.kind <> 'deduction' or c.spent - p_entry.amount <= v_limit.most);
-      exit when found or p_entry.kind = 'refund';
+        and (v_entry.kind <> 'deduction' or c.spent - v_entry.amount <= v_limit.most);
+      exit when found or v_entry.kind = 'refund';
       insert into credits_private.limit_counters (account_id, limit_id, window_start, scope_id)
-      values (p_entry.account_id, v_limit.limit_id, v_limit.window_start, v_limit.scope_id)
+      values (p_account_id, v_limit.limit_id, v_limit.window_start, v_limit.scope_id)
       on conflict do nothing;
       if not found then
-        perform credits_private.refuse_entry(p_entry);
+        perform credits_private.refuse_entry(p_account_id, p_entry_id);
       end if;
     end loop;
   end loop;
 end
 $$;
 
-revoke all on function credits_private.apply_limits(credits_private.entries) from public;
+revoke all on function credits_private.apply_limits(text, bigint) from public;
 
 -- Says which promise an entry would have broken. The account is updated first: if it has the entry,
 -- it was what comes after it that refused.
-create or replace function credits_private.refuse_entry(p_entry credits_private.entries)
+create or replace function credits_private.refuse_entry(p_account_id text, p_entry_id bigint)
 returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_account credits_private.accounts;
+  v_entry credits_private.entry;
+  v_account credits_private.account;
   v_invariant text;
 begin
+  select e.* into v_entry
+  from credits_private.entries as e
+  where e.account_id = p_account_id and e.entry_id = p_entry_id;
   select a.* into v_account
   from credits_private.accounts as a
-  where a.account_id = p_entry.account_id;
+  where a.account_id = p_account_id;
 
   v_invariant := case
-    when p_entry.entry_id < 1 then 'entries_are_gapless'
-    when v_account.last_entry_id >= p_entry.entry_id then case
-      when p_entry.grant_id is null
+    when p_entry_id < 1 then 'entries_are_gapless'
+    when v_account.last_entry_id >= p_entry_id then case
+      when v_entry.grant_id is null
         and v_account.debt + v_account.overdraft_held > v_account.overdraft_limit
         then 'available_is_never_negative'
-      when p_entry.grant_id is null or exists (
+      when v_entry.grant_id is null or exists (
         select from credits_private.grants as g
-        where g.account_id = p_entry.account_id and g.grant_id = p_entry.grant_id
-          and g.last_entry_id = p_entry.entry_id) then 'limits_are_never_passed'
+        where g.account_id = p_account_id and g.grant_id = v_entry.grant_id
+          and g.last_entry_id = p_entry_id) then 'limits_are_never_passed'
       else 'expired_credit_is_never_spent'
     end
-    when v_account.last_entry_id is distinct from p_entry.entry_id - 1 then 'entries_are_gapless'
-    when v_account.balance + p_entry.amount <> p_entry.balance_after then 'balance_equals_ledger'
-    when v_account.last_effective_at > p_entry.effective_at
-      or v_account.last_created_at > p_entry.created_at
-      or v_account.period > p_entry.period
-      or p_entry.effective_at > p_entry.created_at then 'entries_never_run_back_in_time'
+    when v_account.last_entry_id is distinct from p_entry_id - 1 then 'entries_are_gapless'
+    when v_account.balance + v_entry.amount <> v_entry.balance_after then 'balance_equals_ledger'
+    when v_account.last_effective_at > v_entry.effective_at
+      or v_account.last_created_at > v_entry.created_at
+      or v_account.period > v_entry.period
+      or v_entry.effective_at > v_entry.created_at then 'entries_never_run_back_in_time'
     else 'every_change_has_an_entry'
   end;
   perform credits_private.raise_error('23514', 'the ledger refuses this entry',
-    jsonb_build_object('account_id', p_entry.account_id, 'entry_id', p_entry.entry_id),
+    jsonb_build_object('account_id', p_account_id, 'entry_id', p_entry_id),
     'Entries are written by the functions of the schema credits, not by hand.', v_invariant);
 end
 $$;
 
-revoke all on function credits_private.refuse_entry(credits_private.entries) from public;
+revoke all on function credits_private.refuse_entry(text, bigint) from public;
 
 -- No figure and no time of an entry ever changes, nor what it belongs to. Named one by one, as
 -- forget_account replaces the three columns that can name a person.

@@ -18,14 +18,16 @@ begin
     and new.effective_at <= new.created_at
     and new.amount <> 0;
   if not found then
-    perform credits_private.refuse_part(new, 'every_change_has_an_entry');
+    perform credits_private.refuse_part(new.account_id, new.hold_id, new.part_id,
+      'every_change_has_an_entry');
   end if;
 
   update credits_private.holds as h
   set held = h.held + new.amount, last_part_id = new.part_id
   where h.account_id = new.account_id and h.hold_id = new.hold_id and h.state = 'open';
   if not found then
-    perform credits_private.refuse_part(new, 'a_hold_is_resolved_once');
+    perform credits_private.refuse_part(new.account_id, new.hold_id, new.part_id,
+      'a_hold_is_resolved_once');
   end if;
 
   if new.grant_id is not null then
@@ -34,7 +36,8 @@ begin
     where g.account_id = new.account_id and g.grant_id = new.grant_id
       and (new.amount < 0 or g.expires_at is null or g.expires_at > new.effective_at);
     if not found then
-      perform credits_private.refuse_part(new, 'expired_credit_is_never_spent');
+      perform credits_private.refuse_part(new.account_id, new.hold_id, new.part_id,
+        'expired_credit_is_never_spent');
     end if;
   end if;
   return null;
@@ -44,20 +47,19 @@ $$;
 revoke all on function credits_private.apply_hold_part() from public;
 
 create or replace function credits_private.refuse_part(
-  p_part credits_private.hold_parts, p_invariant text
+  p_account_id text, p_hold_id bigint, p_part_id bigint, p_invariant text
 ) returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 begin
   perform credits_private.raise_error('23514', 'the ledger refuses this part of a hold',
-    jsonb_build_object('account_id', p_part.account_id, 'hold_id', p_part.hold_id,
-      'part_id', p_part.part_id),
+    jsonb_build_object('account_id', p_account_id, 'hold_id', p_hold_id, 'part_id', p_part_id),
     'Holds are written by the functions of the schema credits, not by hand.', p_invariant);
 end
 $$;
 
-revoke all on function credits_private.refuse_part(credits_private.hold_parts, text) from public;
+revoke all on function credits_private.refuse_part(text, bigint, bigint, text) from public;
 
 create or replace trigger _100_hold_parts_are_immutable
   before update or delete on credits_private.hold_parts

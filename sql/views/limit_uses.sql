@@ -10,7 +10,8 @@ select
   l.set_entry_id,
   credits_private.limit_window_start(
     l.limit_window, o.period, o.effective_at, a.time_zone) as window_start,
-  credits_private.limit_scope_id(l, e.api_key_id, e.operation, e.run_id) as scope_id,
+  credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
+    e.api_key_id, e.operation, e.run_id) as scope_id,
   e.entry_id,
   e.kind,
   e.amount,
@@ -23,6 +24,7 @@ join credits_private.entries as e
   on e.account_id = l.account_id and e.kind in ('deduction', 'capture', 'refund')
 join credits_private.entries as o
   on o.account_id = e.account_id and o.entry_id = coalesce(e.refunded_entry_id, e.entry_id)
-where credits_private.limit_scope_id(l, e.api_key_id, e.operation, e.run_id) is not null;
+where credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
+  e.api_key_id, e.operation, e.run_id) is not null;
 
 revoke all on credits_private.limit_uses from public;

@@ -29,10 +29,12 @@ left join lateral (
   where n.account_id = l.account_id and n.limit_id = l.limit_id
     and n.window_start = w.window_start
   union
-  select credits_private.limit_scope_id(l, h.api_key_id, h.operation, h.run_id)
+  select credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
+    h.api_key_id, h.operation, h.run_id)
   from credits_private.holds as h
   where h.account_id = l.account_id and h.state = 'open' and h.expires_at > c.now
-    and credits_private.limit_scope_id(l, h.api_key_id, h.operation, h.run_id) is not null
+    and credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
+      h.api_key_id, h.operation, h.run_id) is not null
 ) as s on true
 left join credits_private.limit_counters as n
   on n.account_id = l.account_id and n.limit_id = l.limit_id
@@ -41,7 +43,8 @@ cross join lateral (
   select coalesce(sum(h.held), 0)::bigint as reserved
   from credits_private.holds as h
   where h.account_id = l.account_id and h.state = 'open' and h.expires_at > c.now
-    and credits_private.limit_scope_id(l, h.api_key_id, h.operation, h.run_id) = s.scope_id
+    and credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
+      h.api_key_id, h.operation, h.run_id) = s.scope_id
 ) as r;
 
 comment on view credits.limits is $comment$

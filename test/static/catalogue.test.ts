@@ -117,6 +117,47 @@ const checks: Record<string, { breaches: string; planted: string[] }> = {
       `create function credits.f(p_a int, out account_id uuid) language sql return null::uuid`,
     ],
   },
+  'no function and no type is made of the row of a table or view': {
+    breaches: `
+      select distinct u.name from (
+        select f.name, a.type from routine as f
+        cross join unnest(f.proargtypes::oid[] || f.proallargtypes || f.prorettype) as a (type)
+        union all select c.name, a.atttypid from composite as c
+        join pg_catalog.pg_attribute as a on a.attrelid = c.typrelid
+      ) as u
+      join pg_catalog.pg_type as t on t.oid = u.type
+      join pg_catalog.pg_type as e on e.oid in (t.oid, t.typelem)
+      join relation as r on r.oid = e.typrelid and r.relkind in ('r', 'p', 'v')`,
+    planted: [
+      `create function credits_private.f(p_a credits_private.grants) returns int
+       language sql return 1`,
+      `create function credits_private.f(p_a int, out b credits_private.grants[])
+       language sql return null::credits_private.grants[]`,
+      `create function credits_private.f() returns setof credits.usage
+       language sql begin atomic; select u.* from credits.usage as u; end`,
+      'create type credits_private.t as (a int, b credits_private.holds)',
+    ],
+  },
+  'a type that stands for the row of a table has its columns': {
+    breaches: `
+      select p.type as name from (values ('account', 'accounts'), ('entry', 'entries'),
+        ('hold', 'holds'), ('spending_limit', 'limits')) as p (type, of)
+      where 1 < (
+        select count(distinct c.columns) from (
+          select string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', '
+            order by a.attnum) as columns
+          from relation as r
+          join pg_catalog.pg_attribute as a on a.attrelid = r.oid
+            and a.attnum > 0 and not a.attisdropped
+          where r.relnamespace = 'credits_private'::regnamespace and r.relname in (p.type, p.of)
+          group by r.oid
+        ) as c)`,
+    planted: [
+      'alter table credits_private.accounts add column a int',
+      'alter type credits_private.spending_limit drop attribute scope',
+      'alter type credits_private.hold alter attribute api_key_id type varchar',
+    ],
+  },
   'no foreign key changes a row': {
     breaches: `select name from key where contype = 'f' and (confdeltype <> 'a' or confupdtype <> 'a')`,
     planted: [

@@ -39,6 +39,9 @@ const routine = (body: string, head = 'language plpgsql set search_path = pg_tem
   `create or replace function credits_private.f(p_account_id text) returns void ${head} as $$ ${body} $$;`;
 const inBody = (...statements: string[]) => routine(`begin ${statements.join('; ')}; end`);
 
+const ofTrigger = (statement: string) =>
+  inBody(statement).replace('p_account_id text', '').replace('void', 'trigger');
+
 const definer = (statement: string) =>
   routine(
     `begin perform p_account_id collate "default"; ${statement}; end`,
@@ -138,6 +141,14 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     inBody('delete from credits_private.entries where account_id <> p_account_id'),
     inBody(`perform from credits_private.entries as e
       join credits_private.grants as g on g.grant_id = e.grant_id where e.account_id = p_account_id`),
+  ],
+  'no function takes or returns the row of a table, and no trigger passes its own whole': [
+    `create table a.b (c int); ${inBody('null').replace('p_account_id text', 'p_b a.b')}`,
+    `create table a.b (c int); ${inBody('null').replace('p_account_id text', 'p_b a.b[]')}`,
+    `create table a.b (c int); ${inBody('null').replace('void', 'setof a.b')}`,
+    `create view a.b as select 1; ${inBody('null').replace('void', 'a.b')}`,
+    ofTrigger('perform credits_private.g(1, new)'),
+    ofTrigger('if credits_private.g(old) then return new; end if'),
   ],
   'a migration names nothing of sql/': [
     besidesOurs('update a.b set c = credits_private.f(d)'),

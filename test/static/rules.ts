@@ -139,6 +139,22 @@ const keptApart = ofStatements((sources) => {
   };
 });
 
+/** On a worker, `new` is a row of the shard, and a signature with a table's row ties the two together. */
+const noRows = ofRoutines((sources) => {
+  const { tables } = definitions(sources);
+  return ({ node, statements }) => {
+    const signature = find([node.parameters, node.returnType], 'TypeName').map(typeName);
+    const whole = find(statements, 'FuncCall')
+      .filter(({ funcname }) => dotted(funcname).startsWith('credits'))
+      .flatMap(({ args = [] }) => args)
+      .map((arg) => ('ColumnRef' in arg ? dotted(arg.ColumnRef.fields) : ''));
+    return [
+      ...signature.filter((name) => tables.has(name.replace('[]', ''))),
+      ...whole.filter((name) => ['new', 'old'].includes(name)),
+    ];
+  };
+});
+
 const behaviour = /^(Create(Function|Trig)|View|Comment|Grant)Stmt$/;
 
 /** What is in sql/ can be applied twice. */
@@ -188,6 +204,7 @@ export const rules = {
   'no text is executed': nothingDynamic,
   'no text of a function has a backslash': noBackslashes,
   'functions read and change rows by account_id': byAccount,
+  'no function takes or returns the row of a table, and no trigger passes its own whole': noRows,
   'a migration names nothing of sql/': keptApart,
   'state is in migrations/, behaviour in sql/': inItsFolder,
   'no migration has a marker of node-pg-migrate': noMarkers,

@@ -1,6 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type CreateFunctionStmt, type FunctionParameter, type Node, parseSync } from 'libpg-query';
+import {
+  type CreateFunctionStmt,
+  type FunctionParameter,
+  type Node,
+  parseSync,
+  type RangeVar,
+} from 'libpg-query';
 import { packageRoot } from '../../scripts/package.ts';
 import { type Body, readBody, statementsOf } from './plpgsql.ts';
 import { dotted, find, option, relationName } from './tree.ts';
@@ -73,12 +79,19 @@ function readRoutine(node: CreateFunctionStmt, text: string): Routine {
 export function definitions(sources: Source[]) {
   const statements = sources.flatMap((source) => source.statements);
   const functions = find(statements, 'CreateFunctionStmt').map((s) => dotted(s.funcname));
-  const relations = [
+  const names = (relations: (RangeVar | undefined)[]) =>
+    relations.flatMap((relation) => (relation ? relationName(relation) : []));
+  const tables = names([
     ...find(statements, 'CreateStmt').map(({ relation }) => relation),
     ...find(statements, 'ViewStmt').map(({ view }) => view),
-    ...find(statements, 'CompositeTypeStmt').map(({ typevar }) => typevar),
-  ].flatMap((relation) => (relation ? relationName(relation) : []));
-  return { functions: new Set(functions), relations: new Set(relations) };
+  ]);
+  const types = names(find(statements, 'CompositeTypeStmt').map(({ typevar }) => typevar));
+  return {
+    functions: new Set(functions),
+    relations: new Set([...tables, ...types]),
+    /** And views: whatever has rows. */
+    tables: new Set(tables),
+  };
 }
 
 /** Every statement of a file, those of its functions' bodies too, with where it stands. */

@@ -1,0 +1,184 @@
+-- No function takes or returns the row of a table any more. This file calls nothing of sql/ and is
+-- never edited once it has been released.
+--
+-- Why it looks like this:
+--
+-- * A table's row type in a signature ties tables, functions and triggers into a circle of
+--   dependencies, with which no table can be distributed; and on a worker, a row of a table is a
+--   row of its shard, which is of another type. So what functions hand on has types of our own.
+-- * Each of these types has its table's columns, in their order: `select a.* into v_account` and
+--   `insert into … values (p_entry.*)` stay as they are. A test holds the two to each other: a
+--   migration that adds a column adds the attribute.
+-- * A function with another signature is another function: the old ones are dropped, and with
+--   limit_scope_id the views that call it. sql/ brings all of them back.
+
+drop view if exists credits.discrepancies;
+drop view if exists credits_private.limit_uses;
+drop view if exists credits.limits;
+
+drop function if exists credits_private.account_is_closed(credits_private.accounts);
+drop function if exists credits_private.advance_account(credits_private.accounts, timestamptz);
+drop function if exists credits_private.apply_limits(credits_private.entries);
+drop function if exists credits_private.apply_statement(credits_private.entries);
+drop function if exists credits_private.ask_back(text, bigint, bigint, text, timestamptz);
+drop function if exists credits_private.begin_grant(
+  credits_private.accounts, bigint, timestamptz, timestamptz);
+drop function if exists credits_private.book_grant(
+  credits_private.accounts, bigint, text, jsonb, timestamptz);
+drop function if exists credits_private.check_balance(credits_private.accounts, bigint);
+drop function if exists credits_private.check_excess(
+  credits_private.accounts, credits_private.holds, bigint, timestamptz);
+drop function if exists credits_private.check_is_open(credits_private.accounts);
+drop function if exists credits_private.check_limits(
+  credits_private.accounts, bigint, text, text, text, timestamptz, bigint);
+drop function if exists credits_private.check_overdraft(credits_private.entries);
+drop function if exists credits_private.count_days(credits_private.accounts);
+drop function if exists credits_private.count_limit(
+  credits_private.accounts, credits_private.limits);
+drop function if exists credits_private.deduction_key(text, text);
+drop function if exists credits_private.delete_limit(text, text);
+drop function if exists credits_private.enter(text, timestamptz);
+drop function if exists credits_private.entries_between(text, bigint, bigint);
+drop function if exists credits_private.expire_grant(
+  credits_private.accounts, bigint, timestamptz, timestamptz);
+drop function if exists credits_private.forget_ids(credits_private.accounts);
+drop function if exists credits_private.forget_in_limits(credits_private.accounts, jsonb, jsonb);
+drop function if exists credits_private.insert_grant(
+  credits_private.accounts, bigint, text, int, text[], timestamptz, timestamptz, bigint, bigint,
+  text, jsonb, timestamptz);
+drop function if exists credits_private.insert_hold(
+  credits_private.accounts, bigint, timestamptz, text, text, text, jsonb, timestamptz);
+drop function if exists credits_private.insert_limit(
+  credits_private.accounts, credits_private.limits, timestamptz);
+drop function if exists credits_private.is_entry(credits_private.entries);
+drop function if exists credits_private.is_unused(credits_private.accounts);
+drop function if exists credits_private.keep_odd_period(credits_private.accounts);
+drop function if exists credits_private.limit_answer(credits_private.limits);
+drop function if exists credits_private.limit_reserved(credits_private.limits, text, bigint);
+drop function if exists credits_private.limit_scope_id(credits_private.limits, text, text, text);
+drop function if exists credits_private.lock_account(text);
+drop function if exists credits_private.moment(credits_private.accounts, timestamptz);
+drop function if exists credits_private.next_window_at(
+  credits_private.accounts, text, timestamptz);
+drop function if exists credits_private.open_hold(text, bigint);
+drop function if exists credits_private.overdraft(credits_private.accounts);
+drop function if exists credits_private.refund_parts(credits_private.accounts, bigint, bigint);
+drop function if exists credits_private.refund_target(
+  credits_private.accounts, bigint, bigint, timestamptz);
+drop function if exists credits_private.refuse_entry(credits_private.entries);
+drop function if exists credits_private.refuse_limit(
+  credits_private.limits, text, bigint, bigint, bigint, bigint, timestamptz);
+drop function if exists credits_private.refuse_part(credits_private.hold_parts, text);
+drop function if exists credits_private.repay(credits_private.accounts, timestamptz, timestamptz);
+drop function if exists credits_private.resolve_hold(
+  credits_private.accounts, bigint, text, timestamptz, timestamptz);
+drop function if exists credits_private.revocation_parts(credits_private.grants, text);
+drop function if exists credits_private.settle(credits_private.accounts, timestamptz);
+drop function if exists credits_private.take_back(
+  credits_private.accounts, bigint, bigint[], bigint[], timestamptz, timestamptz, text, jsonb);
+drop function if exists credits_private.tidy(
+  credits_private.accounts, bigint[], bigint[], timestamptz, timestamptz);
+drop function if exists credits_private.write_capture(
+  credits_private.accounts, credits_private.holds, bigint, text, boolean, jsonb, timestamptz);
+drop function if exists credits_private.write_entries(
+  credits_private.accounts, credits_private.entries, bigint[], bigint[], int, bigint[], bigint[]);
+drop function if exists credits_private.write_parts(
+  credits_private.accounts, bigint, bigint[], bigint[], int, timestamptz, timestamptz);
+drop function if exists credits_private.write_refund(
+  credits_private.accounts, bigint, bigint, text, jsonb, timestamptz);
+
+create type credits_private.account as (
+  account_id text,
+  balance bigint,
+  last_entry_id bigint,
+  last_grant_id bigint,
+  last_effective_at timestamptz,
+  last_created_at timestamptz,
+  due_at timestamptz,
+  period_ends_at timestamptz,
+  opened_at timestamptz,
+  period date,
+  next_period date,
+  scale int,
+  anchor_day int,
+  unit text,
+  time_zone text,
+  metadata jsonb,
+  overdraft_limit bigint,
+  debt bigint,
+  held bigint,
+  overdraft_held bigint,
+  last_hold_id bigint,
+  last_part_id bigint,
+  closed_at timestamptz,
+  has_limits boolean,
+  has_keys boolean
+);
+
+create type credits_private.entry as (
+  entry_id bigint,
+  transaction_id bigint,
+  grant_id bigint,
+  amount bigint,
+  balance_after bigint,
+  effective_at timestamptz,
+  created_at timestamptz,
+  period date,
+  entry_count int,
+  refunded_transaction_id bigint,
+  refunded_entry_id bigint,
+  account_id text,
+  kind text,
+  api_key_id text,
+  operation text,
+  run_id text,
+  idempotency_key text,
+  metadata jsonb,
+  hold_id bigint,
+  is_final boolean,
+  revoked_grant_id bigint,
+  repaid_entry_id bigint,
+  available bigint,
+  statement_entries bigint,
+  is_first boolean
+);
+
+create type credits_private.hold as (
+  account_id text,
+  hold_id bigint,
+  amount bigint,
+  held bigint,
+  last_part_id bigint,
+  expires_at timestamptz,
+  created_at timestamptz,
+  resolved_at timestamptz,
+  state text,
+  api_key_id text,
+  operation text,
+  run_id text,
+  metadata jsonb
+);
+
+create type credits_private.spending_limit as (
+  account_id text,
+  limit_id text,
+  ceiling bigint,
+  overage bigint,
+  set_entry_id bigint,
+  scope text,
+  scope_id text,
+  limit_window text,
+  counts_from date,
+  pseudonyms jsonb
+);
+
+-- It had the row of a table as an attribute.
+drop function if exists credits_private.enter_deduction(
+  text, bigint, text, text, text, text, timestamptz);
+drop type credits_private.entered;
+create type credits_private.entered as (
+  account credits_private.account,
+  is_known boolean,
+  refusal credits_private.refusal,
+  exceeded_limits text[]
+);
