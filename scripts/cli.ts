@@ -1,12 +1,10 @@
 #!/usr/bin/env node
 import { commandLine } from './main.ts';
-import { onInterruptOfReading } from './shell/signals.ts';
+import { runProcess } from './shell/command.ts';
+import { endReading } from './shell/signals.ts';
+import { Terminal } from './shell/terminal.ts';
 
-// A reader that has seen enough (`| head`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
+await runProcess((args) => {
+  endReading(new Terminal(args.includes('--json')));
+  return commandLine(args);
 });
-
-const args = process.argv.slice(2);
-onInterruptOfReading(args.includes('--json'));
-process.exitCode = await commandLine(args);

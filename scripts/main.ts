@@ -1,11 +1,7 @@
 import { packageVersion } from './package.ts';
-import { errorObject, Failure, toldAlready, UsageError } from './shell/explain.ts';
-import { tellInJson } from './shell/signals.ts';
-
-interface Command {
-  help: string;
-  run(args: string[]): Promise<number>;
-}
+import { type Command, orFail, runCommand } from './shell/command.ts';
+import { UsageError } from './shell/explain.ts';
+import { Terminal } from './shell/terminal.ts';
 
 // Loaded when asked for: `deploy` in a pipeline should not wait for what it does not use.
 const commands: Record<string, () => Promise<Command>> = {
@@ -37,9 +33,9 @@ const usage = `pg-credits: prepaid credits that always add up, inside your Postg
   pg-credits COMMAND --help    the options of a command
   pg-credits --version`;
 
-/** Runs a command, says what there is to say, and answers with its exit status. */
+/** Runs a command, says what there is to say, and returns its exit status. */
 export const commandLine = (args: string[]): Promise<number> =>
-  main(args).catch((error) => report(error, args.includes('--json')));
+  orFail(main(args), args, 'pg-credits --help');
 
 async function main(args: string[]): Promise<number> {
   const [name, ...rest] = args;
@@ -48,15 +44,15 @@ async function main(args: string[]): Promise<number> {
   if (name === '--help' || name === '-h' || name === 'help') return say(usage);
   if (name === undefined) throw new UsageError('no command given');
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  const command = rest.find((arg) => Object.hasOwn(commands, arg));
-  if (name.startsWith('-') && command !== undefined)
-    throw new UsageError(`the command comes first: pg-credits ${command} ${name}`);
+  const misplaced = rest.find((arg) => Object.hasOwn(commands, arg));
+  if (name.startsWith('-') && misplaced !== undefined)
+    throw new UsageError(`the command comes first: pg-credits ${misplaced} ${name}`);
   if (!load)
     throw new UsageError(`unknown ${name.startsWith('-') ? 'option' : 'command'} '${name}'`);
-  const { help, run } = await load();
-  if (rest.some((arg) => arg === '--help' || arg === '-h')) return say(help);
+  const command = await load();
+  if (rest.some((arg) => arg === '--help' || arg === '-h')) return say(command.help);
   try {
-    return await run(rest);
+    return await runCommand(command, rest);
   } catch (error) {
     throw error instanceof UsageError
       ? new UsageError(`${name}: ${error.message}`, `pg-credits ${name} --help`)
@@ -64,19 +60,4 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-function say(text: string): number {
-  console.log(text);
-  return 0;
-}
-
-function report(error: unknown, json: boolean): number {
-  const wrongUsage = error instanceof UsageError;
-  const hint = wrongUsage ? `; see ${error.code ?? 'pg-credits --help'}` : '';
-  const told = errorObject(error);
-  if (!json) console.error(`${told.message}${hint}`);
-  else if (!toldAlready.has(error as object))
-    tellInJson({ ...told, message: `${told.message}${hint}` });
-  if (process.env.PG_CREDITS_DEBUG === '1')
-    console.error(error instanceof Failure ? (error.cause ?? error) : error);
-  return wrongUsage ? 2 : 1;
-}
+const say = (text: string) => new Terminal(false).answer({ lines: [text] });

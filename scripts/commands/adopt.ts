@@ -1,20 +1,16 @@
 import type { Choice } from '../adoption/adopt/import.ts';
 import type { Plan } from '../adoption/adopt/plan.ts';
 import { adopt, plan } from '../adoption/adopt/run.ts';
-import type { AdoptReport } from '../adoption/adopt/text.ts';
 import { describePlan, describeReport, trustWanted, warnings } from '../adoption/adopt/text.ts';
 import { hasLastBalance } from '../adoption/app/queries.ts';
-import { type Mapping, readMapping } from '../adoption/mapping/mapping.ts';
-import {
-  atLeastOne,
-  Failure,
-  parseCommand,
-  sharedHelp,
-  UsageError,
-  withClient,
-} from '../postgres/connect.ts';
-import { toJson } from '../shell/format.ts';
-import { exitStatus, heedSignals, progressLine } from '../shell/signals.ts';
+import type { Mapping } from '../adoption/mapping/mapping.ts';
+import { withClient } from '../postgres/connect.ts';
+import type { Given } from '../shell/command.ts';
+import { Failure, UsageError } from '../shell/explain.ts';
+import { atLeastOne, sharedHelp } from '../shell/options.ts';
+import { exitStatus, heedSignals } from '../shell/signals.ts';
+import type { Answer, Terminal } from '../shell/terminal.ts';
+import { mappingFrom, mappingHelp, mappingOptions } from './shared.ts';
 
 export const help = `pg-credits adopt: take an app's own credits over into the ledger
 
@@ -24,7 +20,7 @@ Where balance and transactions differ, the difference is booked as an entry of i
 app's tables and act as the owner of the ledger.
 Exit status: 0 done, 1 it failed, 2 wrong usage, 130 or 143 interrupted: it ends with the batch or piece that is running.
 
-  --mapping FILE        where the app keeps its credits (pg-credits.yaml)
+${mappingHelp}
   --plan                say what would be booked; nothing is written
   --book opening        each account's balance (the default)
   --book history        every transaction, at its old moment and in its old billing period
@@ -33,33 +29,37 @@ Exit status: 0 done, 1 it failed, 2 wrong usage, 130 or 143 interrupted: it ends
   --batch N             accounts per transaction (100); each stays locked until all of them are booked
 ${sharedHelp}`;
 
-export async function run(args: string[]): Promise<number> {
-  const { values } = parseCommand(args, {
-    mapping: { type: 'string' },
-    plan: { type: 'boolean' },
-    book: { type: 'string' },
-    trust: { type: 'string' },
-    batch: { type: 'string' },
-  });
+export const options = {
+  ...mappingOptions,
+  plan: { type: 'boolean' },
+  book: { type: 'string' },
+  trust: { type: 'string' },
+  batch: { type: 'string' },
+} as const;
+
+export async function run({ values }: Given<typeof options>, terminal: Terminal): Promise<Answer> {
   const book = oneOf('book', values.book, ['opening', 'history'] as const) ?? 'opening';
   const trust = oneOf('trust', values.trust, ['transactions', 'balance'] as const);
   const batch = atLeastOne('batch', values.batch) ?? 100;
-  const mapping = readMapping(values.mapping ?? 'pg-credits.yaml');
+  const mapping = mappingFrom(values);
   if (trust === 'balance' && !mapping.balances && !hasLastBalance(mapping))
     throw new UsageError('--trust balance needs balances, or balance_after, in the mapping');
-  const { json = false } = values;
   if (values.plan) {
-    const found = await withClient(values, (client) => plan(client, mapping));
-    console.log(json ? toJson(found) : describePlan(found, mapping, book, trust).join('\n'));
-    return 0;
+    const found = await withClient(values, terminal.aside, (client) => plan(client, mapping));
+    return { report: found, lines: describePlan(found, mapping, book, trust) };
   }
   const choose = (found: Plan) => {
     const choice = decide(found, mapping, book, trust);
-    for (const warning of warnings(found, mapping))
-      console.error(json ? JSON.stringify({ warning }) : `warning: ${warning}`);
+    for (const warning of warnings(found, mapping)) terminal.warn(warning);
     return choice;
   };
-  return report(json, await adoptAll(values, mapping, { batch, choose, json }));
+  const { progress } = terminal;
+  const interrupted = heedSignals(terminal);
+  const report = await withClient(values, terminal.aside, (client) =>
+    adopt(client, mapping, { batch, choose, interrupted, progress }),
+  );
+  const { stopped_by: by } = report;
+  return { report, lines: describeReport(report), code: by === null ? 0 : exitStatus[by] };
 }
 
 function oneOf<T extends string>(name: string, value: string | undefined, words: readonly T[]) {
@@ -75,21 +75,4 @@ function decide(found: Plan, mapping: Mapping, book: Choice['book'], trust?: Cho
   const differ = mapping.balances && higher.accounts + lower.accounts > 0n;
   if (differ && !trust) throw new Failure(trustWanted(found));
   return { book, trust: trust ?? 'transactions' };
-}
-
-async function adoptAll(
-  values: Parameters<typeof withClient>[0],
-  mapping: Mapping,
-  { json, ...options }: { json: boolean; batch: number; choose: (found: Plan) => Choice },
-): Promise<AdoptReport> {
-  const { progress, wipe } = progressLine(json);
-  const interrupted = heedSignals(json);
-  return withClient(values, (client) =>
-    adopt(client, mapping, { ...options, interrupted, progress }),
-  ).finally(wipe);
-}
-
-function report(json: boolean, done: AdoptReport): number {
-  console.log(json ? toJson(done) : describeReport(done).join('\n'));
-  return done.stopped_by === null ? 0 : exitStatus[done.stopped_by];
 }

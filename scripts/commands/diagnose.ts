@@ -15,16 +15,13 @@ import {
 } from '../adoption/diagnose/totals.ts';
 import { writeFirstMapping } from '../adoption/init/init.ts';
 import { checkMapping } from '../adoption/mapping/check.ts';
-import { readMapping } from '../adoption/mapping/mapping.ts';
-import {
-  parseCommand,
-  sharedHelp,
-  UsageError,
-  wholeNumber,
-  withClient,
-} from '../postgres/connect.ts';
-import { plural, toJson } from '../shell/format.ts';
-import { progressLine } from '../shell/signals.ts';
+import { withClient } from '../postgres/connect.ts';
+import type { Given } from '../shell/command.ts';
+import { UsageError } from '../shell/explain.ts';
+import { plural } from '../shell/format.ts';
+import { sharedHelp, wholeNumber } from '../shell/options.ts';
+import type { Answer, Terminal } from '../shell/terminal.ts';
+import { mappingFile, mappingFrom, mappingHelp, mappingOptions } from './shared.ts';
 
 export const help = `pg-credits diagnose: what an app's balances, transactions and counters say, and where they disagree
 
@@ -34,53 +31,57 @@ counter and the calls with an API key with the sum of the transactions, and name
 account that disagrees, then the totals.
 Exit status: 0 done, 1 it failed, 2 wrong usage; with --check 3 when anything disagrees, or there is nothing to compare.
 
-  --mapping FILE        YAML or JSON (pg-credits.yaml)
+${mappingHelp}
   --init                write a first mapping, by what the catalogue says; never over a file that is there
   --top N               how many accounts to show, those with the most drift first (10)
   --html FILE           write the picture too: one page that needs nothing else
   --check               exit 3 when anything disagrees, or there is nothing to compare, for CI
 ${sharedHelp}`;
 
-export async function run(args: string[]): Promise<number> {
-  const { values } = parseCommand(args, {
-    mapping: { type: 'string' },
-    init: { type: 'boolean' },
-    top: { type: 'string' },
-    html: { type: 'string' },
-    check: { type: 'boolean' },
-  });
-  const { mapping: file = 'pg-credits.yaml', json = false, html, init } = values;
+export const options = {
+  ...mappingOptions,
+  init: { type: 'boolean' },
+  top: { type: 'string' },
+  html: { type: 'string' },
+  check: { type: 'boolean' },
+} as const;
+
+export async function run({ values }: Given<typeof options>, terminal: Terminal): Promise<Answer> {
+  const { html, init } = values;
   if (init) {
     if (html !== undefined || values.check || values.top !== undefined)
       throw new UsageError('--init only writes a mapping: look at it, then run without --init');
-    const report = await withClient(values, (client) => writeFirstMapping(client, file));
-    console.log(json ? toJson(report) : report.lines.join('\n'));
-    return 0;
+    const report = await withClient(values, terminal.aside, (client) =>
+      writeFirstMapping(client, mappingFile(values)),
+    );
+    return { report, lines: report.lines };
   }
   const most = wholeNumber('top', values.top) ?? 10;
-  const mapping = readMapping(file);
+  const mapping = mappingFrom(values);
   if (html !== undefined) checkWritable(html);
-  const totals = await withClient(values, (client) =>
+  const totals = await withClient(values, terminal.aside, (client) =>
     readOneMoment(client, async (moment) => {
       await checkMapping(client, mapping);
-      const { totals, top } = await read(diagnose(client, mapping), moment, { json, most });
+      const { totals, top } = await read(diagnose(client, mapping), moment, most, terminal);
       if (html !== undefined)
         writePage(html, drawPage(moment, totals, top, await readTimeline(client, mapping)));
       return totals;
     }),
   );
-  return values.check && (totals.disagreeing > 0n || comparesNothing(totals)) ? 3 : 0;
+  const fails = totals.disagreeing > 0n || comparesNothing(totals);
+  return { code: values.check && fails ? 3 : 0 };
 }
 
 /** What stays of all accounts is the totals and the worst few. */
 async function read(
   accounts: AsyncIterable<AccountDiagnosis>,
   moment: Moment,
-  { json, most }: { json: boolean; most: number },
+  most: number,
+  terminal: Terminal,
 ): Promise<{ totals: Totals; top: AccountDiagnosis[] }> {
   const [totals, top] = [newTotals(), new Top(most)];
-  const report = json ? new JsonReport(process.stdout) : undefined;
-  const { progress, wipe } = progressLine(json);
+  const report = terminal.json ? new JsonReport(terminal.stdout) : undefined;
+  const { progress } = terminal;
   progress(() => 'reading the transactions: the first account comes when all are sorted');
   await report?.begin(moment);
   try {
@@ -94,9 +95,9 @@ async function read(
     await report?.fail(error);
     throw error;
   }
-  wipe();
+  terminal.wipe();
   sortCauses(totals);
   if (report) await report.end(totals);
-  else console.log(describe(moment, totals, top.accounts).join('\n'));
+  else terminal.print(describe(moment, totals, top.accounts).join('\n'));
   return { totals, top: top.accounts };
 }

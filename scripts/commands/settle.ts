@@ -1,19 +1,11 @@
-import { atLeastOne, parseCommand, sharedHelp, withClient } from '../postgres/connect.ts';
-import { type SettleReport, settle } from '../settle/settle.ts';
-import { plural, printable, toJson } from '../shell/format.ts';
-import { exitStatus, heedSignals, progressLine } from '../shell/signals.ts';
-
-export function describe({ settled, seconds, stopped_by, not_settled }: SettleReport): string {
-  // Whether an account that is locked is due, only who may read the tables could tell.
-  if (settled === 0 && !stopped_by && not_settled.length === 0)
-    return 'nothing was due, except perhaps accounts that others are using';
-  const done = `settled ${accounts(settled)} in ${seconds.toFixed(1)} s`;
-  if (stopped_by === null) return done;
-  if (stopped_by === 'max_accounts') return `${done}, as many as asked for: more may be due`;
-  return `interrupted: ${done}; the next run does the rest`;
-}
-
-const accounts = (count: number) => plural(BigInt(count), 'account');
+import { withClient } from '../postgres/connect.ts';
+import { settle } from '../settle/settle.ts';
+import { accounts, describe } from '../settle/text.ts';
+import type { Given } from '../shell/command.ts';
+import { printable } from '../shell/format.ts';
+import { atLeastOne, sharedHelp } from '../shell/options.ts';
+import { exitStatus, heedSignals } from '../shell/signals.ts';
+import type { Answer, Terminal } from '../shell/terminal.ts';
 
 export const help = `pg-credits settle: book what became due: expiries, ended holds, scheduled grants, period ends
 
@@ -26,27 +18,27 @@ a later run tries them again), 130 or 143 interrupted: it ends with the batch th
   --max-accounts N      stop after so many
 ${sharedHelp}`;
 
-export async function run(args: string[]): Promise<number> {
-  const { values } = parseCommand(args, {
-    batch: { type: 'string' },
-    'max-accounts': { type: 'string' },
-  });
-  const { json = false } = values;
+export const options = { batch: { type: 'string' }, 'max-accounts': { type: 'string' } } as const;
+
+export async function run({ values }: Given<typeof options>, terminal: Terminal): Promise<Answer> {
   const batch = atLeastOne('batch', values.batch) ?? 100;
   const maxAccounts = atLeastOne('max-accounts', values['max-accounts']) ?? Infinity;
-  const { progress, wipe } = progressLine(json);
-  const report = await withClient(values, (client) =>
+  const report = await withClient(values, terminal.aside, (client) =>
     settle(client, {
       batch,
       maxAccounts,
-      interrupted: heedSignals(json),
-      progress: (settled) => progress(() => `settled ${accounts(settled)} so far`),
+      interrupted: heedSignals(terminal),
+      progress: (settled) => terminal.progress(() => `settled ${accounts(settled)} so far`),
     }),
-  ).finally(wipe);
-  console.log(json ? toJson(report) : describe(report));
-  for (const { account_id, reason, hint } of report.not_settled)
-    console.error(printable(`not settled: ${account_id}: ${reason}. ${hint}`));
-  const { stopped_by: by } = report;
-  if (by === 'SIGINT' || by === 'SIGTERM') return exitStatus[by];
-  return report.not_settled.length > 0 ? 3 : 0;
+  );
+  const { stopped_by: by, not_settled } = report;
+  const done = not_settled.length > 0 ? 3 : 0;
+  return {
+    report,
+    lines: [describe(report)],
+    asides: not_settled.map(({ account_id, reason, hint }) =>
+      printable(`not settled: ${account_id}: ${reason}. ${hint}`),
+    ),
+    code: by === 'SIGINT' || by === 'SIGTERM' ? exitStatus[by] : done,
+  };
 }

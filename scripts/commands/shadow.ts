@@ -4,13 +4,17 @@ import { hasAdopted, readAsUser, readParties } from '../adoption/app/parties.ts'
 import { compare } from '../adoption/compare/compare.ts';
 import * as reports from '../adoption/compare/shadow-report.ts';
 import { checkMapping } from '../adoption/mapping/check.ts';
-import { type Mapping, readMapping } from '../adoption/mapping/mapping.ts';
+import type { Mapping } from '../adoption/mapping/mapping.ts';
 import { forget, installShadow, removeShadow } from '../adoption/shadow/install.ts';
 import { giveUp, retryFailures } from '../adoption/shadow/retry.ts';
 import { findTrigger, readShadow } from '../adoption/shadow/shadow.ts';
-import { type Log, parseCommand, sharedHelp, UsageError, withClient } from '../postgres/connect.ts';
-import { toJson } from '../shell/format.ts';
-import { onInterrupt } from '../shell/signals.ts';
+import { withClient } from '../postgres/connect.ts';
+import type { Given } from '../shell/command.ts';
+import { UsageError } from '../shell/explain.ts';
+import { sharedHelp } from '../shell/options.ts';
+import { endTransaction } from '../shell/signals.ts';
+import type { Answer, Log, Terminal } from '../shell/terminal.ts';
+import { mappingFrom, mappingHelp, mappingOptions } from './shared.ts';
 
 export const help = `pg-credits shadow: book each write to the app's transactions in the ledger, too
 
@@ -28,22 +32,23 @@ Install it as the table's owner, who must be able to act as the owner of credits
 table and are still open; writers that come meanwhile wait as long.
 Exit status: 0 done, 1 it failed or something is left, 2 wrong usage, 130 or 143 interrupted.
 
-  --mapping FILE        where the app keeps its credits (pg-credits.yaml)
+${mappingHelp}
   --give-up ID          with retry: drop this failure, which can never be booked (as often as needed); what it leaves
                         amiss, compare shows, until it is booked by hand with credits.grant_credits or deduct_credits
   --forget              with remove: and forget what was adopted, when the app's tables are given up for good
 ${sharedHelp}`;
 
-export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parseCommand(
-    args,
-    {
-      mapping: { type: 'string' },
-      'give-up': { type: 'string', multiple: true },
-      forget: { type: 'boolean' },
-    },
-    true,
-  );
+export const options = {
+  ...mappingOptions,
+  'give-up': { type: 'string', multiple: true },
+  forget: { type: 'boolean' },
+} as const;
+export const allowPositionals = true;
+
+export async function run(
+  { values, positionals }: Given<typeof options>,
+  terminal: Terminal,
+): Promise<Answer> {
   const [action = '', ...more] = positionals;
   const act = Object.hasOwn(actions, action) ? actions[action] : undefined;
   if (!act || more.length > 0)
@@ -53,19 +58,17 @@ export async function run(args: string[]): Promise<number> {
         : `install, status, retry or remove is expected, not ${positionals.join(' ')}`,
     );
   if (values.forget && action !== 'remove') throw new UsageError('--forget is for remove');
-  const { json = false, 'give-up': givenUp = [] } = values;
+  const { 'give-up': givenUp = [], forget = false } = values;
   if (givenUp.length > 0 && action !== 'retry') throw new UsageError('--give-up is for retry');
   const wrong = givenUp.find((id) => !/^\d{1,18}$/.test(id));
   if (wrong !== undefined)
     throw new UsageError(`--give-up must be the number of a failure, not ${wrong}`);
-  const log: Log = (line) => console.error(json ? JSON.stringify({ progress: line }) : line);
-  const mapping = () => readMapping(values.mapping ?? 'pg-credits.yaml');
-  onInterrupt(json);
-  const { report, lines, code } = await withClient(values, (client) =>
-    act({ client, mapping, log, givenUp, forget: !!values.forget }),
+  const mapping = () => mappingFrom(values);
+  const { log } = terminal;
+  endTransaction(terminal);
+  return withClient(values, terminal.aside, (client) =>
+    act({ client, mapping, log, givenUp, forget }),
   );
-  console.log(json ? toJson(report) : lines.join('\n'));
-  return code;
 }
 
 interface Job {
@@ -76,13 +79,7 @@ interface Job {
   forget: boolean;
 }
 
-interface Done {
-  report: unknown;
-  lines: string[];
-  code: number;
-}
-
-const actions: Record<string, (job: Job) => Promise<Done>> = {
+const actions: Record<string, (job: Job) => Promise<Answer>> = {
   async install({ client, mapping: read, log }: Job) {
     const mapping = read();
     const parties = await readParties(client);
@@ -92,7 +89,7 @@ const actions: Record<string, (job: Job) => Promise<Done>> = {
       installShadow(client, mapping, parties),
     );
     const state = await readShadow(client, mapping);
-    return { report: { ...state, installed }, lines: reports.installed(state, installed), code: 0 };
+    return { report: { ...state, installed }, lines: reports.installed(state, installed) };
   },
 
   async status({ client, mapping }: Job) {
@@ -101,7 +98,7 @@ const actions: Record<string, (job: Job) => Promise<Done>> = {
       checkMapping(client, mapped, await hasAdopted(client, parties)),
     );
     const report = await compare(client, mapped, parties);
-    return { report, lines: reports.status(report), code: 0 };
+    return { report, lines: reports.status(report) };
   },
 
   async retry({ client, mapping: read, givenUp }: Job) {
@@ -118,6 +115,6 @@ const actions: Record<string, (job: Job) => Promise<Done>> = {
       const removed = await removeShadow(client, parties);
       return { removed: removed ?? null, forgotten: all && (await forget(client, parties)) };
     });
-    return { report, lines: reports.removed(report), code: 0 };
+    return { report, lines: reports.removed(report) };
   },
 };

@@ -1,8 +1,9 @@
 import type pg from 'pg';
 import { readPackage } from '../package.ts';
-import { connect, type Log } from '../postgres/connect.ts';
+import { connect } from '../postgres/connect.ts';
 import { withRetries } from '../postgres/retry.ts';
 import { readGround } from '../postgres/roles.ts';
+import type { Log } from '../shell/terminal.ts';
 import { preview } from './preview.ts';
 import type { DeployReport } from './report.ts';
 import { attempt } from './run.ts';

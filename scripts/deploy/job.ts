@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import type { Package } from '../package.ts';
-import type { Log } from '../postgres/connect.ts';
 import type { Ground, Roles } from '../postgres/roles.ts';
 import * as schemas from '../postgres/schemas.ts';
 import { Failure } from '../shell/explain.ts';
+import type { Log } from '../shell/terminal.ts';
 import { type Planned, planSteps } from './steps.ts';
 import { type Ours, requireOurs, type Seen, type Survey } from './survey.ts';
 

@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import type { Log } from '../postgres/connect.ts';
 import { type Holder, holdersOf, ofAdvisoryLock, readHolders } from '../postgres/holders.ts';
 import { codeOf, Failure } from '../shell/explain.ts';
+import type { Log } from '../shell/terminal.ts';
 
 /** What is done by one session at a time. Any numbers do, as long as every release uses the same ones. */
 const keys = { deploy: 7238316498215403n, adoption: 7238316498215404n };

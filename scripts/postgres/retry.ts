@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { codeOf, explain, Failure, isLostConnection } from '../shell/explain.ts';
 import { plural } from '../shell/format.ts';
-import type { Log } from './connect.ts';
+import type { Log } from '../shell/terminal.ts';
 import { ofTables, readHolders } from './holders.ts';
 import { isPassing } from './script.ts';
 

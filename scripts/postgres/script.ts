@@ -1,16 +1,21 @@
 import type pg from 'pg';
-import type { SqlFile } from '../package.ts';
 import { codeOf, explain, Failure, isLostConnection } from '../shell/explain.ts';
 
 /** A file's own mistake, as opposed to a lock that was not to be had or a connection that broke. */
 export class FileFailure extends Failure {}
 
+/** A file's text, and how messages name it. */
+export interface Script {
+  path: string;
+  text: string;
+}
+
 const passing = new Set(['55P03', '40P01', '40001']);
 
 /** Runs a whole file in one round trip; an error names the file and the line. */
-export async function runFile(client: pg.ClientBase, file: SqlFile, prelude = ''): Promise<void> {
+export async function runFile(client: pg.ClientBase, file: Script, prelude = ''): Promise<void> {
   refuseTransactionControl(file);
-  const script = new Script(prelude + file.text);
+  const script = new ScriptQuery(prelude + file.text);
   try {
     await script.run(client);
   } catch (error) {
@@ -22,7 +27,7 @@ export async function runFile(client: pg.ClientBase, file: SqlFile, prelude = ''
 }
 
 // A commit in a file would make half a deploy permanent.
-function refuseTransactionControl({ path, text }: SqlFile) {
+function refuseTransactionControl({ path, text }: Script) {
   const control = /^(begin|start\s+transaction|commit|end|rollback|abort|prepare\s+transaction)\b/i;
   const start = statementStarts(text).find((at) => control.test(text.slice(at, at + 40)));
   if (start === undefined) return;
@@ -39,7 +44,7 @@ export function isPassing(error: unknown): boolean {
 }
 
 /** Many statements sent as one query, counting those that completed; pg calls the handlers. */
-class Script {
+class ScriptQuery {
   completed = 0;
   readonly text: string;
   private settle: { resolve: () => void; reject: (error: unknown) => void } | undefined;
@@ -78,7 +83,7 @@ class Script {
   handleCopyData() {}
 }
 
-function lineOf(script: Script, error: pg.DatabaseError, skipped: number): number {
+function lineOf(script: ScriptQuery, error: pg.DatabaseError, skipped: number): number {
   // Positions count characters, where JavaScript counts UTF-16 units.
   const before = error.position
     ? [...script.text].slice(0, Number(error.position) - 1).join('')

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
-import { describe as describeInvoice } from '../../scripts/commands/invoice.ts';
 import { readInvoices } from '../../scripts/invoice/invoices.ts';
+import { describe as describeInvoice } from '../../scripts/invoice/text.ts';
 import { raised, useDatabase } from '../support/database.ts';
 import { discrepancies } from '../support/ledger.ts';
 import {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { circles, importsOf, readImports, throughTheWall } from './imports.ts';
+import { circles, importsOf, readImports, rooms, throughTheWall } from './imports.ts';
 
 const imports = readImports(['scripts', 'tools']);
 
@@ -34,4 +34,19 @@ test('a circle is found, also where a dynamic import closes it', () => {
     ['scripts/b.ts', importsOf('scripts/b.ts', "const b = () => import('./a.ts');")],
   ]);
   expect(circles(planted)).toEqual(['scripts/a.ts → scripts/b.ts → scripts/a.ts']);
+});
+
+test('no folders of scripts/ import each other in a circle', () => {
+  expect(circles(rooms(readImports(['scripts'])))).toEqual([]);
+});
+
+test('a circle of folders is found though no files make one', () => {
+  const planted = new Map([
+    ['scripts/a/one.ts', ['scripts/b/one.ts']],
+    ['scripts/b/one.ts', []],
+    ['scripts/b/two.ts', ['scripts/a/two.ts']],
+    ['scripts/a/two.ts', ['scripts/one.ts']],
+    ['scripts/one.ts', []],
+  ]);
+  expect(circles(rooms(planted))).toEqual(['scripts/a → scripts/b → scripts/a']);
 });

@@ -45,15 +45,14 @@ export function circles(imports: Imports): string[] {
   return found;
 }
 
-/** The same between folders. */
-export const rooms = (imports: Imports): Imports => {
-  const room = (path: string) => dirname(path);
+/** Imports between folders; a file above the folders is a room of its own. */
+export function rooms(imports: Imports): Imports {
+  const room = (path: string) => (path.split('/').length > 2 ? dirname(path) : path);
   const between = new Map<string, Set<string>>();
-  for (const [from, targets] of imports)
-    for (const to of targets) {
-      const set = between.get(room(from)) ?? new Set();
-      between.set(room(from), set);
-      if (room(to) !== room(from)) set.add(room(to));
-    }
+  for (const [from, targets] of imports) {
+    const set = between.get(room(from)) ?? new Set();
+    between.set(room(from), set);
+    for (const to of targets) if (room(to) !== room(from)) set.add(room(to));
+  }
   return new Map([...between].map(([from, to]) => [from, [...to].sort()]));
-};
+}

@@ -1,4 +1,5 @@
-import { Failure, parseCommand, UsageError, wholeNumber } from '../../scripts/postgres/connect.ts';
+import { Failure, UsageError } from '../../scripts/shell/explain.ts';
+import { atLeastOne, parseCommand, wholeNumber } from '../../scripts/shell/options.ts';
 import { contenderIds } from './cells.ts';
 import type { Driver } from './driver.ts';
 import { nodeDriver } from './node.ts';
@@ -56,22 +57,16 @@ export function parseOptions(args: string[]) {
     help,
     url: values['database-url'] || process.env.DATABASE_URL || undefined,
     wait: wholeNumber('wait', values.wait) ?? 0,
-    rounds: positive('rounds', values.rounds) ?? (quick ? 3 : 5),
+    rounds: atLeastOne('rounds', values.rounds) ?? (quick ? 3 : 5),
     seconds: duration(values.seconds) ?? (quick ? 1 : 2),
-    clients: list(values.clients)?.map((word) => positive('clients', word) ?? 1),
+    clients: list(values.clients)?.map((word) => atLeastOne('clients', word) ?? 1),
     only: list(values.only)?.map(known),
-    accounts: positive('accounts', values.accounts) ?? 10_000,
-    entries: positive('entries', values.entries) ?? 10_000_000,
+    accounts: atLeastOne('accounts', values.accounts) ?? 10_000,
+    entries: atLeastOne('entries', values.entries) ?? 10_000_000,
     driver: values.driver,
     pgbench: values.pgbench,
     out: values.out,
   };
-}
-
-function positive(name: string, value: string | undefined): number | undefined {
-  const number = wholeNumber(name, value);
-  if (number === 0) throw new UsageError(`--${name} must be at least 1, not ${value}`);
-  return number;
 }
 
 /** Parts of a second are for trying it out: pgbench rounds them up. */

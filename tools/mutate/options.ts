@@ -1,9 +1,5 @@
-import {
-  atLeastOne,
-  parseCommand,
-  UsageError,
-  wholeNumber,
-} from '../../scripts/postgres/connect.ts';
+import { UsageError } from '../../scripts/shell/explain.ts';
+import { atLeastOne, parseCommand, wholeNumber } from '../../scripts/shell/options.ts';
 
 export const help = `npm run mutate: is whatever is changed by hand refused, or found?
 

@@ -1,5 +1,5 @@
 import { deploy } from '../../scripts/deploy/deploy.ts';
-import type { Log } from '../../scripts/postgres/connect.ts';
+import type { Log } from '../../scripts/shell/terminal.ts';
 import { type Called, startCallers } from './callers.ts';
 import type { Scenario, Step } from './deploy-steps.ts';
 import { expect, killDeploy, ways } from './kill-deploy.ts';

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
-import { parseOptions, wholeNumber } from '../../scripts/postgres/connect.ts';
 import { explain, UsageError } from '../../scripts/shell/explain.ts';
 import { toJson } from '../../scripts/shell/format.ts';
+import { parseOptions, wholeNumber } from '../../scripts/shell/options.ts';
 import { type Report, runFault } from './fault.ts';
 import { faults } from './faults.ts';
 import { killDeploys } from './kill-deploys.ts';

@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import type { Log } from '../../postgres/connect.ts';
 import { commit, lockTogether, withRetries } from '../../postgres/retry.ts';
+import type { Log } from '../../shell/terminal.ts';
 import type { Parties } from './parties.ts';
 
 /**

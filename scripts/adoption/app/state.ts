@@ -21,11 +21,7 @@ export async function ensureAdoption(client: pg.ClientBase): Promise<void> {
   const path = fileURLToPath(new URL('adoption.sql', import.meta.url));
   const { rows } = await client.query('select current_user as user');
   await become(client, owner);
-  await runFile(client, {
-    path: 'adoption.sql',
-    text: readFileSync(path, 'utf8'),
-    checksum: '',
-  });
+  await runFile(client, { path: 'adoption.sql', text: readFileSync(path, 'utf8') });
   await client.query(revokeAll([], ['credits_adoption']));
   await become(client, rows[0].user);
 }

@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import type { Log } from '../../postgres/connect.ts';
 import { Failure } from '../../shell/explain.ts';
+import type { Log } from '../../shell/terminal.ts';
 import { withLocks } from '../app/locks.ts';
 import { asOwner, hasAdoption, type Parties } from '../app/parties.ts';
 import type { Mapping } from '../mapping/mapping.ts';

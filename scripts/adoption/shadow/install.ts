@@ -66,7 +66,7 @@ async function checkTable(client: pg.ClientBase, table: string) {
 
 async function createFunctions(client: pg.ClientBase, mapping: Mapping, { patience }: Parties) {
   const path = fileURLToPath(new URL('shadow.sql', import.meta.url));
-  await runFile(client, { path: 'shadow.sql', text: readFileSync(path, 'utf8'), checksum: '' });
+  await runFile(client, { path: 'shadow.sql', text: readFileSync(path, 'utf8') });
   await client.query(
     `create or replace function credits_adoption.shadow() returns trigger
     language plpgsql security definer

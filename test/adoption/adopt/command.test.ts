@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { plan } from '../../../scripts/adoption/adopt/run.ts';
 import { readMapping } from '../../../scripts/adoption/mapping/mapping.ts';
-import { run } from '../../../scripts/commands/adopt.ts';
-import { Failure, UsageError } from '../../../scripts/postgres/connect.ts';
+import * as adopt from '../../../scripts/commands/adopt.ts';
+import { runCommand } from '../../../scripts/shell/command.ts';
+import { Failure, UsageError } from '../../../scripts/shell/explain.ts';
 import { cli } from '../../deploy/fixture.ts';
 import { withClient } from '../../support/connection.ts';
 import { createDatabase, type Database } from '../../support/database.ts';
@@ -304,7 +305,14 @@ test('wrong arguments and mappings: one line, and nothing is written', async () 
     [[wrong], Failure, /^mapping: transactions.table: there is no app.movements$/],
   ];
   for (const [[mapping = '', ...args], kind, line] of cases) {
-    const failed = run(['--database-url', db.url, '--mapping', mapping, '--plan', ...args]);
+    const failed = runCommand(adopt, [
+      '--database-url',
+      db.url,
+      '--mapping',
+      mapping,
+      '--plan',
+      ...args,
+    ]);
     const error = await failed.catch((reason) => reason);
     expect(error.constructor).toBe(kind);
     expect(error.message).toMatch(line);

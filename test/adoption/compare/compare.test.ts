@@ -5,7 +5,8 @@ import { readParties } from '../../../scripts/adoption/app/parties.ts';
 import { compare } from '../../../scripts/adoption/compare/compare.ts';
 import { watchGate } from '../../../scripts/adoption/cutover/gate.ts';
 import { parseMapping } from '../../../scripts/adoption/mapping/mapping.ts';
-import { run } from '../../../scripts/commands/compare.ts';
+import * as compareCommand from '../../../scripts/commands/compare.ts';
+import { runCommand } from '../../../scripts/shell/command.ts';
 import { UsageError } from '../../../scripts/shell/explain.ts';
 import { cli, within } from '../../deploy/fixture.ts';
 import type { Database } from '../../support/database.ts';
@@ -268,5 +269,5 @@ test.each([
   [['--every', '5'], '--every is for --gate and --watch'],
   [['--gate', '--every', '0'], '--every must be at least 1, not 0'],
 ])('%j is a wrong usage', async (args, line) => {
-  await expect(run(args)).rejects.toThrow(new UsageError(line));
+  await expect(runCommand(compareCommand, args)).rejects.toThrow(new UsageError(line));
 });

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import { run } from '../../../scripts/commands/diagnose.ts';
+import * as diagnoseCommand from '../../../scripts/commands/diagnose.ts';
+import { runCommand } from '../../../scripts/shell/command.ts';
 import { UsageError } from '../../../scripts/shell/explain.ts';
 import { within } from '../../deploy/fixture.ts';
 import { useDatabase } from '../../support/database.ts';
@@ -191,7 +192,7 @@ test.each([
   [['--init', '--check'], '--init only writes a mapping'],
   [['--html'], '--html has no value'],
 ])('%j: wrong usage', async (args, line) => {
-  const error = await run(args).catch((error) => error);
+  const error = await runCommand(diagnoseCommand, args).catch((error) => error);
   expect(error).toBeInstanceOf(UsageError);
   expect(error.message).toContain(line);
 });

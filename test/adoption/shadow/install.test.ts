@@ -2,7 +2,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { run } from '../../../scripts/commands/shadow.ts';
+import * as shadowCommand from '../../../scripts/commands/shadow.ts';
+import { runCommand } from '../../../scripts/shell/command.ts';
 import { UsageError } from '../../../scripts/shell/explain.ts';
 import { cli } from '../../deploy/fixture.ts';
 import { createDatabase, type Database } from '../../support/database.ts';
@@ -218,7 +219,7 @@ test.each([
   [['status', '--give-up', '1'], '--give-up is for retry'],
   [['retry', '--give-up', 'all'], '--give-up must be the number of a failure, not all'],
 ])('%j is a wrong usage', async (args, line) => {
-  await expect(run(args)).rejects.toThrow(new UsageError(line));
+  await expect(runCommand(shadowCommand, args)).rejects.toThrow(new UsageError(line));
 });
 
 test('what default privileges give of the adoption’s schema is taken away', async () => {

@@ -1,0 +1,36 @@
+// Options that several commands have. Those of every command are in shell/options.ts.
+import { type Mapping, readMapping } from '../adoption/mapping/mapping.ts';
+import { checkPrefix } from '../package.ts';
+import { UsageError } from '../shell/explain.ts';
+
+export const roleOptions = {
+  'role-prefix': { type: 'string' },
+  allow: { type: 'string', multiple: true },
+} as const;
+
+export const prefixHelp =
+  '  --role-prefix PREFIX  of the roles, where nothing in the database tells it';
+
+export const allowHelp = `  --allow NAME          leave what is yours in the schemas: an index, a trigger, a function, … of that name, or the
+                        privileges of a role; may be repeated`;
+
+export function rolesFrom(values: { 'role-prefix'?: string; allow?: string[] }) {
+  const { 'role-prefix': rolePrefix, allow } = values;
+  try {
+    checkPrefix(rolePrefix ?? '');
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  return { rolePrefix, allow };
+}
+
+export const mappingOptions = { mapping: { type: 'string' } } as const;
+
+export const mappingHelp =
+  '  --mapping FILE        where the app keeps its credits (pg-credits.yaml)';
+
+export const mappingFile = ({ mapping = 'pg-credits.yaml' }: { mapping?: string }): string =>
+  mapping;
+
+export const mappingFrom = (values: { mapping?: string }): Mapping =>
+  readMapping(mappingFile(values));
