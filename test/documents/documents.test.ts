@@ -1,13 +1,73 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { chaptersOf, commandsOf, root } from '../support/document.ts';
+import {
+  chaptersOf,
+  commandsOf,
+  documents,
+  isRun,
+  languagesOf,
+  readDocument,
+  root,
+} from '../support/document.ts';
+import { brokenLinks } from '../support/links.ts';
 
-test('every document has a test that runs its commands and statements', () => {
-  const documents = readdirSync(new URL('docs/', root)).map((name) => name.replace(/\.md$/, ''));
-  const untested = ['readme', ...documents].filter(
-    (name) => !existsSync(new URL(`test/documents/${name}.test.ts`, root)),
+const read = (path: string) => [path, readDocument(path)] as const;
+const texts = new Map(documents().map(read));
+
+test('every document with a command, SQL or JavaScript has a test that runs it', () => {
+  const folder = new URL('test/documents/', root);
+  const tests = readdirSync(folder).map((name) => readDocument(`test/documents/${name}`));
+  const played = tests.flatMap((text) =>
+    [...text.matchAll(/testDocument\(\s*'([^']+)'/g)].map(([, path]) => path),
   );
-  expect(untested).toEqual([]);
+  const runnable = [...texts].filter(([, text]) =>
+    [...chaptersOf(text).values()].flat().some(isRun),
+  );
+  expect(played.sort()).toEqual(runnable.map(([path]) => path).sort());
+});
+
+test('every block of a document says its language, and is run or known to be only shown', () => {
+  const shown = ['go', 'ini', 'mermaid', 'pgsql', 'python', 'yaml'];
+  const known = new Set(['sql', 'sh', 'js', 'text', ...shown]);
+  const unknown = [...texts].flatMap(([path, text]) =>
+    languagesOf(text)
+      .filter((language) => !known.has(language))
+      .map((language) => `${path}: ${language || 'no language'}`),
+  );
+  expect(unknown).toEqual([]);
+});
+
+test('every link within the documents leads to a file, and to a heading of it', () => {
+  expect(brokenLinks(new Map([...texts, read('sql/README.md')]))).toEqual([]);
+});
+
+test('a link to a file or a heading that does not exist is found', () => {
+  const planted = new Map([
+    ['docs/a.md', '# A\n[b](b.md#two-words) [c](c.md) [b](b.md#three) [here](#a) [x](https://x.y)'],
+    ['docs/b.md', '# B\n\n## Two `words`\n\n```sh\n# Three\n[d](d.md)\n```\n'],
+  ]);
+  expect(brokenLinks(planted)).toEqual(['docs/a.md: c.md', 'docs/a.md: b.md#three']);
+});
+
+test('README has at most 200 lines, and leads to every page', () => {
+  const readme = texts.get('README.md') ?? '';
+  expect(readme.split('\n').length).toBeLessThanOrEqual(201);
+  const pages = [...texts.keys()].filter((path) => /^(docs\/|[A-Z]+\.md)/.test(path));
+  const missing = pages.filter((path) => path !== 'README.md' && !readme.includes(`(${path})`));
+  expect(missing).toEqual([]);
+});
+
+test('CONTRIBUTING.md describes every npm script, and documents name no other', () => {
+  const scripts = Object.keys(JSON.parse(readDocument('package.json')).scripts);
+  const contributing = texts.get('CONTRIBUTING.md') ?? '';
+  const undescribed = scripts.filter(
+    (name) => !['`', '`npm ', '`npm run '].some((before) => contributing.includes(before + name)),
+  );
+  expect(undescribed).toEqual([]);
+  const named = [...texts.values()].flatMap((text) =>
+    [...text.matchAll(/\bnpm run ([a-z-]+)/g)].map(([, name]) => name),
+  );
+  expect(named.filter((name = '') => !scripts.includes(name))).toEqual([]);
 });
 
 test('a document is read as chapters with blocks, and blocks as commands', () => {

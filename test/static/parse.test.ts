@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { documents } from '../support/document.ts';
 import { rules } from './rules.ts';
 import { parseSource, read, readSources, sqlFiles } from './sources.ts';
 
@@ -29,10 +30,12 @@ test.each([...sqlFiles('scripts'), ...sqlFiles('tools')].filter((path) => !ofPgb
   },
 );
 
-test.each(['README.md', 'docs/operating.md'])('the SQL of %s is SQL', (path) => {
-  const blocks = [...read(path).matchAll(/^```sql\n(.*?)^```$/gms)];
-  expect(blocks.length).toBeGreaterThan(0);
-  for (const [, sql = ''] of blocks) parseSource(path, sql);
+test('the SQL that documents show without running it is SQL', () => {
+  const shown = documents().flatMap((path) =>
+    [...read(path).matchAll(/^```pgsql\n(.*?)^```$/gms)].map(([, sql = '']) => ({ path, sql })),
+  );
+  expect(shown.length).toBeGreaterThan(0);
+  for (const { path, sql } of shown) parseSource(path, sql);
 });
 
 const routine = (body: string, head = 'language plpgsql set search_path = pg_temp') =>

@@ -1,8 +1,15 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
-import { expect, inject, type TestContext, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { script } from './scripts.ts';
 
 /** A fenced block that a test runs; or the output that the block before it shows. */
@@ -32,14 +39,17 @@ export interface Stage {
 export const root = new URL('../../', import.meta.url);
 export const readDocument = (path: string) => readFileSync(new URL(path, root), 'utf8');
 
-/** Its blocks by heading. Those in other languages are not run: console, pgsql, ini, python, go. */
+/** Blocks of these languages are run, or are the output of what was run. */
+const played = /^(sql|sh|js|text)$/;
+
+/** The blocks of a document by heading; those of other languages are only shown. */
 export function chaptersOf(text: string): Map<string, Block[]> {
   const chapters = new Map<string, Block[]>();
   let heading = '';
   for (const match of text.matchAll(/^#+ ([^\n]*)$|^```(\w+)\n(.*?)^```$/gms)) {
     const [, title, language = '', body = ''] = match;
     if (title !== undefined) heading = title;
-    else if (/^(sql|sh|js|text)$/.test(language)) {
+    else if (played.test(language)) {
       const block = { language: language as Block['language'], text: body };
       chapters.set(heading, [...(chapters.get(heading) ?? []), block]);
     }
@@ -47,23 +57,45 @@ export function chaptersOf(text: string): Map<string, Block[]> {
   return chapters;
 }
 
-/** A test for each chapter, in order. A chapter with no stage fails, as does a stage with no chapter. */
-export function testDocument(path: string, stages: Record<string, Stage>): void {
-  const chapters = chaptersOf(readDocument(path));
+/**
+ * A test for each chapter with something to run, in order. `otherwise` is the stage of those that are
+ * not named. A chapter without a stage fails, as does a stage without a chapter.
+ */
+export function testDocument(path: string, stages: Record<string, Stage>, otherwise?: Stage): void {
+  const chapters = [...chaptersOf(readDocument(path))].filter(([, blocks]) => blocks.some(isRun));
   test(`${path}: every chapter with a command, SQL or JavaScript is run`, () => {
-    const runnable = ([, blocks]: [string, Block[]]) =>
-      blocks.some(({ language }) => language !== 'text');
-    expect(Object.keys(stages)).toEqual([...chapters].filter(runnable).map(([title]) => title));
+    const titles = chapters.map(([title]) => title);
+    expect(Object.keys(stages)).toEqual(titles.filter((title) => !otherwise || title in stages));
   });
-  for (const [title, stage] of Object.entries(stages))
-    test(`${path}: ${title}`, (context) => play(chapters.get(title) ?? [], stage, context));
+  // One folder for all of a document: a chapter may need a file that another one made.
+  let folder: string | undefined;
+  for (const [title, blocks] of chapters)
+    test(`${path}: ${title}`, async (context) => {
+      const stage = stages[title] ?? otherwise ?? {};
+      const reason = stage.needs?.();
+      if (reason) return context.skip(reason);
+      folder ??= mkdtempSync(join(inject('folder'), 'document '));
+      await play(blocks, stage, folder);
+    });
 }
 
-async function play(blocks: Block[], stage: Stage, context: TestContext): Promise<void> {
-  const reason = stage.needs?.();
-  if (reason) return context.skip(reason);
+/** All documents, by their paths from the root; sql/README.md is made from the comments in sql/. */
+export function documents(): string[] {
+  const markdown = (folder: string) =>
+    (existsSync(new URL(folder || '.', root)) ? readdirSync(new URL(folder || '.', root)) : [])
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => folder + name);
+  return ['', 'docs/', 'test/'].flatMap(markdown);
+}
+
+/** The language of each block, as it is said. */
+export const languagesOf = (text: string) =>
+  [...text.matchAll(/^```([^\n]*)\n.*?^```$/gms)].map(([, language = '']) => language);
+
+export const isRun = ({ language }: Block) => language !== 'text';
+
+async function play(blocks: Block[], stage: Stage, folder: string): Promise<void> {
   const used = new Set<string>();
-  const folder = mkdtempSync(join(inject('folder'), 'document '));
   try {
     await stage.before?.();
     for (const [i, { language, text }] of blocks.entries()) {

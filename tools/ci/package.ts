@@ -12,7 +12,7 @@ const needed = [
   'migrations/SHA256SUMS',
 ];
 const mayHave =
-  /^(dist\/.+\.js|dist\/adoption\/.+\.sql|migrations\/.+|sql\/.+|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+  /^(dist\/.+\.js|dist\/adoption\/.+\.sql|migrations\/.+|sql\/.+|docs\/.+\.md|package\.json|LICENSE|(README|CHANGELOG|SECURITY)\.md)$/;
 
 /** The package holds what it needs and nothing stray, and works where it is installed. */
 export const packageCheck = (folder: string): Check => ({
