@@ -5,7 +5,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { prepare } from '../../tools/bench/alternatives.ts';
 import { measureCell } from '../../tools/bench/measure.ts';
-import { nodeDriver } from '../../tools/bench/node.ts';
+import { nodeDriver } from '../../tools/bench/node-driver.ts';
 import { parseOptions } from '../../tools/bench/options.ts';
 import { readOutcome } from '../../tools/bench/pgbench.ts';
 import { useDatabase } from '../support/database.ts';

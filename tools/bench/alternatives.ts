@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { connect } from '../../scripts/postgres/connect.ts';
 import { startProxy } from '../postgres/proxy.ts';
 import { type Cell, chooseCells } from './cells.ts';
-import { checkDiscrepancies, flushCommits, runFile, vacuum } from './database.ts';
+import { checkDiscrepancies, flushCommits, runSql, vacuum } from './database.ts';
 import { measureRoundTrip, type RoundTrip } from './describe.ts';
 import { type Goal, goalsOf } from './goals.ts';
 import { type Bench, type Measured, measureCell, secondsFor } from './measure.ts';
@@ -48,7 +48,7 @@ export async function measureAlternatives(setting: Setting): Promise<Alternative
 }
 
 export async function prepare(client: pg.Client, accounts: number): Promise<void> {
-  await runFile(client, 'contenders.sql');
+  await runSql(client, 'contenders.sql');
   await client.query('call bench.seed($1)', [accounts]);
   await vacuum(client);
 }

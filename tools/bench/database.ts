@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { Failure } from '../../scripts/shell/explain.ts';
 
-export const runFile = (client: pg.Client, name: string) =>
+export const runSql = (client: pg.Client, name: string) =>
   client.query(readFileSync(new URL(name, import.meta.url), 'utf8'));
 
 /** Not the empty tables: told that they are empty, sessions would plan to scan them whole. */

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import type pg from 'pg';
 import { Failure } from '../../scripts/shell/explain.ts';
-import { checkpoint, flushCommits, runFile, vacuum } from './database.ts';
+import { checkpoint, flushCommits, runSql, vacuum } from './database.ts';
 import type { Options } from './options.ts';
 
 /** A database with a history. What grows on an axis is compared with its first level. */
@@ -34,7 +34,7 @@ export async function loadLevel(client: pg.Client, level: Level): Promise<void> 
   const { axis, accounts, count } = level;
   await flushCommits(client, false);
   await client.query('set synchronous_commit = off');
-  await runFile(client, 'load.sql');
+  await runSql(client, 'load.sql');
   await client.query('call bench.load_grants($1, $2)', [accounts, axis === 'grants' ? count : 1]);
   if (axis === 'entries') await client.query('call bench.load_entries($1, $2)', [accounts, count]);
   await vacuum(client);

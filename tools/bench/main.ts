@@ -1,28 +1,30 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageVersion } from '../../scripts/package.ts';
-import { explain, Failure, UsageError } from '../../scripts/shell/explain.ts';
+import { orFail, runProcess } from '../../scripts/shell/command.ts';
+import { Failure } from '../../scripts/shell/explain.ts';
 import { toJson } from '../../scripts/shell/format.ts';
+import { exitStatus, onSignals, type Signal } from '../../scripts/shell/signals.ts';
+import { openScratch } from '../postgres/scratch.ts';
+import { startProgress } from '../progress.ts';
 import { measureAlternatives } from './alternatives.ts';
 import { describeFacts, readFacts } from './describe.ts';
 import { measureGrowth } from './growth.ts';
 import { describeGrowth } from './growth-report.ts';
 import { countInstructions } from './instructions/command.ts';
 import { chooseDriver, help, parseOptions } from './options.ts';
-import { startProgress } from './progress.ts';
 import { describeAlternatives, jsonOf } from './report.ts';
-import { openScratch } from './scratch.ts';
 import type { Setting } from './setting.ts';
 import { drawPlot } from './svg.ts';
 
-async function main(args: string[]): Promise<void> {
+async function main(args: string[]): Promise<number> {
   const [what, ...rest] = args;
-  if (what === 'instructions') {
-    process.exitCode = await countInstructions(rest, heedSignals());
-    return;
-  }
+  if (what === 'instructions') return countInstructions(rest, heedSignals());
   const options = parseOptions(args);
-  if (options.help) return console.log(help);
+  if (options.help) {
+    console.log(help);
+    return 0;
+  }
   if (options.out !== undefined) mkdirSync(options.out, { recursive: true });
   const signal = heedSignals();
   const driver = await chooseDriver(options);
@@ -36,6 +38,7 @@ async function main(args: string[]): Promise<void> {
     console.log(options.json ? Object.values(files)[0] : lines.join('\n'));
     for (const [name, text] of Object.entries(files))
       if (options.out !== undefined) writeFileSync(join(options.out, name), `${text}\n`);
+    return 0;
   } finally {
     progress.wipe();
     const done = await scratch.close();
@@ -61,13 +64,10 @@ async function measure(setting: Setting) {
   return { lines: [...describeAlternatives(found), '', ...describeFacts(facts)], files };
 }
 
-const exitStatus: Record<string, number> = { SIGINT: 130, SIGTERM: 143 };
-
 /** Under npm a signal may come twice: once is enough, and what is cleaned up does not take long. */
 function heedSignals(): AbortSignal {
   const controller = new AbortController();
-  for (const signal of Object.keys(exitStatus))
-    process.on(signal, () => controller.abort(new Failure('interrupted', signal)));
+  onSignals((signal) => controller.abort(new Failure('interrupted', signal)));
   return controller.signal;
 }
 
@@ -79,16 +79,18 @@ function interrupted(signal: AbortSignal): Promise<never> {
   });
 }
 
-// A reader that has seen enough (`| head`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-});
+/** Of a measurement that a signal has ended, there is nothing more to say. */
+const statusOf = (error: unknown): number | undefined =>
+  error instanceof Failure ? exitStatus[error.code as Signal] : undefined;
 
-await main(process.argv.slice(2)).catch((error) => {
-  const status = exitStatus[error instanceof Failure ? (error.code ?? '') : ''];
-  process.exitCode = status ?? (error instanceof UsageError ? 2 : 1);
-  if (status) return;
-  const hint = error instanceof UsageError ? '; see npm run bench -- --help' : '';
-  console.error(`${explain(error)}${hint}`);
-  if (process.env.PG_CREDITS_DEBUG === '1') console.error(error);
-});
+async function bench(args: string[]): Promise<number> {
+  try {
+    return await main(args);
+  } catch (error) {
+    const status = statusOf(error);
+    if (status === undefined) throw error;
+    return status;
+  }
+}
+
+await runProcess((args) => orFail(bench(args), args, 'npm run bench -- --help'));

@@ -2,7 +2,7 @@ import { Failure, UsageError } from '../../scripts/shell/explain.ts';
 import { atLeastOne, parseCommand, wholeNumber } from '../../scripts/shell/options.ts';
 import { contenderIds } from './cells.ts';
 import type { Driver } from './driver.ts';
-import { nodeDriver } from './node.ts';
+import { nodeDriver } from './node-driver.ts';
 import { findPgbench } from './pgbench.ts';
 
 export const help = `npm run bench: what pg-credits costs, beside what one would otherwise do

@@ -1,7 +1,7 @@
+import type { Scratch } from '../postgres/scratch.ts';
+import type { Progress } from '../progress.ts';
 import type { Driver } from './driver.ts';
 import type { Options } from './options.ts';
-import type { Progress } from './progress.ts';
-import type { Scratch } from './scratch.ts';
 
 /** What every measurement takes. */
 export interface Setting {

@@ -1,9 +1,12 @@
-import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { deploy } from '../../scripts/deploy/deploy.ts';
 import { connect } from '../../scripts/postgres/connect.ts';
-import { explain, Failure, UsageError } from '../../scripts/shell/explain.ts';
+import { orFail, runProcess } from '../../scripts/shell/command.ts';
+import { Failure } from '../../scripts/shell/explain.ts';
+import { parseOptions } from '../../scripts/shell/options.ts';
+import { onSignals } from '../../scripts/shell/signals.ts';
 import { type Postgres, startPostgres } from '../postgres/embedded.ts';
+import { forgetSettings } from '../postgres/environment.ts';
 import { overspend, refund, retry } from './changes.ts';
 import { compare } from './compare.ts';
 import { replay } from './replay.ts';
@@ -16,12 +19,13 @@ It starts a Postgres of its own, in a folder of its own, and removes both at its
   npm run demo -- --keep    keep it up until Ctrl-C, to connect with psql
   npm run demo -- --help    show this text`;
 
-async function main(args: string[]): Promise<void> {
-  const options = parse(args);
+async function main(args: string[]): Promise<number> {
+  const { values: options } = parseOptions(args, {
+    keep: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  });
   if (options.help) return say(help);
-  // The server is our own: settings for another one must not reach the connection to it.
-  for (const name of Object.keys(process.env))
-    if (/^PG[A-Z]+$/.test(name)) delete process.env[name];
+  forgetSettings();
 
   say('pg-credits demo: one account, one month, two sets of books in one database\n');
   const postgres = await step('starting a Postgres of its own', start);
@@ -34,16 +38,7 @@ async function main(args: string[]): Promise<void> {
   }
   say('The server is stopped and its folder removed.');
   if (!options.keep) say('To keep it up and look around with psql: npm run demo -- --keep');
-}
-
-function parse(args: string[]) {
-  const options = { keep: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const;
-  try {
-    return parseArgs({ args, options }).values;
-  } catch (error) {
-    const [sentence = 'wrong arguments'] = (error as Error).message.split(/[.\n]/, 1);
-    throw new UsageError(`${sentence}; see npm run demo -- --help`);
-  }
+  return 0;
 }
 
 async function start(): Promise<Postgres> {
@@ -95,9 +90,7 @@ async function keepUp(url: string): Promise<void> {
   update credits_private.accounts set balance = balance + 5;  -- refused
 `);
   const alive = setInterval(() => {}, 60_000); // a signal handler alone keeps no process
-  await new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, resolve);
-  });
+  await new Promise<unknown>((resolve) => onSignals(resolve));
   clearInterval(alive);
 }
 
@@ -108,17 +101,9 @@ async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
   return work().finally(() => process.stdout.write(`${seconds()} s\n`));
 }
 
-function say(text: string): void {
+function say(text: string): number {
   console.log(text);
+  return 0;
 }
 
-// A reader that has seen enough (`| head`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-});
-
-await main(process.argv.slice(2)).catch((error) => {
-  console.error(explain(error));
-  if (process.env.PG_CREDITS_DEBUG === '1') console.error(error);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
-});
+await runProcess((args) => orFail(main(args), args, 'npm run demo -- --help'));

@@ -1,5 +1,3 @@
-// Writes what is made from other files: sql/schema.snapshot, sql/README.md, migrations/SHA256SUMS.
-// With --check it writes nothing, and fails when one of them is not up to date.
 import {
   cpSync,
   existsSync,
@@ -11,13 +9,13 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import type pg from 'pg';
 import { deploy } from '../../scripts/deploy/deploy.ts';
 import { migrationName, packageRoot, readPackage } from '../../scripts/package.ts';
 import { connect } from '../../scripts/postgres/connect.ts';
 import { readOnly } from '../../scripts/postgres/live.ts';
-import { explain } from '../../scripts/shell/explain.ts';
+import { orFail, runProcess } from '../../scripts/shell/command.ts';
+import { parseOptions } from '../../scripts/shell/options.ts';
 import {
   linesBefore,
   ofMigrations,
@@ -27,6 +25,15 @@ import {
 import { startPostgres } from '../postgres/embedded.ts';
 import { checksums, shortDiff } from './generated.ts';
 import { readReference } from './reference.ts';
+
+const help = `npm run generate: write the files that are made from others
+
+They are sql/schema.snapshot, sql/README.md and migrations/SHA256SUMS.
+Exit status: 0 done, 1 it failed, or with --check a file is not up to date, 2 wrong usage.
+
+  --check       write nothing, and fail when a file is not up to date
+  --rewrite     record another checksum of a migration that is not out yet
+  -h, --help    show this text`;
 
 const snapshotPath = 'sql/schema.snapshot';
 
@@ -113,13 +120,17 @@ async function generate(check: boolean, rewrite: boolean): Promise<number> {
   return check && stale > 0 ? 1 : 0;
 }
 
-async function main(): Promise<number> {
-  const boolean = { type: 'boolean' } as const;
-  const { values } = parseArgs({ options: { check: boolean, rewrite: boolean } });
+async function main(args: string[]): Promise<number> {
+  const { values } = parseOptions(args, {
+    check: { type: 'boolean' },
+    rewrite: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  });
+  if (values.help) {
+    console.log(help);
+    return 0;
+  }
   return generate(values.check ?? false, values.rewrite ?? false);
 }
 
-process.exitCode = await main().catch((error) => {
-  console.error(explain(error));
-  return 1;
-});
+await runProcess((args) => orFail(main(args), args, 'npm run generate -- --help'));

@@ -1,9 +1,10 @@
 import { connect } from '../../scripts/postgres/connect.ts';
-import { explain, UsageError } from '../../scripts/shell/explain.ts';
+import { orFail, runProcess } from '../../scripts/shell/command.ts';
 import { toJson } from '../../scripts/shell/format.ts';
-import { startProgress } from '../bench/progress.ts';
-import { openScratch } from '../bench/scratch.ts';
+import { exitStatus, onSignals } from '../../scripts/shell/signals.ts';
 import { type Postgres, startPostgres } from '../postgres/embedded.ts';
+import { openScratch } from '../postgres/scratch.ts';
+import { startProgress } from '../progress.ts';
 import { help, type Options, parseMutate } from './options.ts';
 import { describe } from './report.ts';
 import { mutate, type Report } from './run.ts';
@@ -31,8 +32,12 @@ async function onScratch(options: Options): Promise<Report[]> {
     await scratch.close();
     await own?.stop();
   };
-  for (const [signal, status] of Object.entries(exitStatus))
-    process.once(signal, () => close().finally(() => process.exit(status)));
+  let interrupted = false;
+  onSignals((signal) => {
+    if (interrupted) return; // under npm a Ctrl-C arrives twice
+    interrupted = true;
+    void close().finally(() => process.exit(exitStatus[signal]));
+  });
   try {
     const client = await connect({ connectionString: await scratch.create() });
     client.on('error', () => {}); // its database is dropped when we are interrupted
@@ -44,11 +49,4 @@ async function onScratch(options: Options): Promise<Report[]> {
   }
 }
 
-const exitStatus = { SIGINT: 130, SIGTERM: 143 };
-
-process.exitCode = await main(process.argv.slice(2)).catch((error) => {
-  const isUsage = error instanceof UsageError;
-  console.error(`${explain(error)}${isUsage ? '; see npm run mutate -- --help' : ''}`);
-  if (process.env.PG_CREDITS_DEBUG === '1') console.error(error);
-  return isUsage ? 2 : 1;
-});
+await runProcess((args) => orFail(main(args), args, 'npm run mutate -- --help'));

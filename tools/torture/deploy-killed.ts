@@ -6,10 +6,10 @@ import { connect } from '../../scripts/postgres/connect.ts';
 import type { Log } from '../../scripts/shell/terminal.ts';
 import { startPostgres } from '../postgres/embedded.ts';
 import { prepareCallers } from './callers.ts';
+import { createScratch, type Place } from './databases.ts';
 import { chooseSteps, type Scenario, survey } from './deploy-steps.ts';
 import { type Figures, killInTurn } from './kill-in-turn.ts';
 import { buildCurrent, deployArguments, findPrevious, unpackPrevious } from './previous.ts';
-import { createScratch, type Place } from './scratch.ts';
 import { countCommands } from './stopping-deploy.ts';
 
 export interface DeployKilledOptions {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isMigration, readPackage } from '../../scripts/package.ts';
-import { createScratch, type Place, snapshotOf } from './scratch.ts';
+import { createScratch, type Place, snapshotOf } from './databases.ts';
 import { commandsCounted, type Stop, startDeploy } from './stopping-deploy.ts';
 
 export interface Scenario {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { changedMarks, readMarks } from './catalogue-marks.ts';
-import type { Scratch } from './scratch.ts';
+import type { Scratch } from './databases.ts';
 import { type Ended, letGo, prepareStop, type Stop, startDeploy } from './stopping-deploy.ts';
 
 export const ways = ['SIGKILL', 'terminated backend', 'SIGTERM', 'SIGINT'] as const;

@@ -1,9 +1,9 @@
 import { deploy } from '../../scripts/deploy/deploy.ts';
 import type { Log } from '../../scripts/shell/terminal.ts';
 import { type Called, startCallers } from './callers.ts';
+import { createScratch, type Place, type Scratch, snapshotOf } from './databases.ts';
 import type { Scenario, Step } from './deploy-steps.ts';
 import { expect, killDeploy, ways } from './kill-deploy.ts';
-import { createScratch, type Place, type Scratch, snapshotOf } from './scratch.ts';
 
 export interface Figures {
   killed: number;

@@ -1,7 +1,10 @@
 import { randomInt } from 'node:crypto';
-import { explain, UsageError } from '../../scripts/shell/explain.ts';
+import { orFail, runProcess } from '../../scripts/shell/command.ts';
+import { UsageError } from '../../scripts/shell/explain.ts';
 import { toJson } from '../../scripts/shell/format.ts';
 import { parseOptions, wholeNumber } from '../../scripts/shell/options.ts';
+import { exitStatus, onSignals } from '../../scripts/shell/signals.ts';
+import { forgetSettings } from '../postgres/environment.ts';
 import { type Report, runFault } from './fault.ts';
 import { faults } from './faults.ts';
 import { killDeploys } from './kill-deploys.ts';
@@ -49,9 +52,8 @@ async function main(args: string[]): Promise<number> {
     say(`\n${fault.name}: ${fault.title}`);
     const progress = progressLine(json);
     const running = runFault(fault, { seed, small, major, say: progress });
-    const forget = onInterrupt(running.stop, json);
+    onInterrupt(running.stop, json);
     const report = await running.report.finally(() => progress(''));
-    forget();
     reports.push(report);
     for (const line of describe(report)) say(line);
   }
@@ -76,36 +78,31 @@ function progressLine(json: boolean) {
   };
 }
 
-const exitStatus = { SIGINT: 130, SIGTERM: 143 };
-
 let interrupted = false;
 
 /** Stops the servers: what is in the middle of a call then fails, which is no news. */
-function onInterrupt(stop: () => Promise<void>, json: boolean): () => void {
-  const handler = (signal: NodeJS.Signals) => {
+function onInterrupt(stop: () => Promise<void>, json: boolean): void {
+  onSignals((signal) => {
     if (interrupted) return; // under npm a Ctrl-C arrives twice
     interrupted = true;
     const line = 'interrupted: stopping the servers';
     console.error(json ? JSON.stringify({ progress: line }) : `\n${line}`);
-    const exit = () => process.exit(exitStatus[signal as keyof typeof exitStatus]);
+    const exit = () => process.exit(exitStatus[signal]);
     stop().then(exit, exit);
-  };
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  for (const signal of signals) process.on(signal, handler);
-  return () => {
-    for (const signal of signals) process.off(signal, handler);
-  };
+  });
 }
 
-// The servers are our own: settings for another one must not reach the connections to them.
-for (const name of Object.keys(process.env)) if (/^PG[A-Z]+$/.test(name)) delete process.env[name];
+/** What a call says that fails while the servers are being stopped is no news. */
+async function torture(args: string[]): Promise<number> {
+  try {
+    return await main(args);
+  } catch (error) {
+    if (!interrupted) throw error;
+    return 1;
+  }
+}
 
-const status = await main(process.argv.slice(2)).catch((error) => {
-  if (interrupted) return 1; // for as long as the servers take to stop
-  const wrongUsage = error instanceof UsageError;
-  console.error(`${explain(error)}${wrongUsage ? '; see npm run torture -- --help' : ''}`);
-  if (process.env.PG_CREDITS_DEBUG === '1') console.error(error);
-  return wrongUsage ? 2 : 1;
-});
+forgetSettings();
+await runProcess((args) => orFail(torture(args), args, 'npm run torture -- --help'));
 // The callers of a fault that failed may be trying to connect for a minute yet.
-if (!interrupted) process.exit(status);
+if (!interrupted) process.exit();

@@ -1,7 +1,7 @@
-import { parseArgs } from 'node:util';
 import { Failure, UsageError } from '../../../scripts/shell/explain.ts';
 import { formatTable, toJson } from '../../../scripts/shell/format.ts';
-import { startProgress } from '../progress.ts';
+import { parseOptions } from '../../../scripts/shell/options.ts';
+import { startProgress } from '../../progress.ts';
 import { type Cell, cells, isCell, titles } from './cells.ts';
 import { countCells, type Figures } from './count.ts';
 import { prepareGround } from './ground.ts';
@@ -89,7 +89,7 @@ function rowOf({ cell, found, committed, change }: Comparison, isSame: boolean):
 }
 
 function optionsOf(args: string[]) {
-  const options = {
+  const { values } = parseOptions(args, {
     cells: { type: 'string' },
     server: { type: 'string' },
     root: { type: 'string' },
@@ -97,17 +97,12 @@ function optionsOf(args: string[]) {
     check: { type: 'boolean' },
     write: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
-  } as const;
-  try {
-    const { values } = parseArgs({ args, options });
-    const chosen = (values.cells?.split(',') ?? [...cells]).map((word) => known(word.trim()));
-    const { server, root, help: isHelp = false } = values;
-    const modes = (['json', 'check', 'write'] as const).filter((mode) => values[mode]);
-    if (modes.length > 1) throw new UsageError(`choose one of --${modes.join(' and --')}`);
-    return { chosen, server, root, mode: modes[0] ?? ('print' as const), isHelp };
-  } catch (error) {
-    throw error instanceof UsageError ? error : new UsageError((error as Error).message);
-  }
+  });
+  const chosen = (values.cells?.split(',') ?? [...cells]).map((word) => known(word.trim()));
+  const { server, root, help: isHelp = false } = values;
+  const modes = (['json', 'check', 'write'] as const).filter((mode) => values[mode]);
+  if (modes.length > 1) throw new UsageError(`choose one of --${modes.join(' and --')}`);
+  return { chosen, server, root, mode: modes[0] ?? ('print' as const), isHelp };
 }
 
 function known(word: string): Cell {

@@ -8,8 +8,7 @@ import { deploy } from '../../../scripts/deploy/deploy.ts';
 import { connect } from '../../../scripts/postgres/connect.ts';
 import { Failure } from '../../../scripts/shell/explain.ts';
 import { owner, type Postgres, startPostgres } from '../../postgres/embedded.ts';
-import { runFile } from '../database.ts';
-import { forgetSettings } from '../scratch.ts';
+import { forgetSettings } from '../../postgres/environment.ts';
 
 const execute = promisify(execFile);
 
@@ -81,15 +80,17 @@ async function fill({ url }: Postgres, root: string | undefined): Promise<string
   await deploy({ connectionString: url }, root === undefined ? {} : { root });
   const client = await connect({ connectionString: url });
   try {
-    await runFile(client, 'contenders.sql');
+    await client.query(read('../contenders.sql'));
     await client.query('call bench.seed(20)');
-    await runFile(client, 'instructions/seed.sql');
+    await client.query(read('seed.sql'));
     const { rows } = await client.query('select version()');
     return String(rows[0].version);
   } finally {
     await client.end();
   }
 }
+
+const read = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
 
 async function shutDown(postgres: Postgres): Promise<void> {
   let runs = true;

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { connect } from '../../scripts/postgres/connect.ts';
 import { type Driver, type Outcome, type Run, rampUp } from './driver.ts';
-import { draw, readScript, type Script, type Variables } from './script.ts';
+import { draw, readScript, type Script, type Variables } from './pgbench-script.ts';
 
 export const nodeDriver: Driver = { name: `Node ${process.versions.node}, pg`, run };
 

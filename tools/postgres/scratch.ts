@@ -3,7 +3,8 @@ import { totalmem } from 'node:os';
 import type pg from 'pg';
 import { deploy } from '../../scripts/deploy/deploy.ts';
 import { connect } from '../../scripts/postgres/connect.ts';
-import { startPostgres } from '../postgres/embedded.ts';
+import { startPostgres } from './embedded.ts';
+import { forgetSettings } from './environment.ts';
 
 export interface Scratch {
   /** A connection to the server, to make databases with. */
@@ -46,12 +47,6 @@ export async function openScratch(given: string | undefined, wait: number): Prom
     await own?.stop();
     throw error;
   }
-}
-
-/** Settings for another server must not reach the connections to ours. */
-export function forgetSettings() {
-  for (const name of Object.keys(process.env))
-    if (/^PG[A-Z]+$/.test(name)) delete process.env[name];
 }
 
 // A checkpoint is asked for before each measurement, and none comes by itself within one.
