@@ -1,5 +1,5 @@
 import { deploy } from '../deploy/deploy.ts';
-import { describe } from '../deploy/report.ts';
+import { describe } from '../deploy/text.ts';
 import { connectionFrom } from '../postgres/connect.ts';
 import type { Given } from '../shell/command.ts';
 import { UsageError } from '../shell/explain.ts';

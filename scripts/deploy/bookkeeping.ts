@@ -1,7 +1,6 @@
 import pg from 'pg';
 import { migrationName, type Package, type SqlFile } from '../package.ts';
 
-/** What the database says was applied to it: migrations in order, and checksums by path. */
 /** What a deploy does with the package's files. */
 export interface Plan {
   migrations: SqlFile[];
@@ -10,6 +9,7 @@ export interface Plan {
   forgotten: string[];
 }
 
+/** What the database says was applied to it: migrations in order, and checksums by path. */
 export interface Applied {
   migrations: string[];
   checksums: Map<string, string>;

@@ -30,18 +30,29 @@ export const seenBy = ({ client, pkg, prefix, allow }: Job, { missing }: Roles):
   missing,
 });
 
+export interface Prepared {
+  roles: Roles;
+  /** Undefined of an empty database. */
+  surveyed: Ours | undefined;
+  planned: Planned;
+  /** Whether the user may create the schemas that are to be created. */
+  mayCreate: boolean;
+}
+
 /** What a deploy is to do, and a dry run says: only how they look at schemas that are there differs. */
 export async function prepare(
   job: Job,
   roles: Roles,
   look: (found: schemas.Schemas) => Promise<Survey>,
-): Promise<{ surveyed: Ours | undefined; planned: Planned }> {
+): Promise<Prepared> {
   const found = await schemas.readSchemas(job.client);
   schemas.checkSamePrefix(found, job.prefix);
   const isThere = found.owners.has('credits_private');
   const surveyed = isThere ? requireOurs(await look(found)) : undefined;
   checkRecordedPrefix(job, found, surveyed?.applied.rolePrefix);
-  return { surveyed, planned: await planSteps({ ...job, roles, found, surveyed }) };
+  const planned = await planSteps({ ...job, roles, found, surveyed });
+  const mayCreate = planned.created.length === 0 || job.ground.mayCreateSchemas;
+  return { roles, surveyed, planned, mayCreate };
 }
 
 /** Where neither owner nor privileges tell it, as after a restore without them, the bookkeeping does. */

@@ -4,7 +4,7 @@ import { Failure } from '../shell/explain.ts';
 import type { Applied, Plan } from './bookkeeping.ts';
 
 /** What is to be applied: migrations that were not, then what changed in sql/, or all of it. */
-export function plan(
+export function planFiles(
   pkg: Package,
   applied: Applied,
   roles: Pick<Roles, 'missing' | 'created'>,

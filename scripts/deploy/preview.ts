@@ -3,7 +3,7 @@ import { become, canBecome, planRoles, type Roles } from '../postgres/roles.ts';
 import { createStatement, type Schemas } from '../postgres/schemas.ts';
 import { type Job, prepare, seenBy } from './job.ts';
 import { type DeployReport, reportOf } from './report.ts';
-import { scriptOf } from './sql.ts';
+import { scriptOf } from './script.ts';
 import { survey } from './survey.ts';
 
 /** What a deploy would do, seen in a read-only transaction. */
@@ -13,9 +13,8 @@ export async function preview(job: Job): Promise<DeployReport> {
   const roles = await planRoles(client, ground, job.prefix);
   const prepared = await prepare(job, roles, (found) => surveyAsReader(job, roles, found));
   const { planned } = prepared;
-  if (planned.created.length > 0 && !ground.mayCreateSchemas)
-    roles.administratorStatements.push(createStatement(ground));
-  const report = await reportOf(job, { roles, ...prepared, notes: [] }, 1);
+  if (!prepared.mayCreate) roles.administratorStatements.push(createStatement(ground));
+  const report = await reportOf(job, prepared);
   const sql = planned.upToDate ? '' : scriptOf(job, roles, planned);
   await client.query('rollback');
   return { ...report, dryRun: true, sql };

@@ -1,4 +1,3 @@
-import { plainly } from '../postgres/live.ts';
 import { AccountsLock, commit } from '../postgres/retry.ts';
 import { become, ident, planRoles, type Roles, roleNames } from '../postgres/roles.ts';
 import { actingOwner, mayNotCreate, type Schemas } from '../postgres/schemas.ts';
@@ -10,8 +9,9 @@ import { type Job, prepare, seenBy } from './job.ts';
 import { migrate } from './migrate.ts';
 import { readGrantees } from './privileges.ts';
 import { type DeployReport, reportOf } from './report.ts';
+import { beginning } from './script.ts';
 import type { Step } from './steps.ts';
-import { compare, refuseForeign, type Seen, survey } from './survey.ts';
+import { findDifferences, refuseForeign, type Seen, survey } from './survey.ts';
 import { waitForTurn } from './turns.ts';
 
 /** The whole deploy, in one transaction. */
@@ -23,7 +23,7 @@ export async function attempt(job: Job, attempts: number): Promise<DeployReport>
   for (const statement of roles.statements) await client.query(statement);
   const prepared = await prepare(job, roles, (found) => surveyHeld(job, roles, found));
   const { surveyed, planned } = prepared;
-  if (planned.created.length > 0 && !ground.mayCreateSchemas) throw mayNotCreate(ground, roles);
+  if (!prepared.mayCreate) throw mayNotCreate(ground, roles);
   const lock = new AccountsLock(client, job.lockTimeout, ground.deadlockTimeout, attempts);
   const seen = seenBy(job, roles);
   const notes: string[] = [];
@@ -33,7 +33,7 @@ export async function attempt(job: Job, attempts: number): Promise<DeployReport>
     if (step.kind === 'triggers off') await lookAgain(seen, surveyed?.migrations ?? 0);
   }
   if (!planned.upToDate) await checkResult(seen);
-  const report = await reportOf(job, { roles, ...prepared, notes }, attempts);
+  const report = await reportOf(job, prepared, { notes, attempts });
   // What is up to date is left as it is, down to the locks that were taken to look.
   if (planned.writes) await commit(client);
   else await client.query('rollback');
@@ -41,8 +41,7 @@ export async function attempt(job: Job, attempts: number): Promise<DeployReport>
 }
 
 // Nothing of this outlives the transaction: behind a pooler, the session is somebody else's next.
-const begin = `begin isolation level read committed, read write;
-${plainly}; set local check_function_bodies = on;
+const begin = `${beginning}
 set local lock_timeout = 0; set local statement_timeout = 0;
 set local idle_in_transaction_session_timeout = 0;
 select pg_catalog.set_config(name, '0', true) from pg_catalog.pg_settings
@@ -81,7 +80,9 @@ function take(step: Step, { client, pkg }: Seen, lock: AccountsLock): Promise<un
 
 /** From here on no table of ours can change: what was seen before the locks is looked at again. */
 async function lookAgain(seen: Seen, migrations: number) {
-  refuseForeign(compare(seen, asMap(await readFacts(seen.client, seen.prefix)), migrations));
+  refuseForeign(
+    findDifferences(seen, asMap(await readFacts(seen.client, seen.prefix)), migrations),
+  );
 }
 
 async function takenAway({ client, prefix, allow }: Seen): Promise<string[]> {
@@ -98,7 +99,7 @@ async function checkResult(seen: Seen) {
   const { pkg, client, prefix } = seen;
   if (!pkg.snapshot) return;
   const facts = asMap(await readFacts(client, prefix));
-  const differences = compare(seen, facts, pkg.migrations.length);
+  const differences = findDifferences(seen, facts, pkg.migrations.length);
   const [first, ...more] = differences.filter(({ cure }) => cure !== 'note');
   if (!first) return;
   const others = more.length === 0 ? '' : ` and ${more.length} more`;

@@ -3,7 +3,7 @@ import { migrationName, type Package, rolesFile, type SqlFile } from '../package
 import { type Ground, ident, type Roles } from '../postgres/roles.ts';
 import * as schemas from '../postgres/schemas.ts';
 import * as bookkeeping from './bookkeeping.ts';
-import { plan } from './plan.ts';
+import { planFiles } from './plan.ts';
 import { revokeAll } from './privileges.ts';
 import type { Ours } from './survey.ts';
 
@@ -56,7 +56,7 @@ export async function planSteps(situation: Situation): Promise<Planned> {
   const transferred = owners.size > 0 && schemas.mayTakeOver(ground, [...owners]);
   const everything =
     situation.reapply || transferred || created.length > 0 || differs || adopted.length > 0;
-  const planned = plan(pkg, applied, roles, everything);
+  const planned = planFiles(pkg, applied, roles, everything);
   const changes = planned.migrations.length + planned.files.length > 0;
 
   const steps: Step[] = [];

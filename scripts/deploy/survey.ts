@@ -50,7 +50,7 @@ export async function survey(seen: Seen, mayRead = true): Promise<Survey> {
   const applied = mayRead && isOurBookkeeping(pkg, byKey) ? await readApplied(client) : undefined;
   const adopted = applied?.migrations.length === 0 ? findMigrations(pkg, byKey) : [];
   const migrations = applied ? applied.migrations.length + adopted.length : pkg.migrations.length;
-  const differences = compare(seen, byKey, migrations);
+  const differences = findDifferences(seen, byKey, migrations);
   const own = differences.filter(({ cure }) => cure === 'note');
   const notes = [
     ...notesOfAllowed(seen, byKey),
@@ -60,7 +60,11 @@ export async function survey(seen: Seen, mayRead = true): Promise<Survey> {
 }
 
 /** The whole once all migrations are applied; until then what migrations make, as sql/ is replaced before it runs. */
-export function compare(seen: Seen, facts: Map<string, string>, count: number): Difference[] {
+export function findDifferences(
+  seen: Seen,
+  facts: Map<string, string>,
+  count: number,
+): Difference[] {
   const { pkg, allow } = seen;
   if (!pkg.snapshot) return [];
   if (count < pkg.migrations.length) return compareTables(pkg, facts, count, allow);

@@ -41,6 +41,22 @@ export async function withRetries<T>(
   }
 }
 
+/** A short transaction: again, whole, if a lock or a conflict was in the way, but not for long. */
+export async function retryBriefly<T>(
+  client: pg.ClientBase,
+  transact: () => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await transact();
+    } catch (error) {
+      await client.query('rollback').catch(() => {});
+      if (!isPassing(error) || attempt === 5) throw error;
+    }
+    await sleep(50 * 2 ** attempt * (0.5 + Math.random()));
+  }
+}
+
 /** Throws what a repetition would not cure; else says who was in the way. */
 async function giveUpOrWait(client: pg.ClientBase, error: unknown, { tables }: Others) {
   if (error instanceof Failure) {

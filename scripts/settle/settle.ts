@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { type Live, readOnly } from '../postgres/live.ts';
+import { retryBriefly } from '../postgres/retry.ts';
 import { ident } from '../postgres/roles.ts';
-import { isPassing } from '../postgres/script.ts';
 import { codeOf, explain, Failure } from '../shell/explain.ts';
 import { plural } from '../shell/format.ts';
 import type { Signal } from '../shell/signals.ts';
@@ -83,25 +82,18 @@ function notSettled({ message = '', detail, hint }: Notice): NotSettled | undefi
   }
 }
 
-async function settleBatch(client: pg.ClientBase, most: number): Promise<number> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      // One round trip, so that no account stays locked for the time of another; and at read committed, whatever
-      // the user's default is: there, an account that somebody has just changed is no conflict.
-      const results: unknown = await client.query(
-        `begin isolation level read committed, read write;
-        set local client_min_messages = warning;
-        select credits.settle_due(${most}) as settled;
-        commit`,
-      );
-      return (results as pg.QueryResult[])[2]?.rows[0].settled;
-    } catch (error) {
-      await client.query('rollback').catch(() => {});
-      if (!isPassing(error) || attempt === 5) throw error;
-    }
-    await sleep(50 * 2 ** attempt * (0.5 + Math.random()));
-  }
-}
+const settleBatch = (client: pg.ClientBase, most: number): Promise<number> =>
+  retryBriefly(client, async () => {
+    // One round trip, so that no account stays locked for the time of another; and at read committed, whatever
+    // the user's default is: there, an account that somebody has just changed is no conflict.
+    const results: unknown = await client.query(
+      `begin isolation level read committed, read write;
+      set local client_min_messages = warning;
+      select credits.settle_due(${most}) as settled;
+      commit`,
+    );
+    return (results as pg.QueryResult[])[2]?.rows[0].settled;
+  });
 
 function failureOf(error: unknown, { user, rolePrefix }: Live, settled: number): Failure {
   const code = codeOf(error);

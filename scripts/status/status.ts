@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { plan } from '../deploy/plan.ts';
+import { planFiles } from '../deploy/plan.ts';
 import { surveyLive } from '../deploy/survey.ts';
 import { migrationName } from '../package.ts';
 import { type Live, readOnly } from '../postgres/live.ts';
@@ -76,7 +76,7 @@ async function compareDeployed(client: pg.ClientBase, live: Live, allow: string[
   });
   const roles = { created: [], missing };
   const history = { ...applied, migrations: names.slice(0, names.length - pending.length) };
-  const planned = changed.length > 0 ? undefined : plan(pkg, history, roles, false);
+  const planned = changed.length > 0 ? undefined : planFiles(pkg, history, roles, false);
   const files = [...changed, ...(planned?.files ?? [])].map(({ path }) => path);
   return {
     ...seen,

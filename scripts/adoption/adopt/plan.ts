@@ -1,7 +1,9 @@
 import type pg from 'pg';
 import type { Acting } from '../app/actor.ts';
+import { hasAdoption } from '../app/parties.ts';
 import { isIndexed, ofSome, surveyQuery } from '../app/queries.ts';
 import type { Mapping } from '../mapping/mapping.ts';
+import { readShadow } from '../shadow/shadow.ts';
 
 export interface Figures {
   account_id: string;
@@ -51,8 +53,8 @@ export async function makePlan(
 ): Promise<Plan> {
   const plan = emptyPlan();
   plan.indexed = await isIndexed(client, await ofSome(client, mapping));
-  plan.shadow = await hasShadow(acting, mapping);
-  const state = await hasState(acting);
+  plan.shadow = (await readShadow(client, mapping)).on;
+  const state = await hasAdoption(client);
   await acting.user(`declare accounts ${cursor} for ${surveyQuery(mapping)}`);
   for (;;) {
     const rows = await acting.user<FiguresRow>('fetch 5000 from accounts');
@@ -157,20 +159,3 @@ function keepLargest(largest: Figures[], figures: Figures) {
 }
 
 const abs = (value: bigint) => (value < 0n ? -value : value);
-
-async function hasShadow(acting: Acting, mapping: Mapping): Promise<boolean> {
-  const rows = await acting.user(
-    `select from pg_catalog.pg_trigger as t
-     where t.tgrelid = pg_catalog.to_regclass($1) and t.tgname = '_900_pg_credits_shadow'
-       and t.tgenabled <> 'D'`,
-    [mapping.transactions.table],
-  );
-  return rows.length > 0;
-}
-
-async function hasState(acting: Acting): Promise<boolean> {
-  const [row] = await acting.owner(
-    `select pg_catalog.to_regclass('credits_adoption.accounts') is not null as is_there`,
-  );
-  return row?.is_there === true;
-}

@@ -51,17 +51,24 @@ export async function asOwner<T>(
   return result;
 }
 
-/** Whether anything was adopted or shadowed here, and not forgotten. */
-export async function hasAdoption(client: pg.ClientBase): Promise<boolean> {
+/** The schema credits_adoption, if there is one. */
+export async function findAdoption(
+  client: pg.ClientBase,
+): Promise<{ owner: string; hasAccounts: boolean } | undefined> {
+  // By name: to_regclass wants the right to look into the schema.
   const { rows } = await client.query(
-    // By name: to_regclass wants the right to look into the schema.
-    `select exists (
-      select from pg_catalog.pg_class as c
-      join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) c.relnamespace
-      where n.nspname operator(pg_catalog.=) 'credits_adoption' and c.relname operator(pg_catalog.=) 'accounts') as found`,
+    `select pg_catalog.pg_get_userbyid(n.nspowner) as owner, exists (
+        select from pg_catalog.pg_class as c
+        where c.relnamespace operator(pg_catalog.=) n.oid
+          and c.relname operator(pg_catalog.=) 'accounts') as "hasAccounts"
+      from pg_catalog.pg_namespace as n where n.nspname operator(pg_catalog.=) 'credits_adoption'`,
   );
-  return rows[0].found;
+  return rows[0];
 }
+
+/** Whether anything was adopted or shadowed here, and not forgotten. */
+export const hasAdoption = async (client: pg.ClientBase): Promise<boolean> =>
+  (await findAdoption(client))?.hasAccounts ?? false;
 
 /** Whether any account is adopted: from then on the ledger has what the app's tables have lost. */
 export async function hasAdopted(client: pg.ClientBase, parties: Parties): Promise<boolean> {

@@ -7,6 +7,7 @@ import { become, ident } from '../../postgres/roles.ts';
 import { readSchemas } from '../../postgres/schemas.ts';
 import { runFile } from '../../postgres/script.ts';
 import { codeOf, Failure } from '../../shell/explain.ts';
+import { findAdoption } from './parties.ts';
 
 /**
  * Makes the schema credits_adoption unless it is there, in the caller's transaction, as a user that may act as the
@@ -51,13 +52,10 @@ async function ownerOfCredits(client: pg.ClientBase): Promise<string> {
 }
 
 async function isThere(client: pg.ClientBase, owner: string): Promise<boolean> {
-  const { rows } = await client.query(
-    `select pg_catalog.pg_get_userbyid(nspowner) as owner
-     from pg_catalog.pg_namespace where nspname = 'credits_adoption'`,
-  );
-  if (rows.length > 0 && rows[0].owner !== owner)
+  const found = await findAdoption(client);
+  if (found && found.owner !== owner)
     throw new Failure(
-      `schema credits_adoption exists and belongs to ${rows[0].owner}, not to ${owner}: rename or drop it`,
+      `schema credits_adoption exists and belongs to ${found.owner}, not to ${owner}: rename or drop it`,
     );
-  return rows.length > 0;
+  return found !== undefined;
 }

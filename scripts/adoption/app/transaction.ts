@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { isPassing } from '../../postgres/script.ts';
+import { retryBriefly } from '../../postgres/retry.ts';
 
 // Nobody's row security hides rows, and no time-out of the user's ends what takes its time.
 export const settings = `set local search_path = ''; set local timezone = 'UTC'; set local row_security = off;
@@ -8,21 +7,14 @@ export const settings = `set local search_path = ''; set local timezone = 'UTC';
   set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0`;
 
 /** Again, whole, if a lock or a conflict was in the way. */
-export async function inTransaction<T>(
+export const inTransaction = <T>(
   client: pg.ClientBase,
   level: string,
   work: () => Promise<T>,
-) {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await client.query(`begin isolation level ${level}; ${settings}`);
-      const result = await work();
-      await client.query('commit');
-      return result;
-    } catch (error) {
-      await client.query('rollback').catch(() => {});
-      if (!isPassing(error) || attempt === 5) throw error;
-    }
-    await sleep(50 * 2 ** attempt * (0.5 + Math.random()));
-  }
-}
+): Promise<T> =>
+  retryBriefly(client, async () => {
+    await client.query(`begin isolation level ${level}; ${settings}`);
+    const result = await work();
+    await client.query('commit');
+    return result;
+  });

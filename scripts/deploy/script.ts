@@ -5,6 +5,10 @@ import { recordMigrations } from './bookkeeping.ts';
 import type { Planned, Step } from './steps.ts';
 import { takeTurn } from './turns.ts';
 
+/** How a deploy begins, whether it runs or is printed. */
+export const beginning = `begin isolation level read committed, read write;
+${plainly}; set local check_function_bodies = on;`;
+
 interface Setting {
   pkg: { version: string };
   ground: Ground;
@@ -20,8 +24,7 @@ export function scriptOf(
   const title = `pg-credits ${pkg.version} for database ${ground.database}, as ${ground.user}`;
   return `${[
     `-- ${title}, as it was found: run it by psql -v ON_ERROR_STOP=1, then pg-credits verify.`,
-    'begin isolation level read committed, read write;',
-    `${plainly}; set local check_function_bodies = on;`,
+    beginning,
     takeTurn('deploy'),
     ...section('roles', roles.statements.join('\n')),
     ...planned.steps.flatMap((step) => textOf(step, lockTimeout)),
