@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { plan } from '../../../scripts/adoption/adopt/run.ts';
+import { readParties } from '../../../scripts/adoption/app/parties.ts';
 import { readMapping } from '../../../scripts/adoption/mapping/mapping.ts';
+import { installShadow } from '../../../scripts/adoption/shadow/install.ts';
 import * as adopt from '../../../scripts/commands/adopt.ts';
 import { runCommand } from '../../../scripts/shell/command.ts';
 import { Failure, UsageError } from '../../../scripts/shell/explain.ts';
@@ -19,6 +21,13 @@ afterEach(() => db.drop());
 
 const shadowIsOff =
   'warning: the shadow is not on: what the app writes to app.transactions after an account is adopted is not mirrored\n';
+
+async function installed(file: string) {
+  const client = await db.connect();
+  await client.query(`begin; set local search_path = ''`);
+  await installShadow(client, readMapping(file), await readParties(client));
+  await client.query('commit');
+}
 
 async function expectNothingWritten() {
   const row = await db.one(
@@ -50,11 +59,7 @@ account  balance  transactions  balance has more
 6              7             0                +7
 ${shadowIsOff}`);
   await expectNothingWritten();
-  await db.query(
-    `create function app.nothing() returns trigger language plpgsql as 'begin return null; end'`,
-  );
-  await db.query(`create trigger _900_pg_credits_shadow after insert on app.transactions
-    for each row execute function app.nothing()`);
+  await installed(file);
   await db.query('drop index app.transactions_of_user');
   const json = await adoptCommand(
     db,
