@@ -8,7 +8,7 @@ import type { AdoptReport } from '../../scripts/adoption/adopt/text.ts';
 import { type Mapping, parseMapping } from '../../scripts/adoption/mapping/mapping.ts';
 import { cli } from '../deploy/fixture.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { DAY, moment, us } from '../support/ledger.ts';
+import { DAY, moment, us } from '../support/time.ts';
 import type { Legacy } from './history.ts';
 
 // A small app that kept its credits itself. Its ids are numbers, and each of its tables may be the

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { batch, call, type Target } from '../functions/calls.ts';
+import { batch, call, type Target } from '../support/calls.ts';
 import { useDatabase, waitUntilBlocked } from '../support/database.ts';
 import {
   type Answer,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { call } from '../functions/calls.ts';
+import { call } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, ledger, type Racer, raceFor, times, whenItComes } from './race.ts';
 

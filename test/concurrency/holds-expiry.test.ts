@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { call, callAt } from '../functions/calls.ts';
+import { call, callAt, grantAt, holdAt } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
-import { grantAt, HOUR, holdAt, moment, us } from '../support/ledger.ts';
+import { HOUR, moment, us } from '../support/time.ts';
 import { expectNoDiscrepancies, ledger, type Racer, raceFor, times, whenItComes } from './race.ts';
 
 const db = useDatabase();

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type Arguments, batch, call, unique } from '../functions/calls.ts';
+import { type Arguments, batch, call, unique } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import {
   expectNoDiscrepancies,

@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { describe, expect, test } from 'vitest';
-import { type Arguments, call } from '../functions/calls.ts';
-import { counters } from '../functions/limits/calls.ts';
+import { type Arguments, call } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
+import { counters } from '../support/limits.ts';
 import { expectNoDiscrepancies, type Racer, race, raceFor, times } from './race.ts';
 
 const db = useDatabase();

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
-import { type Arguments, call } from '../functions/calls.ts';
-import { counters, noon } from '../functions/limits/calls.ts';
+import { type Arguments, call } from '../support/calls.ts';
 import { type Raised, useDatabase } from '../support/database.ts';
+import { counters } from '../support/limits.ts';
+import { noon } from '../support/time.ts';
 import { expectNoDiscrepancies, ledger, type Outcome, type Racer, raceFor, times } from './race.ts';
 
 const db = useDatabase();

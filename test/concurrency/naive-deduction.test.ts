@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
-import { call } from '../functions/calls.ts';
+import { call } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, race, times } from './race.ts';
 

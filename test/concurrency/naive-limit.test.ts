@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
-import { call } from '../functions/calls.ts';
-import { counters } from '../functions/limits/calls.ts';
+import { call } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
+import { counters } from '../support/limits.ts';
 import { expectNoDiscrepancies, race, raceFor, times } from './race.ts';
 
 // A counter that is locked before it is read: safe, until the first calls of a run come at once. There

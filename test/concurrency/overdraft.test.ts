@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type Arguments, call } from '../functions/calls.ts';
+import { type Arguments, call } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, type Racer, raceFor, times } from './race.ts';
 

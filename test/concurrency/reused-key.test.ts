@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { call } from '../functions/calls.ts';
+import { call } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, type Outcome, type Racer, race, raceFor, times } from './race.ts';
 

@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { type Arguments, batch, call, everything, type Target } from '../functions/calls.ts';
+import { type Arguments, batch, call, type Target } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
+import { everything } from '../support/ledger.ts';
 import { expectNoDiscrepancies, ledger, race, times } from './race.ts';
 
 const db = useDatabase();

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { call, callAt } from '../functions/calls.ts';
+import { call, callAt } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, ledger, race, times } from './race.ts';
 

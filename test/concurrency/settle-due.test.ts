@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
-import { call, callAt } from '../functions/calls.ts';
+import { call, callAt } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, lockRow, race, times } from './race.ts';
 

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { call } from '../functions/calls.ts';
+import { call } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, type Racer, raceFor, times } from './race.ts';
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { deploy } from '../../scripts/deploy/deploy.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { discrepancies } from '../support/ledger.ts';
+import { discrepancies } from '../support/discrepancies.ts';
 import { within } from './fixture.ts';
 
 let db: Database;

@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { expectNoDiscrepancies, lockRow, times } from '../concurrency/race.ts';
+import { grantAt } from '../support/calls.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { DAY, grantAt, us } from '../support/ledger.ts';
+import { DAY, us } from '../support/time.ts';
 import { cli, type Running } from './fixture.ts';
 
 let db: Database;

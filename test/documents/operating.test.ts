@@ -2,10 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { deploy } from '../../scripts/deploy/deploy.ts';
 import { type Postgres, startPostgres } from '../../tools/postgres/embedded.ts';
+import { deductAt, grantAt } from '../support/calls.ts';
 import { databaseUrl, withClient } from '../support/connection.ts';
 import { useDatabase } from '../support/database.ts';
 import { type Stage, testDocument } from '../support/document.ts';
-import { DAY, deductAt, grantAt } from '../support/ledger.ts';
+import { DAY } from '../support/time.ts';
 
 /** pg_dump's own major version: it dumps no newer server. */
 const { stdout, error } = spawnSync('pg_dump', ['--version'], { encoding: 'utf8' });

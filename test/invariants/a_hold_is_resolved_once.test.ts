@@ -1,22 +1,10 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { captureAt, extendAt, holdAt, releaseAt, settleAt } from '../support/calls.ts';
 import { type Database, raised, useDatabase } from '../support/database.ts';
-import {
-  asOwner,
-  captureAt,
-  discrepancies,
-  extendAt,
-  type Finding,
-  findings,
-  HOUR,
-  holdAt,
-  insertEntry,
-  releaseAt,
-  settleAt,
-  tamper,
-  us,
-  writeHistory,
-  writeSample,
-} from '../support/ledger.ts';
+import { discrepancies, type Finding, findings, tamper } from '../support/discrepancies.ts';
+import { writeHistory, writeSample } from '../support/history.ts';
+import { asOwner, insertEntry } from '../support/ledger.ts';
+import { HOUR, us } from '../support/time.ts';
 
 const db = useDatabase();
 const march = us('2024-03-02T00:00:00Z');
@@ -44,7 +32,7 @@ const again = (account: string, hold: number, at: number) => [
   captureAt(db, account, at, { key: `part ${hold}`, hold, amount: 1, final: false }),
   captureAt(db, account, at, { key: `nothing ${hold}`, hold, amount: 0 }),
   releaseAt(db, account, at, { key: `release ${hold}`, hold }),
-  extendAt(db, account, at, hold, '1 day'),
+  extendAt(db, account, at, { hold, expiresIn: '1 day' }),
 ];
 
 test('after any history, what has ended has ended once, and nothing ends it again', async () => {

@@ -1,7 +1,9 @@
 import { beforeAll, expect, test } from 'vitest';
-import { call } from '../functions/calls.ts';
+import { call } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
-import { DAY, discrepancies, moment, us, writeHistory } from '../support/ledger.ts';
+import { discrepancies } from '../support/discrepancies.ts';
+import { writeHistory } from '../support/history.ts';
+import { DAY, moment, us } from '../support/time.ts';
 
 const db = useDatabase();
 const account = { p_account_id: 'acme' };

@@ -1,13 +1,8 @@
 import { expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
-import {
-  balanceOf,
-  discrepancies,
-  findings,
-  insertEntry,
-  tamper,
-  writeHistory,
-} from '../support/ledger.ts';
+import { discrepancies, findings, tamper } from '../support/discrepancies.ts';
+import { writeHistory } from '../support/history.ts';
+import { balanceOf, insertEntry } from '../support/ledger.ts';
 
 const db = useDatabase();
 

@@ -1,22 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
+import { deductAt, grantAt, refundAt, settleAt } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
-import {
-  DAY,
-  deductAt,
-  discrepancies,
-  findings,
-  findingsOf,
-  grantAt,
-  moment,
-  randomNumbers,
-  refundAt,
-  settleAt,
-  tamper,
-  us,
-  writeHistory,
-} from '../support/ledger.ts';
+import { discrepancies, findings, findingsOf, tamper } from '../support/discrepancies.ts';
+import { writeHistory } from '../support/history.ts';
+import { randomNumbers } from '../support/random.ts';
+import { DAY, moment, us } from '../support/time.ts';
 
 const db = useDatabase();
 const day = (date: string) => us(`2024-${date}T00:00:00Z`);

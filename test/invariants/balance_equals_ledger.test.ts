@@ -1,17 +1,10 @@
 import { expect, test } from 'vitest';
+import { deductAt, overdraftAt } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
-import {
-  deductAt,
-  discrepancies,
-  findings,
-  findingsOf,
-  insertEntry,
-  overdraftAt,
-  tamper,
-  us,
-  writeHistory,
-  writeSample,
-} from '../support/ledger.ts';
+import { discrepancies, findings, findingsOf, tamper } from '../support/discrepancies.ts';
+import { writeHistory, writeSample } from '../support/history.ts';
+import { insertEntry } from '../support/ledger.ts';
+import { us } from '../support/time.ts';
 
 const db = useDatabase();
 

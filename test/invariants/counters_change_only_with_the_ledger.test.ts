@@ -1,15 +1,10 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { holdAt, limitAt } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
-import {
-  asOwner,
-  discrepancies,
-  findingsOf,
-  holdAt,
-  limitAt,
-  us,
-  writeHistory,
-  writeSample,
-} from '../support/ledger.ts';
+import { discrepancies, findingsOf } from '../support/discrepancies.ts';
+import { writeHistory, writeSample } from '../support/history.ts';
+import { asOwner } from '../support/ledger.ts';
+import { us } from '../support/time.ts';
 
 const db = useDatabase();
 beforeAll(async () => {

@@ -1,23 +1,19 @@
 import { expect, test } from 'vitest';
-import { useDatabase } from '../support/database.ts';
 import {
   captureAt,
-  DAY,
   deductAt,
-  discrepancies,
-  findings,
   grantAt,
   holdAt,
-  moment,
   overdraftAt,
   refundAt,
   releaseAt,
   revokeAt,
   settleAt,
-  tamper,
-  us,
-  writeHistory,
-} from '../support/ledger.ts';
+} from '../support/calls.ts';
+import { useDatabase } from '../support/database.ts';
+import { discrepancies, findings, tamper } from '../support/discrepancies.ts';
+import { writeHistory } from '../support/history.ts';
+import { DAY, moment, us } from '../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');

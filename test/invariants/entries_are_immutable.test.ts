@@ -1,6 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
-import { asOwner, discrepancies, findingsOf, writeSample } from '../support/ledger.ts';
+import { discrepancies, findingsOf } from '../support/discrepancies.ts';
+import { writeSample } from '../support/history.ts';
+import { asOwner } from '../support/ledger.ts';
 
 const db = useDatabase();
 beforeAll(async () => {

@@ -1,17 +1,10 @@
 import { expect, test } from 'vitest';
+import { deductAt, grantAt, settleAt } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
-import {
-  DAY,
-  deductAt,
-  discrepancies,
-  findingsOf,
-  grantAt,
-  insertEntry,
-  settleAt,
-  us,
-  writeHistory,
-  writeSample,
-} from '../support/ledger.ts';
+import { discrepancies, findingsOf } from '../support/discrepancies.ts';
+import { writeHistory, writeSample } from '../support/history.ts';
+import { insertEntry } from '../support/ledger.ts';
+import { DAY, us } from '../support/time.ts';
 
 const db = useDatabase();
 

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
+import { deductAt, grantAt } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
-import { DAY, deductAt, grantAt, HOUR, moment, tamper } from '../support/ledger.ts';
+import { tamper } from '../support/discrepancies.ts';
+import { DAY, HOUR, moment } from '../support/time.ts';
 
 const db = useDatabase();
 const now = Date.now() * 1000;

@@ -1,14 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
-import {
-  asOwner,
-  balanceOf,
-  discrepancies,
-  findingsOf,
-  insertEntry,
-  writeHistory,
-  writeSample,
-} from '../support/ledger.ts';
+import { discrepancies, findingsOf } from '../support/discrepancies.ts';
+import { writeHistory, writeSample } from '../support/history.ts';
+import { asOwner, balanceOf, insertEntry } from '../support/ledger.ts';
 
 const db = useDatabase();
 beforeAll(() => writeSample(db, 'sample'));

@@ -1,22 +1,10 @@
 import { expect, test } from 'vitest';
+import { captureAt, deductAt, grantAt, holdAt, refundAt } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
-import {
-  asOwner,
-  balanceOf,
-  captureAt,
-  DAY,
-  deductAt,
-  discrepancies,
-  entriesOf,
-  findings,
-  grantAt,
-  holdAt,
-  insertEntry,
-  refundAt,
-  tamper,
-  us,
-  writeHistory,
-} from '../support/ledger.ts';
+import { discrepancies, findings, tamper } from '../support/discrepancies.ts';
+import { writeHistory } from '../support/history.ts';
+import { asOwner, balanceOf, entriesOf, insertEntry } from '../support/ledger.ts';
+import { DAY, us } from '../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-02-10T00:00:00Z');

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
-import { discrepancies, findingsOf, insertEntry, writeHistory } from '../support/ledger.ts';
+import { discrepancies, findingsOf } from '../support/discrepancies.ts';
+import { writeHistory } from '../support/history.ts';
+import { insertEntry } from '../support/ledger.ts';
 
 const db = useDatabase();
 

@@ -1,20 +1,10 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { captureAt, grantAt, holdAt, overdraftAt, releaseAt } from '../support/calls.ts';
 import { type Database, raised, useDatabase } from '../support/database.ts';
-import {
-  asOwner,
-  captureAt,
-  discrepancies,
-  type Finding,
-  findings,
-  grantAt,
-  holdAt,
-  overdraftAt,
-  releaseAt,
-  tamper,
-  us,
-  writeHistory,
-  writeSample,
-} from '../support/ledger.ts';
+import { discrepancies, type Finding, findings, tamper } from '../support/discrepancies.ts';
+import { writeHistory, writeSample } from '../support/history.ts';
+import { asOwner } from '../support/ledger.ts';
+import { us } from '../support/time.ts';
 
 const db = useDatabase();
 const march = us('2024-03-02T00:00:00Z');

@@ -1,18 +1,10 @@
 import { expect, test } from 'vitest';
+import { captureAt, grantAt, holdAt, overdraftAt, revokeAt } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
-import {
-  balanceOf,
-  captureAt,
-  discrepancies,
-  findingsOf,
-  grantAt,
-  holdAt,
-  overdraftAt,
-  revokeAt,
-  us,
-  writeHistory,
-  writeSample,
-} from '../support/ledger.ts';
+import { discrepancies, findingsOf } from '../support/discrepancies.ts';
+import { writeHistory, writeSample } from '../support/history.ts';
+import { balanceOf } from '../support/ledger.ts';
+import { us } from '../support/time.ts';
 
 const db = useDatabase();
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
-import { discrepancies, findings, writeHistory } from '../support/ledger.ts';
+import { discrepancies, findings } from '../support/discrepancies.ts';
+import { writeHistory } from '../support/history.ts';
 
 const db = useDatabase();
 

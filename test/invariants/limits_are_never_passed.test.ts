@@ -1,15 +1,10 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { deductAt, limitAt } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
-import {
-  deductAt,
-  discrepancies,
-  findings,
-  insertEntry,
-  limitAt,
-  tamper,
-  us,
-} from '../support/ledger.ts';
+import { discrepancies, findings, tamper } from '../support/discrepancies.ts';
+import { insertEntry } from '../support/ledger.ts';
 import { windowOf, writeLimitHistory } from '../support/limit-history.ts';
+import { us } from '../support/time.ts';
 
 const db = useDatabase();
 

@@ -1,15 +1,10 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { deductAt, limitAt } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
-import {
-  asOwner,
-  deductAt,
-  discrepancies,
-  findings,
-  limitAt,
-  tamper,
-  us,
-} from '../support/ledger.ts';
+import { discrepancies, findings, tamper } from '../support/discrepancies.ts';
+import { asOwner } from '../support/ledger.ts';
 import { writeLimitHistory } from '../support/limit-history.ts';
+import { us } from '../support/time.ts';
 
 const db = useDatabase();
 const now = us('2024-03-02T00:00:00Z');

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { asRole, createDatabase, useDatabase } from '../support/database.ts';
-import { discrepancies } from '../support/ledger.ts';
+import { discrepancies } from '../support/discrepancies.ts';
 
 // Each role against each function, table and view: test/security/matrix.test.ts.
 const db = useDatabase();

@@ -1,20 +1,11 @@
 import { expect, test } from 'vitest';
+import { deductAt, grantAt, overdraftAt, refundAt } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
-import {
-  balanceOf,
-  deductAt,
-  discrepancies,
-  findings,
-  findingsOf,
-  grantAt,
-  overdraftAt,
-  randomNumbers,
-  refundAt,
-  tamper,
-  us,
-  writeHistory,
-  writeSample,
-} from '../support/ledger.ts';
+import { discrepancies, findings, findingsOf, tamper } from '../support/discrepancies.ts';
+import { writeHistory, writeSample } from '../support/history.ts';
+import { balanceOf } from '../support/ledger.ts';
+import { randomNumbers } from '../support/random.ts';
+import { us } from '../support/time.ts';
 
 const db = useDatabase();
 const refund = (account: string, key: string, amount: number | null = null, transaction = 3) =>

@@ -1,16 +1,9 @@
 import { expect, test } from 'vitest';
+import { grantAt, settleAt } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
-import {
-  DAY,
-  discrepancies,
-  findingsOf,
-  grantAt,
-  HOUR,
-  moment,
-  settleAt,
-  us,
-  writeHistory,
-} from '../support/ledger.ts';
+import { discrepancies, findingsOf } from '../support/discrepancies.ts';
+import { writeHistory } from '../support/history.ts';
+import { DAY, HOUR, moment, us } from '../support/time.ts';
 
 const db = useDatabase();
 const day = (date: string) => us(`${date}T00:00:00Z`);

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import { deductAt, grantAt } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
-import { DAY, deductAt, grantAt } from '../support/ledger.ts';
+import { DAY } from '../support/time.ts';
 
 const db = useDatabase();
 const now = Date.now() * 1000;

@@ -1,16 +1,9 @@
 import { expect, test } from 'vitest';
+import { captureAt, grantAt, holdAt, refundAt } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
-import {
-  captureAt,
-  discrepancies,
-  findingsOf,
-  grantAt,
-  holdAt,
-  refundAt,
-  us,
-  writeHistory,
-  writeSample,
-} from '../support/ledger.ts';
+import { discrepancies, findingsOf } from '../support/discrepancies.ts';
+import { writeHistory, writeSample } from '../support/history.ts';
+import { us } from '../support/time.ts';
 
 const db = useDatabase();
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import pg from 'pg';
 import { expect } from 'vitest';
-import { callAt } from '../functions/calls.ts';
+import { callAt } from '../support/calls.ts';
 import type { Database } from '../support/database.ts';
-import { discrepancies } from '../support/ledger.ts';
+import { discrepancies } from '../support/discrepancies.ts';
 import type { Answer, Call } from './account.ts';
 import { books, expectedBooks } from './books.ts';
 import { accounts, history, type Step } from './commands.ts';

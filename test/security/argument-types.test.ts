@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
-import { discrepancies } from '../support/ledger.ts';
+import { discrepancies } from '../support/discrepancies.ts';
 import { callers, callsOf, furnish, ofTexts, outcomeOf, plainly, type Way } from './outcomes.ts';
 import { createStateFunction } from './state.ts';
 

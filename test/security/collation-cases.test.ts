@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
-import { discrepancies } from '../support/ledger.ts';
+import { discrepancies } from '../support/discrepancies.ts';
 import { login } from './sessions.ts';
 import { createStateFunction, stateOf } from './state.ts';
 

@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { readInvoices } from '../../scripts/invoice/invoices.ts';
 import { describe as describeInvoice } from '../../scripts/invoice/text.ts';
 import { raised, useDatabase } from '../support/database.ts';
-import { discrepancies } from '../support/ledger.ts';
+import { discrepancies } from '../support/discrepancies.ts';
 import {
   argumentOf,
   choices,

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { asRole, type Database, useDatabase } from '../support/database.ts';
-import { discrepancies } from '../support/ledger.ts';
+import { discrepancies } from '../support/discrepancies.ts';
 import { callOf, routinesOf } from './routines.ts';
 import { attempts, login } from './sessions.ts';
 

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
 import { raised, useDatabase } from '../support/database.ts';
-import { discrepancies } from '../support/ledger.ts';
+import { discrepancies } from '../support/discrepancies.ts';
 import { callers, callsOf, furnish as furnishAll, outcomeOf, plainly } from './outcomes.ts';
 import { login } from './sessions.ts';
 import { rounds, unsettle } from './settings.ts';

@@ -1,19 +1,8 @@
 import { expect } from 'vitest';
+import { captureAt, deductAt, holdAt, type Limit, limitAt, refundAt, releaseAt } from './calls.ts';
 import { type Database, raised } from './database.ts';
-import {
-  captureAt,
-  DAY,
-  deductAt,
-  HOUR,
-  holdAt,
-  type Limit,
-  limitAt,
-  moment,
-  randomNumbers,
-  refundAt,
-  releaseAt,
-  us,
-} from './ledger.ts';
+import { randomNumbers } from './random.ts';
+import { DAY, HOUR, moment, us } from './time.ts';
 
 interface Ids {
   apiKey: string | null;

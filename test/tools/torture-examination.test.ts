@@ -5,7 +5,7 @@ import { examine } from '../../tools/torture/examination.ts';
 import { type Entry, isFree, Journal } from '../../tools/torture/journal.ts';
 import { Session, startLoad } from '../../tools/torture/load.ts';
 import { createDatabase, type Database } from '../support/database.ts';
-import { tamper } from '../support/ledger.ts';
+import { tamper } from '../support/discrepancies.ts';
 
 interface Books {
   db: Database;

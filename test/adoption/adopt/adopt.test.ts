@@ -3,8 +3,10 @@ import type { Choice } from '../../../scripts/adoption/adopt/import.ts';
 import { plan } from '../../../scripts/adoption/adopt/run.ts';
 import { verify } from '../../../scripts/verify/examine.ts';
 import { pid } from '../../concurrency/race.ts';
+import { grantAt } from '../../support/calls.ts';
 import { createDatabase, type Database, waitUntilBlocked } from '../../support/database.ts';
-import { balanceOf, grantAt, us } from '../../support/ledger.ts';
+import { balanceOf } from '../../support/ledger.ts';
+import { us } from '../../support/time.ts';
 import {
   type Account,
   addAccounts,

@@ -1,16 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { expectNoDiscrepancies } from '../../concurrency/race.ts';
+import { deductAt, grantAt, holdAt, limitAt } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import {
-  balanceOf,
-  DAY,
-  deductAt,
-  entriesOf,
-  grantAt,
-  holdAt,
-  limitAt,
-  us,
-} from '../../support/ledger.ts';
+import { balanceOf, entriesOf } from '../../support/ledger.ts';
+import { DAY, us } from '../../support/time.ts';
 import {
   callHistory,
   importHistory,

@@ -6,7 +6,8 @@ import { installShadow } from '../../../scripts/adoption/shadow/install.ts';
 import { verify } from '../../../scripts/verify/examine.ts';
 import { pid } from '../../concurrency/race.ts';
 import { type Database, waitUntilBlocked } from '../../support/database.ts';
-import { balanceOf, us } from '../../support/ledger.ts';
+import { balanceOf } from '../../support/ledger.ts';
+import { us } from '../../support/time.ts';
 import {
   type Account,
   addTransactions,

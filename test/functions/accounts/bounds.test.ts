@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
+import { call, unique } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { call, discrepancies, everything, unique } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { everything } from '../../support/ledger.ts';
 
 const db = useDatabase();
 const largest = Number.MAX_SAFE_INTEGER; // 2^53 - 1

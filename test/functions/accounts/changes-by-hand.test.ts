@@ -1,6 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
+import { call } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { call, everything } from '../calls.ts';
+import { everything } from '../../support/ledger.ts';
 
 // By the superuser, whom no privilege stops. The guards themselves are proven in test/invariants; here
 // is what their error says.

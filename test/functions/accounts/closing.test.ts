@@ -1,24 +1,22 @@
 import { beforeEach, expect, test } from 'vitest';
-import { raised, useDatabase } from '../../support/database.ts';
 import {
+  call,
   captureAt,
-  DAY,
   deductAt,
-  discrepancies,
-  entriesOf,
-  figuresAt,
   grantAt,
   holdAt,
   limitAt,
-  moment,
   overdraftAt,
   refundAt,
   releaseAt,
   revokeAt,
   settleAt,
-  us,
-} from '../../support/ledger.ts';
-import { call, everything, unique } from '../calls.ts';
+  unique,
+} from '../../support/calls.ts';
+import { raised, useDatabase } from '../../support/database.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { entriesOf, everything, figuresAt } from '../../support/ledger.ts';
+import { DAY, moment, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');
@@ -132,7 +130,7 @@ test('holds and credits expire as before', async () => {
   await closeAt(closed);
   expect(await figuresAt(db, account, start + 5 * DAY - 1)).toMatchObject({ held: 30 });
   expect(await figuresAt(db, account, start + 5 * DAY)).toMatchObject({ held: 0, available: 0 });
-  expect(await settleAt(db, account, start + 9 * DAY)).toEqual({ balance: 0, available: 0 });
+  expect(await settleAt(db, account, start + 9 * DAY)).toMatchObject({ balance: 0, available: 0 });
   expect(await entriesOf(db, account, 3)).toEqual([['expiry', -70, 1]]);
   expect(await discrepancies(db)).toEqual([]);
 });

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { useDatabase } from '../../support/database.ts';
-import { discrepancies, moment, writeHistory } from '../../support/ledger.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { writeHistory } from '../../support/history.ts';
+import { moment } from '../../support/time.ts';
 
 const db = useDatabase();
 type Row = { grant_id: number | null; amount: number; held: number };

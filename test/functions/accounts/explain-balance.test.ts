@@ -1,19 +1,17 @@
 import { beforeAll, expect, test } from 'vitest';
-import { asRole, raised, useDatabase } from '../../support/database.ts';
 import {
   captureAt,
-  DAY,
   deductAt,
-  discrepancies,
   grantAt,
   holdAt,
-  moment,
   overdraftAt,
   refundAt,
   revokeAt,
-  us,
-} from '../../support/ledger.ts';
-import { everything } from '../calls.ts';
+} from '../../support/calls.ts';
+import { asRole, raised, useDatabase } from '../../support/database.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { everything } from '../../support/ledger.ts';
+import { DAY, moment, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');

@@ -1,7 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
+import { call } from '../../support/calls.ts';
 import { asRole, raised, useDatabase } from '../../support/database.ts';
-import { asOwner, discrepancies } from '../../support/ledger.ts';
-import { call } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { asOwner } from '../../support/ledger.ts';
 
 // An account is never deleted, whoever tries, and whom it belongs to is erased by forget_account
 // alone: what may be emptied or replaced by hand is what that empties and replaces.

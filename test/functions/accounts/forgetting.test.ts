@@ -1,7 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
+import { type Arguments, call } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { discrepancies, writeHistory } from '../../support/ledger.ts';
-import { type Arguments, call } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { writeHistory } from '../../support/history.ts';
 
 const db = useDatabase();
 const on = (name: string, args: Arguments) =>

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest';
+import { type Arguments, batch, call } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import { type Arguments, batch, call } from '../calls.ts';
 
 // Right after an adoption each account has an entry or two, and that is what the statistics say. One
 // that is used a lot then has thousands long before they are taken again.

@@ -1,6 +1,8 @@
 import { beforeEach, expect, test } from 'vitest';
+import { type Arguments, call, callAt, unique } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { type Arguments, call, callAt, discrepancies, everything, unique } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { everything } from '../../support/ledger.ts';
 
 const db = useDatabase();
 

@@ -1,18 +1,9 @@
 import { expect, test } from 'vitest';
+import { call, captureAt, deductAt, grantAt, holdAt, overdraftAt } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import {
-  captureAt,
-  DAY,
-  deductAt,
-  discrepancies,
-  entriesOf,
-  figuresAt,
-  grantAt,
-  holdAt,
-  overdraftAt,
-  us,
-} from '../../support/ledger.ts';
-import { call, everything } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { entriesOf, everything, figuresAt } from '../../support/ledger.ts';
+import { DAY, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');
@@ -87,15 +78,15 @@ const opened = async (account: string): Promise<string> => {
 test('a limit below what is owed takes nothing back, and lets nothing more be spent', async () => {
   await overdrawable('lowered');
   await deductAt(db, 'lowered', start, { key: 'deduct', amount: 40 });
-  expect(await overdraftAt(db, 'lowered', start, 20)).toEqual({ balance: -30, available: 0 });
+  expect(await overdraftAt(db, 'lowered', start, 20)).toMatchObject({ balance: -30, available: 0 });
   expect(await figuresAt(db, 'lowered', start)).toMatchObject({ available: 0, debt: 30 });
   const one = await raised(deductAt(db, 'lowered', start, { key: 'one', amount: 1 }));
   expect(one).toMatchObject(refused('lowered', 1, 0));
   const granted = await grantAt(db, 'lowered', start, { key: 'part', amount: 15 });
   expect(granted).toMatchObject({ balance: -15, available: 5, repaid: 15 });
-  expect(await overdraftAt(db, 'lowered', start, 0)).toEqual({ balance: -15, available: 0 });
-  expect(await overdraftAt(db, 'lowered', start, 16)).toEqual({ balance: -15, available: 1 });
-  expect(await overdraftAt(db, 'lowered', start, 16)).toEqual({ balance: -15, available: 1 });
+  expect(await overdraftAt(db, 'lowered', start, 0)).toMatchObject({ balance: -15, available: 0 });
+  expect(await overdraftAt(db, 'lowered', start, 16)).toMatchObject({ balance: -15, available: 1 });
+  expect(await overdraftAt(db, 'lowered', start, 16)).toMatchObject({ balance: -15, available: 1 });
   expect(await discrepancies(db)).toEqual([]);
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { callAt, unique } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import { callAt, discrepancies, unique } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
 
 const db = useDatabase();
 

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
+import { batch, call, callAt, unique } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import { batch, call, callAt, discrepancies, everything, unique } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { everything } from '../../support/ledger.ts';
 
 const db = useDatabase();
 

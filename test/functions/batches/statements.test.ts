@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest';
 import type { Random } from '../../../tools/random.ts';
+import { batch, call, callAt, unique } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { asOwner, discrepancies, moment, randomNumbers, us } from '../../support/ledger.ts';
-import { batch, call, callAt, unique } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { asOwner } from '../../support/ledger.ts';
+import { randomNumbers } from '../../support/random.ts';
+import { moment, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const seed = Number(process.env.PG_CREDITS_TEST_SEED ?? Math.floor(Math.random() * 1e6));

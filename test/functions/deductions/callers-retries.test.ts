@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { type Arguments, batch, call, callAt } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { discrepancies } from '../../support/ledger.ts';
-import { type Arguments, batch, call, callAt } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
 
 // What a caller meets who calls again: a webhook's second delivery, a retried job, a key that was
 // used for something else.

@@ -1,6 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
+import { type Arguments, call, callAt } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import { type Arguments, call, callAt, refusal } from '../calls.ts';
+import { refusal } from '../../support/ledger.ts';
 
 const db = useDatabase();
 

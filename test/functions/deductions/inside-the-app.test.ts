@@ -1,6 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
+import { call } from '../../support/calls.ts';
 import { asRole, raised, useDatabase } from '../../support/database.ts';
-import { call, discrepancies } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
 
 // An app's own tables, in the same database and the same transactions.
 const db = useDatabase();

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { type Arguments, batch, call } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { type Arguments, batch, call, everything } from '../calls.ts';
+import { everything } from '../../support/ledger.ts';
 
 const db = useDatabase();
 

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { type Arguments, call } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
 import { entriesOf } from '../../support/ledger.ts';
-import { type Arguments, call, discrepancies } from '../calls.ts';
 
 // How an app listens to a provider of payments that delivers each event at least once, in any order:
 // every handler grants first, with the payment's id as the key.

@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
+import { call, callAt } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import { call, callAt, discrepancies } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
 
 // What a role or a connection pool may have set, and what somebody put into a schema before ours.
 const db = useDatabase();

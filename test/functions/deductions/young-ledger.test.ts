@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
 import { createDatabase, useDatabase } from '../../support/database.ts';
-import { writeHistory } from '../../support/ledger.ts';
+import { writeHistory } from '../../support/history.ts';
 
 // Of a table that the statistics know with a row or two, the best plan is to read all of it; and a
 // session keeps its plans until they are taken again, however many accounts have come since.

@@ -1,16 +1,9 @@
 import { expect, test } from 'vitest';
+import { deductAt, grantAt, overdraftAt, settleAt } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import {
-  DAY,
-  deductAt,
-  discrepancies,
-  entriesOf,
-  figuresAt,
-  grantAt,
-  overdraftAt,
-  settleAt,
-  us,
-} from '../../support/ledger.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { entriesOf, figuresAt } from '../../support/ledger.ts';
+import { DAY, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');

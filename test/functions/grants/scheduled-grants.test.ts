@@ -1,17 +1,9 @@
 import { expect, test } from 'vitest';
+import { deductAt, type Grant, grantAt, settleAt } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import {
-  DAY,
-  deductAt,
-  discrepancies,
-  entriesOf,
-  figuresAt,
-  type Grant,
-  grantAt,
-  moment,
-  settleAt,
-  us,
-} from '../../support/ledger.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { entriesOf, figuresAt } from '../../support/ledger.ts';
+import { DAY, moment, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');
@@ -54,8 +46,8 @@ test('it is there at its moment, whether or not anything has settled it', async 
   await schedule('at');
   const then = { ...nothing, available: 20 };
   expect(await figuresAt(db, 'at', start + DAY)).toEqual(then);
-  expect(await settleAt(db, 'at', start + DAY - 1)).toEqual({ balance: 0, available: 0 });
-  expect(await settleAt(db, 'at', start + DAY)).toEqual({ balance: 20, available: 20 });
+  expect(await settleAt(db, 'at', start + DAY - 1)).toMatchObject({ balance: 0, available: 0 });
+  expect(await settleAt(db, 'at', start + DAY)).toMatchObject({ balance: 20, available: 20 });
   expect(await figuresAt(db, 'at', start + DAY)).toEqual(then);
   await schedule('spent');
   const all = { key: 'all', amount: 20 };
@@ -101,6 +93,7 @@ test('its answer has no transaction, nor has a replay before it begins, or after
     available: 0,
     replayed: false,
     repaid: 0,
+    expires_at: null,
   });
   expect(await schedule('answer')).toEqual({ ...answer, replayed: true });
   await settleAt(db, 'answer', start + 2 * DAY);

@@ -1,22 +1,18 @@
 import { beforeEach, expect, test } from 'vitest';
-import { raised, useDatabase } from '../../support/database.ts';
 import {
   captureAt,
-  DAY,
   deductAt,
-  discrepancies,
-  entriesOf,
   extendAt,
-  figuresAt,
   grantAt,
-  HOUR,
   holdAt,
-  moment,
   releaseAt,
   settleAt,
-  us,
-} from '../../support/ledger.ts';
-import { unique } from '../calls.ts';
+  unique,
+} from '../../support/calls.ts';
+import { raised, useDatabase } from '../../support/database.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { entriesOf, figuresAt } from '../../support/ledger.ts';
+import { DAY, HOUR, moment, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');
@@ -47,7 +43,7 @@ test('the unheld rest expires on time, and the held part survives', async () => 
   await hold('10 days');
   expect(await figuresAt(db, account, expiry - 1)).toMatchObject({ available: 4, held: 6 });
   expect(await figuresAt(db, account, expiry)).toMatchObject({ available: 0, held: 6 });
-  expect(await settleAt(db, account, expiry + DAY)).toEqual({ balance: 6, available: 0 });
+  expect(await settleAt(db, account, expiry + DAY)).toMatchObject({ balance: 6, available: 0 });
   expect(await expiries()).toEqual([[-4, expiry]]);
   const error = await raised(deductAt(db, account, expiry + DAY, { key: 'deduct', amount: 1 }));
   expect(error).toMatchObject({ code: 'PT402', detail: { available: 0 } });
@@ -186,7 +182,7 @@ test('a hold has expired at the instant, whether or not anything has settled it'
   const held = () =>
     db.one('select held from credits_private.grants where account_id = $1', [account]);
   expect(await held()).toEqual({ held: 6 });
-  expect(await settleAt(db, account, end)).toEqual({ balance: 10, available: 10 });
+  expect(await settleAt(db, account, end)).toMatchObject({ balance: 10, available: 10 });
   expect(await held()).toEqual({ held: 0 });
   expect(await figuresAt(db, account, end)).toEqual(after);
   expect((await raised(capture(end, 2))).detail.state).toBe('expired');
@@ -203,7 +199,7 @@ test('what an expired hold returns can be spent by the very call that finds it e
 
 test('an extension beyond the expiry of its grant keeps what is held of it', async () => {
   await hold('12 hours');
-  await extendAt(db, account, start + HOUR, 1, '9 days');
+  await extendAt(db, account, start + HOUR, { hold: 1, expiresIn: '9 days' });
   expect(await capture(start + 9 * DAY, 6)).toMatchObject({ balance: 0 });
   expect(await expiries()).toEqual([[-4, expiry]]);
   expect(await discrepancies(db, account)).toEqual([]);

@@ -1,18 +1,18 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { raised, useDatabase } from '../../support/database.ts';
 import {
+  type Arguments,
+  call,
+  callAt,
   captureAt,
   extendAt,
-  figuresAt,
   grantAt,
-  HOUR,
   holdAt,
-  moment,
   releaseAt,
   settleAt,
-  us,
-} from '../../support/ledger.ts';
-import { type Arguments, call, callAt, everything, refusal } from '../calls.ts';
+} from '../../support/calls.ts';
+import { raised, useDatabase } from '../../support/database.ts';
+import { everything, figuresAt, refusal } from '../../support/ledger.ts';
+import { HOUR, moment, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z') + 123_456;
@@ -144,7 +144,7 @@ test('an extension never shortens, and settles what else is due', async () => {
   await grantAt(db, 'longer', start, { key: 'soon', amount: 5, expires: start + 1 });
   await holdAt(db, 'longer', start, { key: 'hold', amount: 1, expiresIn: '3 hours' });
   const extend = async (at: number, expiresIn: string) => {
-    const answer = await extendAt(db, 'longer', at, 1, expiresIn);
+    const answer = await extendAt(db, 'longer', at, { hold: 1, expiresIn });
     return [answer.balance, answer.amount, answer.expires_at.getTime() * 1000];
   };
   const shown = Math.floor(start / 1000) * 1000; // a Date has no microseconds
@@ -158,7 +158,9 @@ test('an extension never shortens, and settles what else is due', async () => {
   await settleAt(db, 'longer', start + 4 * HOUR);
   expect(await figuresAt(db, 'longer', start + 5 * HOUR - 1)).toMatchObject({ held: 1 });
   expect(await figuresAt(db, 'longer', start + 5 * HOUR)).toMatchObject({ held: 0 });
-  expect(await raised(extendAt(db, 'longer', start + 5 * HOUR, 1, '1 day'))).toMatchObject({
+  expect(
+    await raised(extendAt(db, 'longer', start + 5 * HOUR, { hold: 1, expiresIn: '1 day' })),
+  ).toMatchObject({
     code: 'PT410',
     detail: { state: 'expired', resolved_at: moment(start + 5 * HOUR) },
   });
@@ -172,7 +174,7 @@ test('a closed account’s holds can be captured and released, not made or exten
   await at('close_account', {});
   const hold = raised(holdAt(db, 'closed', start, { key: 'hold 3', amount: 1 }));
   expect(await hold).toMatchObject({ code: 'PT423', detail: { account_id: 'closed' } });
-  const extend = raised(extendAt(db, 'closed', start, 1, '1 day'));
+  const extend = raised(extendAt(db, 'closed', start, { hold: 1, expiresIn: '1 day' }));
   expect(await extend).toMatchObject({ code: 'PT423', detail: { account_id: 'closed' } });
   expect(await holdAt(db, 'closed', start, { key: 'hold 1', amount: 4 })).toMatchObject({
     hold_id: 1,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { type Arguments, call } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import { discrepancies } from '../../support/ledger.ts';
-import { type Arguments, call } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
 
 const db = useDatabase();
 

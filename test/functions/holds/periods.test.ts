@@ -1,17 +1,16 @@
 import { expect, test } from 'vitest';
-import { useDatabase } from '../../support/database.ts';
 import {
   captureAt,
-  DAY,
   deductAt,
-  discrepancies,
   grantAt,
   holdAt,
   refundAt,
   releaseAt,
   settleAt,
-  us,
-} from '../../support/ledger.ts';
+} from '../../support/calls.ts';
+import { useDatabase } from '../../support/database.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { DAY, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const january = us('2024-01-31T12:00:00Z');

@@ -1,22 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import { raised, useDatabase } from '../../support/database.ts';
 import {
   captureAt,
-  DAY,
   deductAt,
-  discrepancies,
-  entriesOf,
-  figuresAt,
   type Grant,
   grantAt,
-  HOUR,
   holdAt,
   overdraftAt,
-  partsOf,
-  randomNumbers,
   releaseAt,
-  us,
-} from '../../support/ledger.ts';
+} from '../../support/calls.ts';
+import { raised, useDatabase } from '../../support/database.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { entriesOf, figuresAt, partsOf } from '../../support/ledger.ts';
+import { randomNumbers } from '../../support/random.ts';
+import { DAY, HOUR, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');

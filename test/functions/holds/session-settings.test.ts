@@ -1,8 +1,10 @@
 import type pg from 'pg';
 import { expect, test } from 'vitest';
+import { grantAt } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import { DAY, discrepancies, grantAt, HOUR, moment, us } from '../../support/ledger.ts';
-import { everything } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { everything } from '../../support/ledger.ts';
+import { DAY, HOUR, moment, us } from '../../support/time.ts';
 
 // What a role or a connection pool may have set. Apia had no 30 December 2011, New York's 11 March
 // 2012 had 23 hours, and nobody is as far from Greenwich as the last two.

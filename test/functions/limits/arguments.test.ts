@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { type Arguments, call, limitAt, unique } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { limitAt, us } from '../../support/ledger.ts';
-import { type Arguments, call, everything, unique } from '../calls.ts';
-import { openAt } from './calls.ts';
+import { everything } from '../../support/ledger.ts';
+import { openAt } from '../../support/limits.ts';
+import { us } from '../../support/time.ts';
 
 const db = useDatabase();
 const now = us('2024-05-10T12:00:00Z');

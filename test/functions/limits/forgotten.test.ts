@@ -1,18 +1,9 @@
 import { expect, test } from 'vitest';
+import { captureAt, deductAt, holdAt, type Limit, limitAt, refundAt } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import {
-  captureAt,
-  DAY,
-  deductAt,
-  discrepancies,
-  holdAt,
-  type Limit,
-  limitAt,
-  moment,
-  refundAt,
-  us,
-} from '../../support/ledger.ts';
-import { counters, expectPassed, openAt } from './calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { counters, expectPassed, openAt } from '../../support/limits.ts';
+import { DAY, moment, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const now = us('2024-05-10T12:00:00Z');

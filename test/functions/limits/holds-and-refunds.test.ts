@@ -1,11 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { useDatabase } from '../../support/database.ts';
 import {
   captureAt,
-  DAY,
   deductAt,
-  discrepancies,
-  HOUR,
   type Hold,
   holdAt,
   type Limit,
@@ -13,10 +9,12 @@ import {
   refundAt,
   releaseAt,
   settleAt,
-  us,
-} from '../../support/ledger.ts';
-import { unique } from '../calls.ts';
-import { counters, expectPassed, openAt } from './calls.ts';
+  unique,
+} from '../../support/calls.ts';
+import { useDatabase } from '../../support/database.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { counters, expectPassed, openAt } from '../../support/limits.ts';
+import { DAY, HOUR, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const now = us('2024-05-10T12:00:00Z');

@@ -1,15 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { type Deduction, deductAt, type Limit, limitAt, unique } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import {
-  type Deduction,
-  deductAt,
-  discrepancies,
-  type Limit,
-  limitAt,
-  us,
-} from '../../support/ledger.ts';
-import { unique } from '../calls.ts';
-import { counters, expectPassed, type Left, named, openAt } from './calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { counters, expectPassed, type Left, named, openAt } from '../../support/limits.ts';
+import { us } from '../../support/time.ts';
 
 const db = useDatabase();
 const now = us('2024-05-10T12:00:00Z');

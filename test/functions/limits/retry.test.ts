@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { deductAt, type Limit, limitAt } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { deductAt, type Limit, limitAt, us } from '../../support/ledger.ts';
-import { openAt } from './calls.ts';
+import { openAt } from '../../support/limits.ts';
+import { us } from '../../support/time.ts';
 
 const db = useDatabase();
 

@@ -1,16 +1,9 @@
 import { beforeEach, expect, test } from 'vitest';
+import { deductAt, type Limit, limitAt, refundAt, unique } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import {
-  deductAt,
-  discrepancies,
-  type Limit,
-  limitAt,
-  moment,
-  refundAt,
-  us,
-} from '../../support/ledger.ts';
-import { unique } from '../calls.ts';
-import { counters, expectPassed, openAt } from './calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { counters, expectPassed, openAt } from '../../support/limits.ts';
+import { moment, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const now = us('2024-05-10T12:00:00Z');

@@ -1,8 +1,9 @@
 import { beforeEach, expect, test } from 'vitest';
+import { type Arguments, call, deductAt, holdAt, limitAt, unique } from '../../support/calls.ts';
 import { asRole, useDatabase } from '../../support/database.ts';
-import { DAY, deductAt, discrepancies, holdAt, limitAt } from '../../support/ledger.ts';
-import { type Arguments, call, unique } from '../calls.ts';
-import { noon, openAt } from './calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { openAt } from '../../support/limits.ts';
+import { DAY, noon } from '../../support/time.ts';
 
 const db = useDatabase();
 

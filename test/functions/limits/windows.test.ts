@@ -1,18 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { deductAt, type Limit, limitAt, refundAt, unique } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import {
-  DAY,
-  deductAt,
-  discrepancies,
-  HOUR,
-  type Limit,
-  limitAt,
-  moment,
-  refundAt,
-  us,
-} from '../../support/ledger.ts';
-import { unique } from '../calls.ts';
-import { counters, expectPassed, openAt } from './calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { counters, expectPassed, openAt } from '../../support/limits.ts';
+import { DAY, HOUR, moment, us } from '../../support/time.ts';
 
 // Every session of this file has an absurd time zone. It must not matter.
 const db = useDatabase();

@@ -1,18 +1,16 @@
 import { expect, test } from 'vitest';
-import { raised, useDatabase } from '../../support/database.ts';
 import {
   captureAt,
-  DAY,
   deductAt,
-  discrepancies,
-  entriesOf,
-  figuresAt,
   grantAt,
   holdAt,
   overdraftAt,
   refundAt,
-  us,
-} from '../../support/ledger.ts';
+} from '../../support/calls.ts';
+import { raised, useDatabase } from '../../support/database.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { entriesOf, figuresAt } from '../../support/ledger.ts';
+import { DAY, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');

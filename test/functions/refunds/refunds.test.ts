@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
+import { type Arguments, callAt, unique } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { type Arguments, callAt, discrepancies, unique } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
 
 const db = useDatabase();
 

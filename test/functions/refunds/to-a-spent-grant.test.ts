@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import { call, callAt } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { call, callAt, discrepancies } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
 
 const db = useDatabase();
 const account = { p_account_id: 'acme' };

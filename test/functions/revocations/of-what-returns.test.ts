@@ -1,12 +1,7 @@
 import { expect, test } from 'vitest';
-import { useDatabase } from '../../support/database.ts';
 import {
   captureAt,
-  DAY,
   deductAt,
-  discrepancies,
-  entriesOf,
-  figuresAt,
   grantAt,
   holdAt,
   overdraftAt,
@@ -14,8 +9,11 @@ import {
   releaseAt,
   revokeAt,
   settleAt,
-  us,
-} from '../../support/ledger.ts';
+} from '../../support/calls.ts';
+import { useDatabase } from '../../support/database.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { entriesOf, figuresAt } from '../../support/ledger.ts';
+import { DAY, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');

@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest';
-import { raised, useDatabase } from '../../support/database.ts';
 import {
+  call,
   captureAt,
   deductAt,
-  discrepancies,
-  figuresAt,
   grantAt,
   holdAt,
   overdraftAt,
   revokeAt,
-  us,
-} from '../../support/ledger.ts';
-import { call, everything } from '../calls.ts';
+} from '../../support/calls.ts';
+import { raised, useDatabase } from '../../support/database.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { everything, figuresAt } from '../../support/ledger.ts';
+import { us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');

@@ -1,16 +1,9 @@
 import { expect, test } from 'vitest';
+import { deductAt, grantAt, revokeAt } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import {
-  DAY,
-  deductAt,
-  discrepancies,
-  entriesOf,
-  figuresAt,
-  grantAt,
-  revokeAt,
-  us,
-} from '../../support/ledger.ts';
-import { everything } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { entriesOf, everything, figuresAt } from '../../support/ledger.ts';
+import { DAY, us } from '../../support/time.ts';
 
 const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');

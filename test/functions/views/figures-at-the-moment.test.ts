@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { call, grantAt, holdAt, settleAt, unique } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
-import { DAY, grantAt, HOUR, holdAt, settleAt } from '../../support/ledger.ts';
-import { call, discrepancies, unique } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
+import { DAY, HOUR } from '../../support/time.ts';
 
 // What views show between settlings, and that one account breaks them for nobody.
 const db = useDatabase();

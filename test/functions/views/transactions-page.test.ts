@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest';
+import { call } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import { call } from '../calls.ts';
 
 const db = useDatabase();
 

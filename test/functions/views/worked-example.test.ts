@@ -1,6 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
+import { type Arguments, call } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
-import { type Arguments, call, discrepancies } from '../calls.ts';
+import { discrepancies } from '../../support/discrepancies.ts';
 
 const db = useDatabase();
 

@@ -1,20 +1,19 @@
 import { expect } from 'vitest';
-import { type Database, raised } from '../../support/database.ts';
-import { type Deduction, grantAt, type Limit, moment } from '../../support/ledger.ts';
+import { callAt, grantAt, type Ids, type Limit, type Target } from './calls.ts';
+import { type Database, raised } from './database.ts';
 
 /** An account that has enough, in a zone and with an anchor day of its own. */
 export async function openAt(
-  db: Database,
+  db: Target,
   account: string,
   at: number,
   { zone = 'UTC', anchor = 1, credits = 1_000_000 } = {},
 ): Promise<void> {
-  await db.query('select credits_private.open_account_at($1, null, null, null, $2, $3, null, $4)', [
-    account,
-    zone,
-    anchor,
-    moment(at),
-  ]);
+  await callAt(db, 'open_account', at, {
+    p_account_id: account,
+    p_time_zone: zone,
+    p_anchor_day: anchor,
+  });
   await grantAt(db, account, at, { key: 'enough', amount: credits });
 }
 
@@ -56,20 +55,12 @@ export async function expectPassed(
     overage: limit.overage ?? 0,
     reserved: 0,
     ...left,
-    // When the next window begins, which total has none of: limits-retry.test.ts.
+    // When the next window begins, which total has none of: retry.test.ts.
     ...(limit.window === 'total' ? {} : { retry_at: expect.stringMatching(/^\d{4}-.*Z$/) }),
     invariant: 'limits_are_never_passed',
   });
 }
 
-type Ids = Pick<Deduction, 'apiKey' | 'operation' | 'run'>;
-
 /** The argument that a scope looks at. */
 export const named = (scope: NonNullable<Limit['scope']>, id: string | null): Ids =>
   ({ account: {}, api_key: { apiKey: id }, operation: { operation: id }, run: { run: id } })[scope];
-
-/** A zone in which it is noon, so that no day and no period ends while a test runs. */
-export const noon = (): string => {
-  const offset = 12 - new Date().getUTCHours();
-  return `Etc/GMT${offset > 0 ? '-' : '+'}${Math.abs(offset)}`;
-};
