@@ -1,6 +1,5 @@
-import { expect } from 'vitest';
 import { rowsOf, type Target } from './calls.ts';
-import { asRole, type Database, type Raised, raised } from './database.ts';
+import { asRole, type Database } from './database.ts';
 import { moment } from './time.ts';
 
 export const balanceOf = async (db: Database, account: string): Promise<number> =>
@@ -104,19 +103,4 @@ export async function everything(target: Target): Promise<string> {
   );
   const [row] = await rowsOf(target, `select md5(concat_ws('/', ${digests.join(', ')})) as md5`);
   return row.md5;
-}
-
-/** What every refusal has: constant words, advice, and nothing changed. */
-export async function refusal(
-  target: Target,
-  attempt: (account: string) => Promise<unknown>,
-): Promise<Raised> {
-  const before = await everything(target);
-  const [error, other] = [await raised(attempt('acme')), await raised(attempt('other'))];
-  expect(other.message).toBe(error.message);
-  expect(error.message).toBe(error.message.toLowerCase());
-  expect(error.hint).toBeTruthy();
-  expect(error.detail.invariant).toBe(error.constraint || undefined);
-  expect(await everything(target)).toBe(before);
-  return error;
 }

@@ -72,6 +72,7 @@ try {
         'accounts/settling',
         'batches/',
         'deductions/',
+        'errors',
         'holds/',
         'refunds/',
         'revocations/',

@@ -1,11 +1,9 @@
 import { beforeEach, expect, test } from 'vitest';
 import {
-  call,
   captureAt,
   deductAt,
   grantAt,
   holdAt,
-  limitAt,
   overdraftAt,
   refundAt,
   releaseAt,
@@ -15,7 +13,7 @@ import {
 } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
-import { entriesOf, everything, figuresAt } from '../../support/ledger.ts';
+import { entriesOf, figuresAt } from '../../support/ledger.ts';
 import { DAY, moment, us } from '../../support/time.ts';
 
 const db = useDatabase();
@@ -48,42 +46,11 @@ test('a closed account keeps its balance, of which nothing is available', async 
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('closing it twice is closing it once', async () => {
+test('closing an account twice is closing it once', async () => {
   await closeAt(closed);
   await closeAt(closed + DAY);
   const at = `select closed_at = $2 as first from credits_private.accounts where account_id = $1`;
   expect(await db.one(at, [account, moment(closed)])).toEqual({ first: true });
-});
-
-test('nothing new begins: it raises PT423, and changes nothing', async () => {
-  await limitAt(db, account, start, { id: 'limit', ceiling: 500 });
-  await closeAt(closed);
-  const before = await everything(db);
-  const mine = { p_account_id: account };
-  const spending = { ...mine, p_amount: 1, p_idempotency_key: 'new' };
-  const calls: [string, Record<string, unknown>][] = [
-    ['grant_credits', spending],
-    ['deduct_credits', spending],
-    ['hold_credits', spending],
-    ['extend_hold', { ...mine, p_hold_id: 1, p_expires_in: '9 days' }],
-    ['set_limit', { ...mine, p_limit_id: 'limit', p_ceiling: 5 }],
-    ['remove_limit', { ...mine, p_limit_id: 'limit' }],
-    ['set_overdraft_limit', { ...mine, p_overdraft_limit: 5 }],
-    ['open_account', mine],
-  ];
-  for (const [name, args] of calls) {
-    expect(await raised(call(db, name, args)), name).toMatchObject({
-      code: 'PT423',
-      detail: { account_id: account, closed_at: '2024-01-11T00:00:00Z' },
-    });
-  }
-  const deductions = JSON.stringify([{ account_id: account, amount: 1, idempotency_key: 'new' }]);
-  const batch = { p_deductions: deductions };
-  expect(await call(db, 'deduct_credits_batch', batch)).toMatchObject({
-    error_code: 'PT423',
-    transaction_id: null,
-  });
-  expect(await everything(db)).toBe(before);
 });
 
 test('a hold of a closed account is captured for no more than it holds', async () => {
@@ -99,7 +66,7 @@ test('a hold of a closed account is captured for no more than it holds', async (
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('what was begun is ended: captures, releases, refunds and revocations go on', async () => {
+test('on a closed account captures, releases, refunds and revocations of what was begun go on', async () => {
   await closeAt(closed);
   const capture = { key: 'capture', hold: 1, amount: 7 };
   expect(await captureAt(db, account, closed, capture)).toMatchObject({
@@ -126,7 +93,7 @@ test('what was begun is ended: captures, releases, refunds and revocations go on
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('holds and credits expire as before', async () => {
+test('holds and credits of a closed account expire as before', async () => {
   await closeAt(closed);
   expect(await figuresAt(db, account, start + 5 * DAY - 1)).toMatchObject({ held: 30 });
   expect(await figuresAt(db, account, start + 5 * DAY)).toMatchObject({ held: 0, available: 0 });
@@ -135,7 +102,7 @@ test('holds and credits expire as before', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('repeats of earlier calls are answered', async () => {
+test('repeats of calls from before an account was closed are answered', async () => {
   const deduct = () => deductAt(db, account, closed, { key: 'deduct', amount: 30 });
   const first = await deduct();
   await closeAt(closed);
@@ -148,7 +115,7 @@ test('repeats of earlier calls are answered', async () => {
   expect(other).toMatchObject({ code: 'PT409' });
 });
 
-test('scheduled grants are cancelled, but for those that are due when it is closed', async () => {
+test('closing an account cancels its scheduled grants, but for those that are due already', async () => {
   await grantAt(db, account, start, { key: 'due', amount: 5, effective: closed });
   await grantAt(db, account, start, { key: 'never', amount: 6, effective: closed + 1 });
   expect(await closeAt(closed)).toMatchObject({ balance: 75 });
@@ -163,13 +130,4 @@ test('scheduled grants are cancelled, but for those that are due when it is clos
     outstanding: 0,
   });
   expect(await discrepancies(db)).toEqual([]);
-});
-
-test('PT404: no such account; 22023: a malformed one', async () => {
-  const nobody = await raised(call(db, 'close_account', { p_account_id: 'nobody' }));
-  expect(nobody).toMatchObject({ code: 'PT404', detail: { account_id: 'nobody' } });
-  for (const malformed of [null, '']) {
-    const error = await raised(call(db, 'close_account', { p_account_id: malformed }));
-    expect(error).toMatchObject({ code: '22023', detail: { argument: 'p_account_id' } });
-  }
 });

@@ -77,7 +77,7 @@ const names = async (account = 'acme') => {
 // What a limit that is set goes on counting: limits-forgotten.test.ts.
 const limits = ['limit_counters', 'limits'];
 
-test('every trace of the person goes but from limits that are set, and every figure stays', async () => {
+test('forget_account erases every trace of the person but the ids of limits that are set, and keeps every figure', async () => {
   expect(await rowsThatName('ada')).toEqual([
     'accounts',
     'entries',
@@ -94,7 +94,7 @@ test('every trace of the person goes but from limits that are set, and every fig
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('an id has the same pseudonym wherever it stood, numbered in the order of spending', async () => {
+test('a forgotten id has one pseudonym wherever it stood, numbered in the order of spending', async () => {
   const [key1, key2, run] = ['forgotten api key 1', 'forgotten api key 2', 'forgotten run 1'];
   expect(await names()).toEqual({
     entries: [
@@ -127,7 +127,7 @@ test('an id has the same pseudonym wherever it stood, numbered in the order of s
   });
 });
 
-test('a replay is still answered, and another request with its key still refused', async () => {
+test('after forget_account a replay is still answered, and another request with its key still refused', async () => {
   expect(await on('deduct_credits', { ...deduct, p_idempotency_key: 'deduct' })).toMatchObject({
     amount: 5,
     replayed: true,
@@ -137,14 +137,14 @@ test('a replay is still answered, and another request with its key still refused
   expect(await raised(on('deduct_credits', other))).toMatchObject({ code: 'PT409' });
 });
 
-test('what goes on of what was begun goes on under the pseudonym', async () => {
+test('what was begun before forget_account goes on under the pseudonym', async () => {
   const capture = { p_hold_id: 2, p_amount: 4, p_idempotency_key: 'capture 2' };
   await on('capture_hold', capture);
   expect((await names()).entries.at(-1)).toEqual(['forgotten api key 1', 'forgotten run 1']);
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a repeat forgets what came since, and gives no pseudonym to two', async () => {
+test('a repeat of forget_account forgets what came since, and gives no pseudonym to two ids', async () => {
   const before = await names();
   await forget();
   expect(await names()).toEqual(before);
@@ -162,7 +162,7 @@ test('a repeat forgets what came since, and gives no pseudonym to two', async ()
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a pseudonym is not given to another, and whoever looks like one gets one of their own', async () => {
+test('an id that looks like a pseudonym gets one of its own, and no pseudonym is given twice', async () => {
   const mine = { p_account_id: 'gone' };
   const spend = (id: string) =>
     call(db, 'deduct_credits', { ...mine, p_amount: 1, p_idempotency_key: id, p_run_id: id });
@@ -178,7 +178,7 @@ test('a pseudonym is not given to another, and whoever looks like one gets one o
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('any history, open or closed, is the same after it but for the names', async () => {
+test('any history, of an open or closed account, is the same after forget_account but for the names', async () => {
   for (const seed of [31, 32]) await writeHistory(db, `history ${seed}`, seed);
   await call(db, 'close_account', { p_account_id: 'history 32' });
   await call(db, 'settle_account', { p_account_id: 'history 31' });
@@ -188,11 +188,4 @@ test('any history, open or closed, is the same after it but for the names', asyn
   }
   expect(await figures()).toEqual(before);
   expect(await discrepancies(db)).toEqual([]);
-});
-
-test('PT404: no such account; 22023: a malformed one', async () => {
-  const nobody = await raised(call(db, 'forget_account', { p_account_id: 'nobody' }));
-  expect(nobody).toMatchObject({ code: 'PT404', detail: { account_id: 'nobody' } });
-  const malformed = await raised(call(db, 'forget_account', { p_account_id: '' }));
-  expect(malformed).toMatchObject({ code: '22023', detail: { argument: 'p_account_id' } });
 });

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { call, captureAt, deductAt, grantAt, holdAt, overdraftAt } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
-import { entriesOf, everything, figuresAt } from '../../support/ledger.ts';
+import { entriesOf, figuresAt } from '../../support/ledger.ts';
 import { DAY, us } from '../../support/time.ts';
 
 const db = useDatabase();
@@ -75,7 +75,7 @@ const opened = async (account: string): Promise<string> => {
   return account;
 };
 
-test('a limit below what is owed takes nothing back, and lets nothing more be spent', async () => {
+test('an overdraft limit below what is owed takes nothing back, and lets nothing more be spent', async () => {
   await overdrawable('lowered');
   await deductAt(db, 'lowered', start, { key: 'deduct', amount: 40 });
   expect(await overdraftAt(db, 'lowered', start, 20)).toMatchObject({ balance: -30, available: 0 });
@@ -136,26 +136,4 @@ test('debt goes as far as 2^53 - 1, exactly', async () => {
   const granted = await grantAt(db, 'largest', start, { key: 'grant', amount: largest });
   expect(granted).toMatchObject({ balance: 0, available: largest, repaid: largest });
   expect(await discrepancies(db)).toEqual([]);
-});
-
-test.each([null, -1, '9007199254740992'])('22023: an overdraft limit of %s', async (limit) => {
-  const account = await opened('malformed');
-  const before = await everything(db);
-  for (const name of ['set_overdraft_limit', 'open_account']) {
-    if (name === 'open_account' && limit === null) continue; // there, null changes nothing
-    const args = { p_account_id: account, p_overdraft_limit: limit };
-    expect(await raised(call(db, name, args))).toMatchObject({
-      code: '22023',
-      detail: { account_id: account, argument: 'p_overdraft_limit' },
-    });
-  }
-  expect(await everything(db)).toBe(before);
-});
-
-test('PT404: an account that was never opened has no overdraft', async () => {
-  const args = { p_account_id: 'nobody', p_overdraft_limit: 5 };
-  expect(await raised(call(db, 'set_overdraft_limit', args))).toMatchObject({
-    code: 'PT404',
-    detail: { account_id: 'nobody' },
-  });
 });

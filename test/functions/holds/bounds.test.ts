@@ -80,7 +80,7 @@ test('2^53 - 1 credits can be held, captured, refunded and revoked, exactly', as
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('debt goes down to -(2^53 - 1), by deductions, holds and batches, and is repaid', async () => {
+test('deductions, holds and batches take a balance down to -(2^53 - 1), and a grant repays that', async () => {
   await on('open_account', { p_overdraft_limit: largest });
   await keyed('hold_credits', 10);
   const deduction = { account_id: account, idempotency_key: 'all' };

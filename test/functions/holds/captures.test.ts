@@ -96,7 +96,7 @@ test('an excess that is not available fails the capture whole, and says what the
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('the excess does not touch what another hold has reserved', async () => {
+test('the excess of a capture does not touch what another hold has reserved', async () => {
   await grantAt(db, 'two', start, { key: 'grant', amount: 10 });
   await holdAt(db, 'two', start, { key: 'hold 1', amount: 4 });
   await holdAt(db, 'two', start, { key: 'hold 2', amount: 5 });
@@ -121,7 +121,7 @@ test('a capture that is not final may exceed too, and leaves an open hold with n
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('the excess draws on the overdraft last, down to its limit and no further', async () => {
+test('the excess of a capture draws on the overdraft last, down to its limit and no further', async () => {
   await grantAt(db, 'overdrawn', start, { key: 'grant', amount: 10 });
   await overdraftAt(db, 'overdrawn', start, 5);
   await holdAt(db, 'overdrawn', start, { key: 'hold', amount: 8 });
@@ -136,7 +136,7 @@ test('the excess draws on the overdraft last, down to its limit and no further',
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('what was reserved of the overdraft is captured as debt, and repaid by what came since', async () => {
+test('a capture of reserved overdraft is debt, which credit that came since repays', async () => {
   await grantAt(db, 'debt', start, { key: 'grant', amount: 10 });
   await overdraftAt(db, 'debt', start, 5);
   await holdAt(db, 'debt', start, { key: 'hold', amount: 14 });

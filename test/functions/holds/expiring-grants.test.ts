@@ -39,7 +39,7 @@ const expiries = async () =>
     )
   ).map(({ amount, at }) => [amount, at]);
 
-test('the unheld rest expires on time, and the held part survives', async () => {
+test('of a grant with a hold the unheld rest expires on time, and the held part survives', async () => {
   await hold('10 days');
   expect(await figuresAt(db, account, expiry - 1)).toMatchObject({ available: 4, held: 6 });
   expect(await figuresAt(db, account, expiry)).toMatchObject({ available: 0, held: 6 });
@@ -64,7 +64,7 @@ test('what is held of an expired grant can be captured, and its excess comes fro
   expect(await discrepancies(db, account)).toEqual([]);
 });
 
-test('the expired rest of the grant is no excess to draw on', async () => {
+test("a capture's excess does not draw on the expired rest of its grant", async () => {
   await hold('10 days');
   // At the very instant of the expiry, which nobody has booked yet.
   const error = await raised(capture(expiry, 7));
@@ -72,7 +72,7 @@ test('the expired rest of the grant is no excess to draw on', async () => {
   expect(await capture(expiry, 6)).toMatchObject({ balance: 0 });
 });
 
-test('a final capture of less lets the rest expire with it, then', async () => {
+test('a final capture of less than is held of an expired grant lets the rest expire then', async () => {
   await hold('10 days');
   const answer = await capture(expiry + HOUR, 1);
   expect(answer).toMatchObject({ amount: 1, balance: 0, available: 0, held: 0 });
@@ -106,7 +106,7 @@ test.each([
     ],
   ],
 ])(
-  'a release %s returns what has not expired, and the rest expires then',
+  'a release of a hold on a grant that has expired, %s, returns what has not, and the rest expires then',
   async (_, at, balance, available, expected) => {
     await hold('10 days');
     const release = { key: 'release', hold: 1 };
@@ -138,7 +138,7 @@ test.each([
     ],
   ],
 ])(
-  'a hold that expires %s loses its part then, whoever books it and when',
+  'a hold that expires %s its grant loses that part then, whoever books it and when',
   async (_, expiresIn, expected) => {
     await hold(expiresIn);
     const end = start + 20 * DAY;
@@ -166,7 +166,7 @@ test.each([
   },
 );
 
-test('a hold has expired at the instant, whether or not anything has settled it', async () => {
+test('a hold ends at the very instant of its expiry, whether or not anything has settled it', async () => {
   await hold('1 hour');
   const end = start + HOUR;
   const before = { available: 4, scoped: 0, held: 6, debt: 0 };
@@ -197,7 +197,7 @@ test('what an expired hold returns can be spent by the very call that finds it e
   expect(await discrepancies(db, account)).toEqual([]);
 });
 
-test('an extension beyond the expiry of its grant keeps what is held of it', async () => {
+test('a hold that is extended beyond the expiry of its grant keeps what it holds of it', async () => {
   await hold('12 hours');
   await extendAt(db, account, start + HOUR, { hold: 1, expiresIn: '9 days' });
   expect(await capture(start + 9 * DAY, 6)).toMatchObject({ balance: 0 });

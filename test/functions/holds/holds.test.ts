@@ -141,7 +141,7 @@ test('a run that holds 1,000 and captures 180, 220 and 37 has cost 437, once, on
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('the view shows an open hold as open, and what it still has', async () => {
+test('credits.holds shows an open hold as open, and what it still has', async () => {
   await on('open', 'grant_credits', { p_amount: 10, p_idempotency_key: 'grant' });
   await on('open', 'hold_credits', { p_amount: 6, p_idempotency_key: 'hold' });
   const capture = { p_hold_id: 1, p_amount: 2, p_idempotency_key: 'part', p_final: false };

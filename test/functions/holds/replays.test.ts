@@ -38,7 +38,7 @@ async function changeEverything(): Promise<void> {
   await at(start + 40 * DAY, 'close_account');
 }
 
-test('each call is answered again as it was at first, whatever has become of it since', async () => {
+test('each call on a hold is answered again as it was at first, whatever has become of it since', async () => {
   const hold = (n: number) => () => holdAt(db, account, start, { key: `hold ${n}`, amount: n });
   const calls = [
     hold(20),
@@ -64,7 +64,7 @@ test('each call is answered again as it was at first, whatever has become of it 
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a replay after the hold has expired settles nothing, and does not say so', async () => {
+test('a replay after the hold has expired settles nothing, and does not mention the expiry', async () => {
   const hold = { key: 'hold', amount: 20 };
   const held = await holdAt(db, account, start, hold);
   const part = { key: 'part', hold: 1, amount: 5, final: false };
@@ -123,7 +123,7 @@ test.each<[string, string, Arguments, Arguments]>([
   expect(await on({ ...first, ...again })).toEqual({ ...answer, replayed: true });
 });
 
-test('a call that failed leaves its key for another try', async () => {
+test('a hold or capture that was refused leaves its key for another try', async () => {
   const hold = { key: 'hold', amount: 101 };
   expect((await raised(holdAt(db, account, start, hold))).code).toBe('PT402');
   await grantAt(db, account, start, { key: 'more', amount: 1 });

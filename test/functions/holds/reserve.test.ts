@@ -159,7 +159,7 @@ test('a hold of more than is available fails whole, and says how much is', async
   expect(answer).toMatchObject({ hold_id: 1, available: 0, replayed: false });
 });
 
-test('what is held cannot be spent by others: not by a deduction, nor by another hold', async () => {
+test('what one hold has reserved cannot be spent by a deduction, nor reserved by another hold', async () => {
   await grantAll('others', [{ amount: 10 }], 4);
   await holdAt(db, 'others', start, { key: 'hold', amount: 12 });
   for (const call of [deductAt, holdAt]) {
@@ -186,7 +186,7 @@ test.each<[string, (account: string) => Promise<unknown>, number[]]>([
     whole,
   ],
 ])(
-  'what %s leaves returns to the same grants, though today another comes first',
+  'what %s leaves of a hold returns to the same grants, though today another comes first',
   async (name, end, amounts) => {
     await grantAll(
       name,

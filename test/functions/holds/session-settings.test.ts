@@ -45,7 +45,7 @@ const holds: [from: number, expiresIn: string, to: number][] = [
   [us('2012-03-10T20:00:00Z'), '1 day', us('2012-03-11T20:00:00Z')],
   [us('2012-03-10T20:00:00Z'), '1 year 1 day 1 hour', us('2013-03-11T21:00:00Z')],
 ];
-test.each(settings)('a hold lasts as long with %s, %s and %s', async (...setting) => {
+test.each(settings)('a hold lasts as long in a session with %s, %s and %s', async (...setting) => {
   const client = await session(...setting);
   for (const [n, [from, expiresIn, to]] of holds.entries()) {
     const account = `${setting[0]} ${n}`;
@@ -61,7 +61,7 @@ test.each(settings)('a hold lasts as long with %s, %s and %s', async (...setting
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a replay is recognised with other settings, and answered with the same moment', async () => {
+test('the replay of a hold is recognised with other session settings, and answered with the same moment', async () => {
   const clients = await Promise.all(settings.map((setting) => session(...setting)));
   const start = us('2011-12-29T09:30:00Z') + 123_456;
   await grantAt(db, 'acme', start, { key: 'grant', amount: 100 });

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import {
-  call,
   captureAt,
   deductAt,
   grantAt,
@@ -17,7 +16,7 @@ const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');
 const largest = Number.MAX_SAFE_INTEGER; // 2^53 - 1
 
-test('debt goes as far as 2^53 - 1, and not one credit further', async () => {
+test('a revocation makes debt of up to 2^53 - 1, and not one credit more', async () => {
   const scope = { operations: ['search'] }; // so that it repays nothing
   await grantAt(db, 'most', start, { key: 'pay_1', amount: largest });
   await deductAt(db, 'most', start, { key: 'all', amount: largest });
@@ -38,7 +37,7 @@ test('debt goes as far as 2^53 - 1, and not one credit further', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('debt goes no further than what of it a hold has reserved leaves room for', async () => {
+test("a revocation's debt leaves room for the overdraft that a hold has reserved", async () => {
   await grantAt(db, 'held', start, { key: 'pay', amount: 100 });
   await overdraftAt(db, 'held', start, largest);
   await deductAt(db, 'held', start, { key: 'all', amount: 100 });
@@ -50,35 +49,4 @@ test('debt goes no further than what of it a hold has reserved leaves room for',
   expect(await revocation(60)).toMatchObject({ balance: -60 });
   const capture = { key: 'capture', hold: 1, amount: largest - 60 };
   expect(await captureAt(db, 'held', start, capture)).toMatchObject({ balance: -largest });
-});
-
-test.each([
-  ['p_grant_id', null],
-  ['p_grant_id', 0],
-  ['p_idempotency_key', null],
-  ['p_idempotency_key', ''],
-  ['p_amount', 0],
-  ['p_amount', -1],
-  ['p_amount', '9007199254740992'],
-  ['p_on_spent', null],
-  ['p_on_spent', 'Debt'],
-  ['p_metadata', null],
-  ['p_metadata', '[]'],
-])('22023: a revocation with %s = %o', async (argument, value) => {
-  const args = { p_account_id: 'acme', p_grant_id: 1, p_idempotency_key: 'malformed' };
-  const before = await everything(db);
-  const error = await raised(call(db, 'revoke_grant', { ...args, [argument]: value }));
-  expect(error).toMatchObject({ code: '22023', detail: { account_id: 'acme', argument } });
-  expect(await everything(db)).toBe(before);
-});
-
-test('PT404: no such account, no such grant', async () => {
-  await grantAt(db, 'acme', start, { key: 'pay_1', amount: 5 });
-  const args = { p_grant_id: 3, p_idempotency_key: 'none' };
-  for (const account of ['nobody', 'acme']) {
-    const error = await raised(call(db, 'revoke_grant', { p_account_id: account, ...args }));
-    const grant = account === 'acme' ? { grant_id: 3 } : {};
-    expect(error).toMatchObject({ code: 'PT404' });
-    expect(error.detail).toEqual({ account_id: account, ...grant });
-  }
 });
