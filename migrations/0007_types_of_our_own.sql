@@ -182,3 +182,15 @@ create type credits_private.entered as (
   refusal credits_private.refusal,
   exceeded_limits text[]
 );
+
+-- What a call with a key begins with: the answer that its first call got; or, of a new one, the
+-- account and the moment.
+create type credits_private.request as (
+  account credits_private.account,
+  at timestamptz,
+  fingerprint bytea,
+  answer jsonb
+);
+
+drop function if exists credits_private.find_answer(text, text, text, jsonb, bytea);
+drop function if exists credits_private.keep_answer(text, text, bytea, bigint, bigint, jsonb);

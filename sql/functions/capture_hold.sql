@@ -6,10 +6,8 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
+  v_request credits_private.request;
   v_account credits_private.account;
-  v_answer jsonb;
-  v_arguments jsonb;
-  v_at timestamptz;
   v_hold credits_private.hold;
   v_exceeded_limits text[];
   v_transaction_id bigint;
@@ -17,45 +15,39 @@ declare
 begin
   perform credits_private.check_capture(
     p_account_id, p_hold_id, p_amount, p_idempotency_key, p_final, p_metadata);
-  v_arguments := jsonb_build_object(
-    'hold_id', p_hold_id, 'amount', p_amount, 'final', nullif(p_final, true));
-
-  v_account := credits_private.lock_account(p_account_id);
-  v_answer := credits_private.find_answer(
-    p_account_id, p_idempotency_key, 'capture_hold', v_arguments);
-  if v_answer is not null then
-    v_result := jsonb_populate_record(v_result, v_answer);
+  v_request := credits_private.begin_request(p_account_id, p_idempotency_key, 'capture_hold',
+    jsonb_build_object('hold_id', p_hold_id, 'amount', p_amount, 'final', nullif(p_final, true)),
+    p_at);
+  if v_request.answer is not null then
+    v_result := jsonb_populate_record(v_result, v_request.answer);
     v_result.refunded := credits_private.refunded(p_account_id, v_result.transaction_id);
     return v_result;
   end if;
-  v_at := credits_private.moment(v_account, p_at);
-  if v_account.due_at <= v_at then
-    v_account := credits_private.settle(v_account, v_at);
-  end if;
+
+  v_account := v_request.account;
   v_hold := credits_private.open_hold(p_account_id, p_hold_id);
 
   if p_amount > v_hold.held then
-    v_exceeded_limits := credits_private.check_excess(v_account, v_hold, p_amount, v_at);
+    v_exceeded_limits := credits_private.check_excess(v_account, v_hold, p_amount, v_request.at);
   end if;
   if p_amount > 0 then
     v_transaction_id := v_account.last_entry_id + 1;
     v_account := credits_private.write_capture(
-      v_account, v_hold, p_amount, p_idempotency_key, p_final, p_metadata, v_at);
+      v_account, v_hold, p_amount, p_idempotency_key, p_final, p_metadata, v_request.at);
   end if;
   if p_final then
     v_account := credits_private.resolve_hold(v_account, p_hold_id,
-      case when p_amount > 0 then 'captured' else 'released' end, v_at, v_at);
+      case when p_amount > 0 then 'captured' else 'released' end, v_request.at, v_request.at);
   else
-    v_account := credits_private.tidy(v_account, '{}', '{}', v_at, v_at);
+    v_account := credits_private.tidy(v_account, '{}', '{}', v_request.at, v_request.at);
   end if;
 
   v_result := (p_hold_id, v_transaction_id, p_amount, v_account.balance,
-    credits_private.available(p_account_id, null, v_at), false,
+    credits_private.available(p_account_id, null, v_request.at), false,
     case when p_final then 0 else greatest(0, v_hold.held - p_amount) end, v_exceeded_limits, 0
     )::credits.capture_hold_result;
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
-    credits_private.fingerprint('capture_hold', v_arguments), v_transaction_id,
-    v_result.available, to_jsonb(v_result) - 'refunded');
+  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
+    v_transaction_id, v_result.available, to_jsonb(v_result) - 'refunded');
   return v_result;
 end
 $$;

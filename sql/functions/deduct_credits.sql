@@ -118,7 +118,7 @@ begin
   v_result := (null, 0, (v_entered.account).balance,
     credits_private.available(p_account_id, null, v_at), false, v_entered.exceeded_limits, 0
     )::credits.deduct_credits_result;
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
+  perform credits_private.end_request(p_account_id, p_idempotency_key,
     credits_private.deduction_fingerprint(0, p_api_key_id, p_operation, p_run_id), null,
     v_result.available, jsonb_strip_nulls(jsonb_build_object('amount', 0,
       'balance', v_result.balance, 'exceeded_limits', v_entered.exceeded_limits)));
@@ -226,7 +226,7 @@ begin
     end if;
   end loop;
   if v_entered.exceeded_limits is not null then
-    perform credits_private.keep_answer(p_account_id, p_idempotency_key,
+    perform credits_private.end_request(p_account_id, p_idempotency_key,
       credits_private.deduction_fingerprint(p_amount, p_api_key_id, p_operation, p_run_id),
       v_account.last_entry_id + 1, v_draw.available_after,
       jsonb_build_object('exceeded_limits', v_entered.exceeded_limits));

@@ -9,8 +9,8 @@ as $$
 declare
   v_operations text[] := credits_private.distinct_operations(p_account_id, p_operations);
   v_arguments jsonb;
+  v_request credits_private.request;
   v_account credits_private.account;
-  v_answer jsonb;
   v_at timestamptz;
   v_expires_at timestamptz;
   v_transaction_id bigint;
@@ -29,22 +29,17 @@ begin
 
   perform credits_private.insert_account(p_account_id, 'credit', 0, 'UTC', 1, '{}',
     coalesce(p_at, clock_timestamp()));
-  v_account := credits_private.lock_account(p_account_id);
-
-  v_answer := credits_private.find_answer(
-    p_account_id, p_idempotency_key, 'grant_credits', v_arguments);
-  if v_answer is not null then
-    return credits_private.replay_grant(p_account_id, v_answer);
+  v_request := credits_private.begin_request(
+    p_account_id, p_idempotency_key, 'grant_credits', v_arguments, p_at, true);
+  if v_request.answer is not null then
+    return credits_private.replay_grant(p_account_id, v_request.answer);
   end if;
-  perform credits_private.check_is_open(v_account);
 
-  v_at := credits_private.moment(v_account, p_at);
+  v_account := v_request.account;
+  v_at := v_request.at;
   v_expires_at := coalesce(p_expires_at, credits_private.grant_expires_at(
     p_account_id, coalesce(p_effective_at, v_at), p_expires_in));
   perform credits_private.check_grant_times(p_account_id, v_expires_at, p_effective_at, v_at);
-  if v_account.due_at <= v_at then
-    v_account := credits_private.settle(v_account, v_at);
-  end if;
   perform credits_private.check_balance(v_account, p_amount);
 
   v_account := credits_private.insert_grant(v_account, p_amount, p_source, p_priority,
@@ -60,9 +55,8 @@ begin
     credits_private.available(p_account_id, null, v_at), false,
     coalesce(credits_private.repaid(p_account_id, v_transaction_id), 0), v_expires_at
     )::credits.grant_credits_result;
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
-    credits_private.fingerprint('grant_credits', v_arguments), v_transaction_id,
-    v_result.available, to_jsonb(v_result) - 'expires_at'
+  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
+    v_transaction_id, v_result.available, to_jsonb(v_result) - 'expires_at'
       || jsonb_build_object('expires_in', v_arguments -> 'expires_in'));
   return v_result;
 end

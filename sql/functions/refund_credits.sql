@@ -6,10 +6,8 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
+  v_request credits_private.request;
   v_account credits_private.account;
-  v_answer jsonb;
-  v_arguments jsonb := jsonb_build_object('transaction_id', p_transaction_id, 'amount', p_amount);
-  v_at timestamptz;
   v_amount bigint;
   v_transaction_id bigint;
   v_result credits.refund_credits_result;
@@ -24,32 +22,25 @@ begin
   perform credits_private.check_amount(p_account_id, 'p_amount', coalesce(p_amount, 1));
   perform credits_private.check_metadata(p_account_id, p_metadata);
 
-  v_account := credits_private.lock_account(p_account_id);
-
-  v_answer := credits_private.find_answer(
-    p_account_id, p_idempotency_key, 'refund_credits', v_arguments);
-  if v_answer is not null then
+  v_request := credits_private.begin_request(p_account_id, p_idempotency_key, 'refund_credits',
+    jsonb_build_object('transaction_id', p_transaction_id, 'amount', p_amount), p_at);
+  if v_request.answer is not null then
     v_result.repaid := 0;
-    return jsonb_populate_record(v_result, v_answer);
+    return jsonb_populate_record(v_result, v_request.answer);
   end if;
 
-  v_at := credits_private.moment(v_account, p_at);
-  if v_account.due_at <= v_at then
-    v_account := credits_private.settle(v_account, v_at);
-  end if;
-
+  v_account := v_request.account;
   v_amount := credits_private.check_refund(p_account_id, p_transaction_id, p_amount);
   perform credits_private.check_balance(v_account, v_amount);
   v_transaction_id := v_account.last_entry_id + 1;
   v_account := credits_private.write_refund(
-    v_account, p_transaction_id, v_amount, p_idempotency_key, p_metadata, v_at);
+    v_account, p_transaction_id, v_amount, p_idempotency_key, p_metadata, v_request.at);
 
   v_result := (v_transaction_id, v_amount, v_account.balance,
-    credits_private.available(p_account_id, null, v_at), false,
+    credits_private.available(p_account_id, null, v_request.at), false,
     credits_private.repaid(p_account_id, v_transaction_id))::credits.refund_credits_result;
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
-    credits_private.fingerprint('refund_credits', v_arguments), v_transaction_id,
-    v_result.available, to_jsonb(v_result));
+  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
+    v_transaction_id, v_result.available, to_jsonb(v_result));
   return v_result;
 end
 $$;

@@ -5,10 +5,8 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
+  v_request credits_private.request;
   v_account credits_private.account;
-  v_answer jsonb;
-  v_arguments jsonb := jsonb_build_object('hold_id', p_hold_id);
-  v_at timestamptz;
   v_hold credits_private.hold;
   v_result credits.release_hold_result;
 begin
@@ -16,24 +14,19 @@ begin
   perform credits_private.check_hold_id(p_account_id, p_hold_id);
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
 
-  v_account := credits_private.lock_account(p_account_id);
-  v_answer := credits_private.find_answer(
-    p_account_id, p_idempotency_key, 'release_hold', v_arguments);
-  if v_answer is not null then
-    return jsonb_populate_record(v_result, v_answer);
-  end if;
-  v_at := credits_private.moment(v_account, p_at);
-  if v_account.due_at <= v_at then
-    v_account := credits_private.settle(v_account, v_at);
+  v_request := credits_private.begin_request(p_account_id, p_idempotency_key, 'release_hold',
+    jsonb_build_object('hold_id', p_hold_id), p_at);
+  if v_request.answer is not null then
+    return jsonb_populate_record(v_result, v_request.answer);
   end if;
 
   v_hold := credits_private.open_hold(p_account_id, p_hold_id);
-  v_account := credits_private.resolve_hold(v_account, p_hold_id, 'released', v_at, v_at);
+  v_account := credits_private.resolve_hold(
+    v_request.account, p_hold_id, 'released', v_request.at, v_request.at);
 
   v_result := (p_hold_id, v_hold.held, v_account.balance,
-    credits_private.available(p_account_id, null, v_at), false)::credits.release_hold_result;
-  perform credits_private.keep_answer(p_account_id, p_idempotency_key,
-    credits_private.fingerprint('release_hold', v_arguments), null,
+    credits_private.available(p_account_id, null, v_request.at), false)::credits.release_hold_result;
+  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint, null,
     v_result.available, to_jsonb(v_result));
   return v_result;
 end

@@ -214,33 +214,52 @@ $$;
 revoke all on function
   credits_private.refuse_key(text, text, credits_private.answer, text, jsonb) from public;
 
--- The same as json, with the names of the results' columns, or null when the key is new.
-create or replace function credits_private.find_answer(
-  p_account_id text, p_idempotency_key text, p_function text, p_arguments jsonb,
-  p_old_fingerprint bytea = null
-) returns jsonb
+-- What every call with a key begins with, in the order of the design: the lock, the key, whether the
+-- account is closed (p_needs_open), and what is due. Either the request is a repeat, and has the
+-- answer that the first call got, under the names of the results' columns; or it is new, and has the
+-- account as it is now and the moment of the call.
+create or replace function credits_private.begin_request(
+  p_account_id text, p_idempotency_key text, p_function text, p_arguments jsonb, p_at timestamptz,
+  p_needs_open boolean = false, p_old_fingerprint bytea = null
+) returns credits_private.request
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_answer credits_private.answer := credits_private.read_answer(p_account_id, p_idempotency_key,
-    credits_private.fingerprint(p_function, p_arguments), p_old_fingerprint);
+  v_request credits_private.request;
+  v_account credits_private.account := credits_private.lock_account(p_account_id);
+  v_answer credits_private.answer;
 begin
+  v_request.fingerprint := credits_private.fingerprint(p_function, p_arguments);
+  v_answer := credits_private.read_answer(
+    p_account_id, p_idempotency_key, v_request.fingerprint, p_old_fingerprint);
   if v_answer.is_other then
     perform credits_private.raise_refusal(credits_private.refuse_key(
       p_account_id, p_idempotency_key, v_answer, p_function, p_arguments));
   elsif v_answer.is_known then
-    return to_jsonb(v_answer) || coalesce(v_answer.details, '{}') || '{"replayed": true}';
+    v_request.answer :=
+      to_jsonb(v_answer) || coalesce(v_answer.details, '{}') || '{"replayed": true}';
+    return v_request;
   end if;
-  return null;
+
+  if p_needs_open then
+    perform credits_private.check_is_open(v_account);
+  end if;
+  v_request.at := credits_private.moment(v_account, p_at);
+  if v_account.due_at <= v_request.at then
+    v_account := credits_private.settle(v_account, v_request.at);
+  end if;
+  v_request.account := v_account;
+  return v_request;
 end
 $$;
 
-revoke all on function credits_private.find_answer(text, text, text, jsonb, bytea) from public;
+revoke all on function credits_private.begin_request(
+  text, text, text, jsonb, timestamptz, boolean, bytea) from public;
 
--- Keeps a call's key, once it has done its work. Without an entry that has it, the account says
+-- What every call with a key ends with: its key and its answer are kept. Without an entry that has it, the account says
 -- that there are such keys: a deduction looks for its key among entries only, as long as it can.
-create or replace function credits_private.keep_answer(
+create or replace function credits_private.end_request(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea, p_transaction_id bigint,
   p_available bigint, p_details jsonb = null
 ) returns void
@@ -262,4 +281,4 @@ end
 $$;
 
 revoke all on function
-  credits_private.keep_answer(text, text, bytea, bigint, bigint, jsonb) from public;
+  credits_private.end_request(text, text, bytea, bigint, bigint, jsonb) from public;

@@ -10,7 +10,7 @@ revoke all on type
   credits_private.deduction_0004, credits_private.draw, credits_private.entered,
   credits_private.entry, credits_private.figures, credits_private.grant_credits_result_0004,
   credits_private.grant_figures, credits_private.hold, credits_private.limit_check,
-  credits_private.refusal, credits_private.spending_limit
+  credits_private.refusal, credits_private.request, credits_private.spending_limit
 from public;
 
 comment on type credits.account_result is
