@@ -1,6 +1,10 @@
 -- Who may do what, on one page. credits_owner owns everything and logs in nowhere; the public
--- functions run as it, and never as a superuser. Nothing is for PUBLIC: every function revokes that
--- where it is created. An app's role gets what it needs by `grant credits_spender to my_app`.
+-- functions run as it, and never as a superuser. An app's role gets what it needs by
+-- `grant credits_spender to my_app`.
+--
+-- Nothing is for PUBLIC, nor for anybody else who is not named here: right before this file, every
+-- deploy takes away what others than the owner may do in the schemas, functions and types included
+-- (scripts/deploy/privileges.ts), whether Postgres gives it by default or somebody gave it.
 --
 -- Every function has `set search_path = pg_temp`, and names what is ours by its schema. That path is
 -- pg_catalog, which comes first unless it is named, and then the session's temporary schema. With
@@ -11,17 +15,7 @@
 -- that makes case equal would find another account, and one that is not the index's would find no
 -- index. So these functions use a text argument only as `p_x collate "default"`, and hand it on so.
 
-revoke all on schema credits, credits_private from public;
-revoke all on all tables in schema credits, credits_private from public;
-revoke all on all functions in schema credits, credits_private from public;
 grant usage on schema credits to credits_spender, credits_granter, credits_auditor;
-
--- The rows of the views are types, too: a column of one, in a table of somebody's own, would be in
--- the way of the migration that has to drop its view.
-revoke all on type
-  credits.accounts, credits.discrepancies, credits.entries, credits.grants, credits.holds, credits.invoice,
-  credits.invoice_lines, credits.limits, credits.remaining, credits.transactions, credits.usage
-from public;
 
 -- An app's workers: what its users spend. No grants, no refunds, no look at other accounts.
 grant execute on function
@@ -74,7 +68,3 @@ grant execute on function
   credits_private.next_anchor(date, int),
   credits_private.period_shown(timestamptz, date, date, timestamptz, text, int)
 to credits_auditor;
--- Views called it until migration 0005.
-revoke all on function
-  credits_private.period_at(timestamptz, date, date, timestamptz, text, int)
-from credits_auditor;

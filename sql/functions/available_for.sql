@@ -1,21 +1,3 @@
-create or replace function credits_private.available_for_at(
-  p_account_id text, p_operation text, p_at timestamptz
-) returns bigint
-language plpgsql stable
-set search_path = pg_temp
-as $$
-begin
-  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
-  perform credits_private.check_id(p_account_id, 'p_operation', p_operation, true);
-  if not exists (select from credits_private.accounts as a where a.account_id = p_account_id) then
-    perform credits_private.raise_refusal(credits_private.no_such_account(p_account_id));
-  end if;
-  return credits_private.available(p_account_id, p_operation, coalesce(p_at, clock_timestamp()));
-end
-$$;
-
-revoke all on function credits_private.available_for_at(text, text, timestamptz) from public;
-
 create or replace function credits.available_for(p_account_id text, p_operation text = null)
 returns bigint
 language plpgsql stable security definer
@@ -27,8 +9,6 @@ begin
     p_account_id collate "default", p_operation collate "default", null);
 end
 $$;
-
-revoke all on function credits.available_for(text, text) from public;
 
 comment on function credits.available_for(text, text) is $comment$
 What a deduction for `p_operation` may take from the account now, in its smallest unit: what is free

@@ -1,60 +1,3 @@
-create or replace function credits_private.capture(
-  p_account_id text, p_hold_id bigint, p_amount bigint, p_idempotency_key text, p_final boolean,
-  p_metadata jsonb, p_at timestamptz
-) returns credits.capture_hold_result
-language plpgsql
-set search_path = pg_temp
-as $$
-declare
-  v_request credits_private.request;
-  v_account credits_private.account;
-  v_hold credits_private.hold;
-  v_exceeded_limits text[];
-  v_transaction_id bigint;
-  v_result credits.capture_hold_result;
-begin
-  perform credits_private.check_capture(
-    p_account_id, p_hold_id, p_amount, p_idempotency_key, p_final, p_metadata);
-  v_request := credits_private.begin_request(p_account_id, p_idempotency_key, 'capture_hold',
-    jsonb_build_object('hold_id', p_hold_id, 'amount', p_amount, 'final', nullif(p_final, true)),
-    p_at);
-  if v_request.answer is not null then
-    v_result := jsonb_populate_record(v_result, v_request.answer);
-    v_result.refunded := credits_private.refunded(p_account_id, v_result.transaction_id);
-    return v_result;
-  end if;
-
-  v_account := v_request.account;
-  v_hold := credits_private.open_hold(p_account_id, p_hold_id);
-
-  if p_amount > v_hold.held then
-    v_exceeded_limits := credits_private.check_excess(v_account, v_hold, p_amount, v_request.at);
-  end if;
-  if p_amount > 0 then
-    v_transaction_id := v_account.last_entry_id + 1;
-    v_account := credits_private.write_capture(
-      v_account, v_hold, p_amount, p_idempotency_key, p_final, p_metadata, v_request.at);
-  end if;
-  if p_final then
-    v_account := credits_private.resolve_hold(v_account, p_hold_id,
-      case when p_amount > 0 then 'captured' else 'released' end, v_request.at, v_request.at);
-  else
-    v_account := credits_private.tidy(v_account, '{}', '{}', v_request.at, v_request.at);
-  end if;
-
-  v_result := (p_hold_id, v_transaction_id, p_amount, v_account.balance,
-    credits_private.available(p_account_id, null, v_request.at), false,
-    case when p_final then 0 else greatest(0, v_hold.held - p_amount) end, v_exceeded_limits, 0
-    )::credits.capture_hold_result;
-  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
-    v_transaction_id, v_result.available, to_jsonb(v_result) - 'refunded');
-  return v_result;
-end
-$$;
-
-revoke all on function credits_private.capture(
-  text, bigint, bigint, text, boolean, jsonb, timestamptz) from public;
-
 create or replace function credits.capture_hold(
   p_account_id text,
   p_hold_id bigint,
@@ -74,9 +17,6 @@ begin
     p_final, p_metadata, null);
 end
 $$;
-
-revoke all on function
-  credits.capture_hold(text, bigint, bigint, text, boolean, jsonb) from public;
 
 comment on function credits.capture_hold(text, bigint, bigint, text, boolean, jsonb) is $comment$
 Takes what a hold's work has cost, in part or in the end.

@@ -1,72 +1,3 @@
-create or replace function credits_private.grant_credits_at(
-  p_account_id text, p_amount bigint, p_idempotency_key text, p_source text, p_priority int,
-  p_expires_at timestamptz, p_effective_at timestamptz, p_operations text[], p_paid_amount bigint,
-  p_paid_currency text, p_metadata jsonb, p_expires_in interval, p_at timestamptz
-) returns credits.grant_credits_result
-language plpgsql
-set search_path = pg_temp
-as $$
-declare
-  v_operations text[] := credits_private.distinct_operations(p_account_id, p_operations);
-  v_arguments jsonb;
-  v_request credits_private.request;
-  v_account credits_private.account;
-  v_at timestamptz;
-  v_expires_at timestamptz;
-  v_transaction_id bigint;
-  v_result credits.grant_credits_result;
-begin
-  perform credits_private.check_grant(p_account_id, p_amount, p_idempotency_key, p_source,
-    p_priority, p_expires_at, p_effective_at, p_paid_amount, p_paid_currency, p_metadata,
-    p_expires_in);
-  v_arguments := jsonb_build_object(
-    'amount', p_amount, 'source', nullif(p_source, 'purchase'),
-    'priority', nullif(p_priority, 100), 'operations', v_operations,
-    'expires_at', credits_private.microseconds(p_expires_at),
-    'expires_in', credits_private.interval_parts(p_expires_in),
-    'effective_at', credits_private.microseconds(p_effective_at),
-    'paid_amount', p_paid_amount, 'paid_currency', p_paid_currency);
-
-  perform credits_private.insert_account(p_account_id, 'credit', 0, 'UTC', 1, '{}',
-    coalesce(p_at, clock_timestamp()));
-  v_request := credits_private.begin_request(
-    p_account_id, p_idempotency_key, 'grant_credits', v_arguments, p_at, true);
-  if v_request.answer is not null then
-    return credits_private.replay_grant(p_account_id, v_request.answer);
-  end if;
-
-  v_account := v_request.account;
-  v_at := v_request.at;
-  v_expires_at := coalesce(p_expires_at, credits_private.grant_expires_at(
-    p_account_id, coalesce(p_effective_at, v_at), p_expires_in));
-  perform credits_private.check_grant_times(p_account_id, v_expires_at, p_effective_at, v_at);
-  perform credits_private.check_balance(v_account, p_amount);
-
-  v_account := credits_private.insert_grant(v_account, p_amount, p_source, p_priority,
-    v_operations, coalesce(p_effective_at, v_at), v_expires_at, null, p_paid_amount,
-    p_paid_currency, p_metadata, v_at);
-  if coalesce(p_effective_at, v_at) <= v_at then
-    v_transaction_id := v_account.last_entry_id + 1;
-    v_account := credits_private.book_grant(
-      v_account, p_amount, p_idempotency_key, p_metadata, v_at);
-  end if;
-
-  v_result := (v_account.last_grant_id, v_transaction_id, p_amount, v_account.balance,
-    credits_private.available(p_account_id, null, v_at), false,
-    coalesce(credits_private.repaid(p_account_id, v_transaction_id), 0), v_expires_at
-    )::credits.grant_credits_result;
-  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
-    v_transaction_id, v_result.available, to_jsonb(v_result) - 'expires_at'
-      || jsonb_build_object('expires_in', v_arguments -> 'expires_in'));
-  return v_result;
-end
-$$;
-
-revoke all on function credits_private.grant_credits_at(
-  text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb, interval,
-  timestamptz
-) from public;
-
 create or replace function credits.grant_credits(
   p_account_id text,
   p_amount bigint,
@@ -94,10 +25,6 @@ begin
     p_expires_in, null);
 end
 $$;
-
-revoke all on function credits.grant_credits(
-  text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb, interval
-) from public;
 
 comment on function credits.grant_credits(
   text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb, interval

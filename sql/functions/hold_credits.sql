@@ -1,72 +1,3 @@
-create or replace function credits_private.hold_credits_at(
-  p_account_id text, p_amount bigint, p_idempotency_key text, p_expires_in interval,
-  p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb, p_at timestamptz
-) returns credits.hold_credits_result
-language plpgsql
-set search_path = pg_temp
-as $$
-declare
-  v_arguments jsonb;
-  v_request credits_private.request;
-  v_account credits_private.account;
-  v_expires_at timestamptz;
-  v_check credits_private.limit_check;
-  v_draw credits_private.draw;
-  v_result credits.hold_credits_result;
-begin
-  perform credits_private.check_spending(p_account_id, p_amount, p_idempotency_key, p_api_key_id,
-    p_operation, p_run_id, p_metadata);
-  perform credits_private.hold_expires_at(p_account_id, '2000-01-01Z', p_expires_in);
-  v_arguments := jsonb_build_object('amount', p_amount,
-    'expires_in', credits_private.interval_parts(nullif(p_expires_in, interval '1 hour')),
-    'api_key_id', p_api_key_id, 'operation', p_operation, 'run_id', p_run_id);
-
-  v_request := credits_private.begin_request(
-    p_account_id, p_idempotency_key, 'hold_credits', v_arguments, p_at, true,
-    case when extract(day from p_expires_in) <> 0 then credits_private.fingerprint('hold_credits',
-      v_arguments || jsonb_build_object(
-        'expires_in', credits_private.interval_parts(p_expires_in, true))) end);
-  if v_request.answer is not null then
-    return jsonb_populate_record(v_result, v_request.answer);
-  end if;
-  v_account := v_request.account;
-  v_expires_at := credits_private.hold_expires_at(p_account_id, v_request.at, p_expires_in);
-
-  v_check := credits_private.check_limits(
-    v_account, p_amount, p_api_key_id, p_operation, p_run_id, v_request.at);
-  perform credits_private.raise_refusal(v_check.refusal);
-  if v_account.held + p_amount > 9007199254740991 then
-    perform credits_private.refuse_argument(p_account_id, 'p_amount',
-      'what is held must not exceed 9007199254740991',
-      'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
-  end if;
-  v_draw := credits_private.draw(
-    p_account_id, p_amount, p_operation, v_request.at, credits_private.overdraft(v_account));
-  if v_draw.drawable < p_amount then
-    perform credits_private.raise_refusal(credits_private.refuse_shortage(
-      p_account_id, p_amount, v_draw.drawable, p_operation));
-  end if;
-
-  v_account := credits_private.insert_hold(v_account, p_amount, v_expires_at, p_api_key_id,
-    p_operation, p_run_id, p_metadata, v_request.at);
-  -- The parts' trigger changes what is held with them.
-  perform credits_private.write_parts(v_account, v_account.last_hold_id, v_draw.grant_ids,
-    v_draw.amounts, 1, v_request.at, v_request.at);
-
-  v_result := (v_account.last_hold_id, p_amount, v_account.balance, v_draw.available_after, false,
-    v_expires_at, v_check.exceeded_limits)::credits.hold_credits_result;
-  -- The moment in UTC: as the session's time zone would show it, it could be unreadable, for ever.
-  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint, null,
-    v_draw.available_after,
-    to_jsonb(v_result) || jsonb_build_object('expires_in', v_arguments -> 'expires_in',
-      'expires_at', to_jsonb(v_expires_at at time zone 'UTC') #>> '{}' || 'Z'));
-  return v_result;
-end
-$$;
-
-revoke all on function credits_private.hold_credits_at(
-  text, bigint, text, interval, text, text, text, jsonb, timestamptz) from public;
-
 create or replace function credits.hold_credits(
   p_account_id text,
   p_amount bigint,
@@ -89,9 +20,6 @@ begin
     p_metadata, null);
 end
 $$;
-
-revoke all on function
-  credits.hold_credits(text, bigint, text, interval, text, text, text, jsonb) from public;
 
 comment on function
   credits.hold_credits(text, bigint, text, interval, text, text, text, jsonb)

@@ -1,53 +1,3 @@
-create or replace function credits_private.refund_credits_at(
-  p_account_id text, p_transaction_id bigint, p_idempotency_key text, p_amount bigint,
-  p_metadata jsonb, p_at timestamptz
-) returns credits.refund_credits_result
-language plpgsql
-set search_path = pg_temp
-as $$
-declare
-  v_request credits_private.request;
-  v_account credits_private.account;
-  v_amount bigint;
-  v_transaction_id bigint;
-  v_result credits.refund_credits_result;
-begin
-  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
-  if p_transaction_id is null or p_transaction_id < 1 then
-    perform credits_private.refuse_argument(p_account_id, 'p_transaction_id',
-      'a transaction id must be a whole number from 1',
-      'Pass the transaction_id that deduct_credits or capture_hold returned.');
-  end if;
-  perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
-  perform credits_private.check_amount(p_account_id, 'p_amount', coalesce(p_amount, 1));
-  perform credits_private.check_metadata(p_account_id, p_metadata);
-
-  v_request := credits_private.begin_request(p_account_id, p_idempotency_key, 'refund_credits',
-    jsonb_build_object('transaction_id', p_transaction_id, 'amount', p_amount), p_at);
-  if v_request.answer is not null then
-    v_result.repaid := 0;
-    return jsonb_populate_record(v_result, v_request.answer);
-  end if;
-
-  v_account := v_request.account;
-  v_amount := credits_private.check_refund(p_account_id, p_transaction_id, p_amount);
-  perform credits_private.check_balance(v_account, v_amount);
-  v_transaction_id := v_account.last_entry_id + 1;
-  v_account := credits_private.write_refund(
-    v_account, p_transaction_id, v_amount, p_idempotency_key, p_metadata, v_request.at);
-
-  v_result := (v_transaction_id, v_amount, v_account.balance,
-    credits_private.available(p_account_id, null, v_request.at), false,
-    credits_private.repaid(p_account_id, v_transaction_id))::credits.refund_credits_result;
-  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
-    v_transaction_id, v_result.available, to_jsonb(v_result));
-  return v_result;
-end
-$$;
-
-revoke all on function credits_private.refund_credits_at(
-  text, bigint, text, bigint, jsonb, timestamptz) from public;
-
 create or replace function credits.refund_credits(
   p_account_id text,
   p_transaction_id bigint,
@@ -66,9 +16,6 @@ begin
     p_metadata, null);
 end
 $$;
-
-revoke all on function
-  credits.refund_credits(text, bigint, text, bigint, jsonb) from public;
 
 comment on function credits.refund_credits(text, bigint, text, bigint, jsonb) is $comment$
 Gives back what a deduction or a capture took, in part or whole.

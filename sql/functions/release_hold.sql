@@ -1,40 +1,3 @@
-create or replace function credits_private.release_hold_at(
-  p_account_id text, p_hold_id bigint, p_idempotency_key text, p_at timestamptz
-) returns credits.release_hold_result
-language plpgsql
-set search_path = pg_temp
-as $$
-declare
-  v_request credits_private.request;
-  v_account credits_private.account;
-  v_hold credits_private.hold;
-  v_result credits.release_hold_result;
-begin
-  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
-  perform credits_private.check_hold_id(p_account_id, p_hold_id);
-  perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
-
-  v_request := credits_private.begin_request(p_account_id, p_idempotency_key, 'release_hold',
-    jsonb_build_object('hold_id', p_hold_id), p_at);
-  if v_request.answer is not null then
-    return jsonb_populate_record(v_result, v_request.answer);
-  end if;
-
-  v_hold := credits_private.open_hold(p_account_id, p_hold_id);
-  v_account := credits_private.resolve_hold(
-    v_request.account, p_hold_id, 'released', v_request.at, v_request.at);
-
-  v_result := (p_hold_id, v_hold.held, v_account.balance,
-    credits_private.available(p_account_id, null, v_request.at), false)::credits.release_hold_result;
-  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint, null,
-    v_result.available, to_jsonb(v_result));
-  return v_result;
-end
-$$;
-
-revoke all on function
-  credits_private.release_hold_at(text, bigint, text, timestamptz) from public;
-
 create or replace function credits.release_hold(
   p_account_id text,
   p_hold_id bigint,
@@ -50,8 +13,6 @@ begin
     p_account_id collate "default", p_hold_id, p_idempotency_key collate "default", null);
 end
 $$;
-
-revoke all on function credits.release_hold(text, bigint, text) from public;
 
 comment on function credits.release_hold(text, bigint, text) is $comment$
 Ends a hold without taking anything more: what is left of it returns to the grants that it was

@@ -1,73 +1,3 @@
-create or replace function credits_private.set_limit_at(
-  p_account_id text, p_limit_id text, p_ceiling bigint, p_scope text, p_scope_id text,
-  p_window text, p_overage bigint, p_at timestamptz
-) returns credits.limit_result
-language plpgsql
-set search_path = pg_temp
-as $$
-declare
-  v_account credits_private.account;
-  v_old credits_private.spending_limit;
-  v_limit credits_private.spending_limit;
-begin
-  perform credits_private.check_limit(
-    p_account_id, p_limit_id, p_ceiling, p_scope, p_scope_id, p_window, p_overage);
-  v_account := credits_private.enter(p_account_id, p_at);
-  perform credits_private.check_is_open(v_account);
-
-  select l.* into v_old
-  from credits_private.limits as l
-  where l.account_id = p_account_id and l.limit_id = p_limit_id;
-  if not found and 100 <= (
-    select count(*) from credits_private.limits as l where l.account_id = p_account_id)
-  then
-    perform credits_private.refuse_argument(p_account_id, 'p_limit_id',
-      'an account has at most 100 limits',
-      'Leave p_scope_id out: one limit then counts each API key, operation or run for itself.');
-  elsif (v_old.ceiling, v_old.overage, v_old.scope, v_old.scope_id, v_old.limit_window)
-    is not distinct from (p_ceiling, p_overage, p_scope, p_scope_id, p_window)
-  then
-    return credits_private.limit_answer(v_old);
-  end if;
-
-  if (v_old.scope, v_old.scope_id, v_old.limit_window)
-    is distinct from (p_scope, p_scope_id, p_window)
-  then
-    v_limit.limit_id := p_limit_id;
-    v_limit.ceiling := p_ceiling;
-    v_limit.overage := p_overage;
-    v_limit.scope := p_scope;
-    v_limit.scope_id := p_scope_id;
-    v_limit.limit_window := p_window;
-    v_limit := credits_private.insert_limit(v_account, v_limit, v_account.last_created_at);
-  else
-    update credits_private.limits as l
-    set ceiling = p_ceiling, overage = p_overage, set_entry_id = v_account.last_entry_id
-    where l.account_id = p_account_id and l.limit_id = p_limit_id
-    returning l.* into v_limit;
-  end if;
-  -- No call comes before the moment whose windows are counted, also if the clock is set back.
-  update credits_private.accounts as a
-  set has_limits = true, last_created_at = v_account.last_created_at
-  where a.account_id = p_account_id;
-  return credits_private.limit_answer(v_limit);
-end
-$$;
-
-revoke all on function credits_private.set_limit_at(
-  text, text, bigint, text, text, text, bigint, timestamptz) from public;
-
-create or replace function credits_private.limit_answer(p_limit credits_private.spending_limit)
-returns credits.limit_result
-language sql immutable
-set search_path = pg_temp
-as $$
-  select (p_limit.limit_id, p_limit.scope, p_limit.scope_id, p_limit.limit_window,
-    p_limit.ceiling, p_limit.overage)::credits.limit_result
-$$;
-
-revoke all on function credits_private.limit_answer(credits_private.spending_limit) from public;
-
 create or replace function credits.set_limit(
   p_account_id text,
   p_limit_id text,
@@ -89,9 +19,6 @@ begin
     null);
 end
 $$;
-
-revoke all on function
-  credits.set_limit(text, text, bigint, text, text, text, bigint) from public;
 
 comment on function credits.set_limit(text, text, bigint, text, text, text, bigint) is $comment$
 Limits what an account may spend, or changes a limit: `p_limit_id` is a name of your own.

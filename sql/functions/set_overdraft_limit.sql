@@ -1,26 +1,3 @@
-create or replace function credits_private.set_overdraft_limit_at(
-  p_account_id text, p_overdraft_limit bigint, p_at timestamptz
-) returns credits.account_result
-language plpgsql
-set search_path = pg_temp
-as $$
-declare
-  v_account credits_private.account;
-begin
-  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
-  perform credits_private.check_ceiling(p_account_id, 'p_overdraft_limit', p_overdraft_limit);
-  v_account := credits_private.enter(p_account_id, p_at);
-  perform credits_private.check_is_open(v_account);
-  update credits_private.accounts as a
-  set overdraft_limit = p_overdraft_limit
-  where a.account_id = p_account_id;
-  return credits_private.account_answer(p_account_id, v_account.last_created_at);
-end
-$$;
-
-revoke all on function
-  credits_private.set_overdraft_limit_at(text, bigint, timestamptz) from public;
-
 create or replace function credits.set_overdraft_limit(
   p_account_id text,
   p_overdraft_limit bigint
@@ -35,8 +12,6 @@ begin
     p_account_id collate "default", p_overdraft_limit, null);
 end
 $$;
-
-revoke all on function credits.set_overdraft_limit(text, bigint) from public;
 
 comment on function credits.set_overdraft_limit(text, bigint) is $comment$
 Says how far into debt deductions, holds and captures may take an account: 0 to 2^53 - 1, in its

@@ -1,19 +1,3 @@
-create or replace function credits_private.settle_account_at(p_account_id text, p_at timestamptz)
-returns credits.account_result
-language plpgsql
-set search_path = pg_temp
-as $$
-declare
-  v_account credits_private.account;
-begin
-  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
-  v_account := credits_private.enter(p_account_id, p_at);
-  return credits_private.account_answer(p_account_id, v_account.last_created_at);
-end
-$$;
-
-revoke all on function credits_private.settle_account_at(text, timestamptz) from public;
-
 create or replace function credits.settle_account(p_account_id text)
 returns credits.account_result
 language plpgsql security definer
@@ -25,8 +9,6 @@ begin
   return credits_private.settle_account_at(p_account_id collate "default", null);
 end
 $$;
-
-revoke all on function credits.settle_account(text) from public;
 
 comment on function credits.settle_account(text) is $comment$
 Books what is due for one account: holds and credits that have expired, scheduled grants that have

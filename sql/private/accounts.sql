@@ -33,9 +33,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.insert_account(text, text, int, text, int, jsonb, timestamptz) from public;
-
 create or replace function credits_private.no_such_account(p_account_id text)
 returns credits_private.refusal
 language sql immutable
@@ -45,8 +42,6 @@ as $$
     'Open it: grant_credits and open_account do, and nothing else does.', null
   )::credits_private.refusal
 $$;
-
-revoke all on function credits_private.no_such_account(text) from public;
 
 create or replace function credits_private.account_is_closed(
   p_account credits_private.account
@@ -62,8 +57,6 @@ as $$
   )::credits_private.refusal
 $$;
 
-revoke all on function credits_private.account_is_closed(credits_private.account) from public;
-
 create or replace function credits_private.check_is_open(p_account credits_private.account)
 returns void
 language plpgsql
@@ -75,8 +68,6 @@ begin
   end if;
 end
 $$;
-
-revoke all on function credits_private.check_is_open(credits_private.account) from public;
 
 -- The lock that everything serialises on. A statement of its own: what the caller reads afterwards
 -- is read as it is after the wait, not before. NO KEY, so that foreign keys of the app's own tables
@@ -101,8 +92,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.lock_account(text) from public;
-
 -- The moment at which a call under the lock takes place. Not before the call before it, also if the
 -- clock was set back.
 create or replace function credits_private.moment(
@@ -115,9 +104,6 @@ begin
   return greatest(coalesce(p_at, clock_timestamp()), p_account.last_created_at);
 end
 $$;
-
-revoke all on function
-  credits_private.moment(credits_private.account, timestamptz) from public;
 
 -- Locks an account and settles what is due, for a call that sets a state and has no key. Returned
 -- with the moment of the call as last_created_at. Whoever changes anything of the account then
@@ -140,8 +126,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.enter(text, timestamptz) from public;
-
 create or replace function credits_private.account_answer(p_account_id text, p_at timestamptz)
 returns credits.account_result
 language sql
@@ -152,5 +136,3 @@ as $$
   from credits_private.accounts as a
   where a.account_id = p_account_id
 $$;
-
-revoke all on function credits_private.account_answer(text, timestamptz) from public;

@@ -19,8 +19,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.check_batch(jsonb, boolean) from public;
-
 -- One deduction of a batch, answered.
 create or replace function credits_private.book_item(p_item jsonb, p_at timestamptz)
 returns credits_private.deduction
@@ -41,8 +39,6 @@ begin
   return v_booked;
 end
 $$;
-
-revoke all on function credits_private.book_item(jsonb, timestamptz) from public;
 
 -- A malformed deduction, raised; or, for a batch, a value (null if it is well-formed). Only what
 -- checks the arguments is run to be caught: it writes nothing, and so its subtransaction costs next
@@ -81,9 +77,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.check_deduction(
-  text, bigint, text, text, text, text, jsonb, boolean) from public;
-
 -- What can be wrong with an item before its values are looked at: its shape, its names, its types.
 create or replace function credits_private.refuse_item(p_item jsonb)
 returns credits_private.refusal
@@ -118,8 +111,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.refuse_item(jsonb) from public;
-
 -- The detail as raise_error would have it.
 create or replace function credits_private.refusal_detail(p_refusal credits_private.refusal)
 returns jsonb
@@ -129,8 +120,6 @@ as $$
   select jsonb_strip_nulls(
     p_refusal.detail || jsonb_build_object('invariant', p_refusal.invariant))
 $$;
-
-revoke all on function credits_private.refusal_detail(credits_private.refusal) from public;
 
 -- Whether one of an account's deductions of a batch can come out otherwise than by taking its amount
 -- from p_free: it is malformed or of nothing, its key is known or comes twice, or it is not covered.
@@ -192,9 +181,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.is_in_the_way(text, jsonb, bigint, boolean) from public;
-
 -- What each of an account's deductions of a batch draws on. Their amounts and its grants, in burn-down
 -- order, are laid side by side on one line: where two overlap is an entry. upto is how far along it
 -- the deduction reaches, drawn how far the entry does.
@@ -233,8 +219,6 @@ begin
   order by i.n, f.upto;
 end
 $$;
-
-revoke all on function credits_private.parts_of_items(text, jsonb, timestamptz) from public;
 
 -- An account's deductions of a batch in one statement, each as it would be by itself, as long as
 -- nothing can come between: where something can (see is_in_the_way; or limits, anything due, a
@@ -303,8 +287,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.book_items(text, jsonb, timestamptz) from public;
-
 -- An account's deductions of a batch, answered, numbered as they are in p_items.
 create or replace function credits_private.book_account(
   p_account_id text, p_items jsonb, p_at timestamptz
@@ -343,4 +325,54 @@ begin
 end
 $$;
 
-revoke all on function credits_private.book_account(text, jsonb, timestamptz) from public;
+-- Account by account in ascending order, each locked before the first of its deductions: two
+-- batches in opposite order never wait for each other in a circle. Within an account, in the
+-- caller's order. A refusal is a value here, not an error that is caught: ten thousand deductions
+-- are no subtransactions. Settling is the account's own and stays, as in any call that is answered.
+create or replace function credits_private.deduct_batch(
+  p_deductions jsonb, p_all_or_nothing boolean, p_at timestamptz
+) returns setof credits.deduct_credits_batch_result
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_of_account record;
+  v_result credits.deduct_credits_batch_result;
+  v_results credits.deduct_credits_batch_result[];
+  v_refusal credits_private.refusal;
+begin
+  perform credits_private.check_batch(p_deductions, p_all_or_nothing);
+
+  for v_of_account in
+    select d.account_id, jsonb_agg(d.value order by d.n) as items, array_agg(d.n order by d.n) as ns
+    from (
+      select d.value, d.ordinality::int as n, d.value ->> 'account_id' as account_id
+      from jsonb_array_elements(p_deductions) with ordinality as d
+    ) as d
+    group by d.account_id
+    -- Only the order is by bytes: an account_id of another collation would find no index.
+    order by d.account_id collate "C"
+  loop
+    for v_result in
+      select r.*
+      from credits_private.book_account(v_of_account.account_id, v_of_account.items, p_at) as r
+    loop
+      v_result.deduction := v_of_account.ns[v_result.deduction];
+      v_results[v_result.deduction] := v_result;
+    end loop;
+  end loop;
+
+  if p_all_or_nothing then
+    for v_n in 1 .. jsonb_array_length(p_deductions) loop
+      if v_results[v_n].error_code is not null then
+        v_refusal := (v_results[v_n].error_code, v_results[v_n].error_message,
+          v_results[v_n].error_detail || jsonb_build_object('deduction', v_n),
+          'Nothing of the batch was booked: mend or leave out this deduction.',
+          v_results[v_n].error_detail ->> 'invariant')::credits_private.refusal;
+        perform credits_private.raise_refusal(v_refusal);
+      end if;
+    end loop;
+  end if;
+  return query select r.* from unnest(v_results) as r;
+end
+$$;

@@ -1,8 +1,3 @@
--- requires: functions/capture_hold.sql
--- requires: functions/deduct_credits.sql
--- requires: functions/deduct_credits_batch.sql
--- requires: functions/grant_credits.sql
---
 -- What calls in flight go on with. A public function waits for a deploy in its first statement and
 -- then runs on in its old body, which returns the result that its caller was planned for. So what
 -- the old bodies call stays for one more release, with the result types of before. These are of
@@ -26,9 +21,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.book_deduction(
-   text, bigint, text, text, text, text, jsonb, timestamptz, boolean) from public;
-
 create or replace function credits_private.deduct_credits_batch_at(
   p_deductions jsonb, p_all_or_nothing boolean, p_at timestamptz
 ) returns setof credits_private.deduct_credits_batch_result_0004
@@ -42,9 +34,6 @@ begin
   from credits_private.deduct_batch(p_deductions, p_all_or_nothing, p_at) as r;
 end
 $$;
-
-revoke all on function
-  credits_private.deduct_credits_batch_at(jsonb, boolean, timestamptz) from public;
 
 create or replace function credits_private.grant_credits_at(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_source text, p_priority int,
@@ -65,10 +54,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.grant_credits_at(
-  text, bigint, text, text, int, timestamptz, timestamptz, text[], bigint, text, jsonb,
-  timestamptz) from public;
-
 create or replace function credits_private.capture_hold_at(
   p_account_id text, p_hold_id bigint, p_amount bigint, p_idempotency_key text, p_final boolean,
   p_metadata jsonb, p_at timestamptz
@@ -85,6 +70,3 @@ begin
     )::credits_private.capture_hold_result_0004;
 end
 $$;
-
-revoke all on function credits_private.capture_hold_at(
-  text, bigint, bigint, text, boolean, jsonb, timestamptz) from public;

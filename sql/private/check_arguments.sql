@@ -12,8 +12,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.refuse_argument(text, text, text, text) from public;
-
 -- An id or a key: 1 to 255 bytes. Null is for the caller of this function to allow.
 create or replace function credits_private.check_id(
   p_account_id text, p_argument text, p_value text, p_optional boolean = false
@@ -34,8 +32,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.check_id(text, text, text, boolean) from public;
-
 create or replace function credits_private.check_amount(
   p_account_id text, p_argument text, p_value bigint, p_least bigint = 1
 ) returns void
@@ -50,8 +46,6 @@ begin
   end if;
 end
 $$;
-
-revoke all on function credits_private.check_amount(text, text, bigint, bigint) from public;
 
 create or replace function credits_private.check_ceiling(
   p_account_id text, p_argument text, p_value bigint
@@ -68,8 +62,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.check_ceiling(text, text, bigint) from public;
-
 create or replace function credits_private.check_metadata(p_account_id text, p_metadata jsonb)
 returns void
 language plpgsql
@@ -85,8 +77,6 @@ begin
   end if;
 end
 $$;
-
-revoke all on function credits_private.check_metadata(text, jsonb) from public;
 
 -- The arguments of a call that spends. A deduction may be of nothing.
 create or replace function credits_private.check_spending(
@@ -106,9 +96,6 @@ begin
   perform credits_private.check_metadata(p_account_id, p_metadata);
 end
 $$;
-
-revoke all on function
-  credits_private.check_spending(text, bigint, text, text, text, text, jsonb, bigint) from public;
 
 comment on schema credits is $comment$
 What an app calls and reads. Every text that is passed, an id, a key, an operation, a source or a

@@ -22,8 +22,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.check_time_zone(text, text) from public;
-
 -- Whether the server can use a zone. It can't any more where its time zone database has lost an old
 -- name. Security definer, as views call it as their reader.
 create or replace function credits_private.is_time_zone(p_time_zone text)
@@ -41,5 +39,3 @@ exception
     return false;
 end
 $$;
-
-revoke all on function credits_private.is_time_zone(text) from public;

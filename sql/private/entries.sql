@@ -42,10 +42,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.write_entries(
-  credits_private.account, credits_private.entry, bigint[], bigint[], int, bigint[], bigint[]
-) from public;
-
 -- Reserves for a hold (p_sign 1), or takes from what it reserved (-1).
 create or replace function credits_private.write_parts(
   p_account credits_private.account, p_hold_id bigint, p_grant_ids bigint[], p_amounts bigint[],
@@ -74,6 +70,3 @@ begin
   return p_account;
 end
 $$;
-
-revoke all on function credits_private.write_parts(
-  credits_private.account, bigint, bigint[], bigint[], int, timestamptz, timestamptz) from public;

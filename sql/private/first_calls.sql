@@ -54,8 +54,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.first_call(text, bigint, jsonb) from public;
-
 create or replace function credits_private.arguments_of_grant(p_account_id text, p_grant_id bigint)
 returns jsonb
 language sql stable
@@ -72,8 +70,6 @@ as $$
   where g.account_id = p_account_id and g.grant_id = p_grant_id
 $$;
 
-revoke all on function credits_private.arguments_of_grant(text, bigint) from public;
-
 create or replace function credits_private.arguments_of_hold(
   p_account_id text, p_hold_id bigint, p_expires_at timestamptz
 ) returns jsonb
@@ -87,8 +83,6 @@ as $$
   from credits_private.holds as h
   where h.account_id = p_account_id and h.hold_id = p_hold_id
 $$;
-
-revoke all on function credits_private.arguments_of_hold(text, bigint, timestamptz) from public;
 
 -- The names of the arguments that differ, in order; null where that cannot be told. An expiry has two
 -- forms, and the second call's is the one to compare. Named only if nothing else differs: a month,
@@ -113,5 +107,3 @@ as $$
     array_agg(d.name order by d.name))
   from differing as d
 $$;
-
-revoke all on function credits_private.differing_arguments(jsonb, jsonb) from public;

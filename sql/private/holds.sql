@@ -36,8 +36,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.open_hold(text, bigint) from public;
-
 -- What is left of a hold, by the grants that it was reserved from, in the order of drawing.
 create or replace function credits_private.held_parts(
   p_account_id text, p_hold_id bigint, out grant_ids bigint[], out amounts bigint[]
@@ -56,8 +54,6 @@ as $$
     having sum(p.amount) > 0
   ) as p
 $$;
-
-revoke all on function credits_private.held_parts(text, bigint) from public;
 
 -- The end of a hold: what is left of it returns to where it was reserved from. Once: the trigger of
 -- holds refuses a second (a_hold_is_resolved_once).
@@ -86,9 +82,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.resolve_hold(
-  credits_private.account, bigint, text, timestamptz, timestamptz) from public;
-
 -- A moment by an interval later: a day has 24 hours and a month is one of UTC's, whatever the session's
 -- time zone is. Null where there is no such moment, or none of which the microseconds are a bigint.
 create or replace function credits_private.moment_after(p_at timestamptz, p_interval interval)
@@ -106,8 +99,6 @@ exception
     return null;
 end
 $$;
-
-revoke all on function credits_private.moment_after(timestamptz, interval) from public;
 
 -- When a hold ends that begins at p_at.
 create or replace function credits_private.hold_expires_at(
@@ -130,9 +121,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.hold_expires_at(text, timestamptz, interval) from public;
-
 create or replace function credits_private.check_hold_id(p_account_id text, p_hold_id bigint)
 returns void
 language plpgsql
@@ -145,8 +133,6 @@ begin
   end if;
 end
 $$;
-
-revoke all on function credits_private.check_hold_id(text, bigint) from public;
 
 -- Adds a hold, empty: its parts fill it. Returns the account with the new hold's number in
 -- last_hold_id, and due when the hold expires, if that comes first. The row comes before its number
@@ -174,5 +160,139 @@ begin
 end
 $$;
 
-revoke all on function credits_private.insert_hold(
-  credits_private.account, bigint, timestamptz, text, text, text, jsonb, timestamptz) from public;
+create or replace function credits_private.extend_hold_at(
+  p_account_id text, p_hold_id bigint, p_expires_in interval, p_at timestamptz
+) returns credits.extend_hold_result
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_account credits_private.account;
+  v_hold credits_private.hold;
+  v_expires_at timestamptz;
+begin
+  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
+  perform credits_private.check_hold_id(p_account_id, p_hold_id);
+  perform credits_private.hold_expires_at(p_account_id, '2000-01-01Z', p_expires_in);
+
+  v_account := credits_private.enter(p_account_id, p_at);
+  perform credits_private.check_is_open(v_account);
+  v_hold := credits_private.open_hold(p_account_id, p_hold_id);
+  v_expires_at := credits_private.hold_expires_at(
+    p_account_id, v_account.last_created_at, p_expires_in);
+
+  -- Never shorter. The account stays due at the old moment, and finds nothing to do then.
+  if v_expires_at > v_hold.expires_at then
+    update credits_private.holds as h
+    set expires_at = v_expires_at
+    where h.account_id = p_account_id and h.hold_id = p_hold_id
+    returning h.* into v_hold;
+    update credits_private.accounts as a
+    set last_created_at = v_account.last_created_at
+    where a.account_id = p_account_id;
+  end if;
+  return (p_hold_id, v_hold.held, v_account.balance,
+    credits_private.available(p_account_id, null, v_account.last_created_at), v_hold.expires_at
+    )::credits.extend_hold_result;
+end
+$$;
+
+create or replace function credits_private.hold_credits_at(
+  p_account_id text, p_amount bigint, p_idempotency_key text, p_expires_in interval,
+  p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb, p_at timestamptz
+) returns credits.hold_credits_result
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_arguments jsonb;
+  v_request credits_private.request;
+  v_account credits_private.account;
+  v_expires_at timestamptz;
+  v_check credits_private.limit_check;
+  v_draw credits_private.draw;
+  v_result credits.hold_credits_result;
+begin
+  perform credits_private.check_spending(p_account_id, p_amount, p_idempotency_key, p_api_key_id,
+    p_operation, p_run_id, p_metadata);
+  perform credits_private.hold_expires_at(p_account_id, '2000-01-01Z', p_expires_in);
+  v_arguments := jsonb_build_object('amount', p_amount,
+    'expires_in', credits_private.interval_parts(nullif(p_expires_in, interval '1 hour')),
+    'api_key_id', p_api_key_id, 'operation', p_operation, 'run_id', p_run_id);
+
+  v_request := credits_private.begin_request(
+    p_account_id, p_idempotency_key, 'hold_credits', v_arguments, p_at, true,
+    case when extract(day from p_expires_in) <> 0 then credits_private.fingerprint('hold_credits',
+      v_arguments || jsonb_build_object(
+        'expires_in', credits_private.interval_parts(p_expires_in, true))) end);
+  if v_request.answer is not null then
+    return jsonb_populate_record(v_result, v_request.answer);
+  end if;
+  v_account := v_request.account;
+  v_expires_at := credits_private.hold_expires_at(p_account_id, v_request.at, p_expires_in);
+
+  v_check := credits_private.check_limits(
+    v_account, p_amount, p_api_key_id, p_operation, p_run_id, v_request.at);
+  perform credits_private.raise_refusal(v_check.refusal);
+  if v_account.held + p_amount > 9007199254740991 then
+    perform credits_private.refuse_argument(p_account_id, 'p_amount',
+      'what is held must not exceed 9007199254740991',
+      'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
+  end if;
+  v_draw := credits_private.draw(
+    p_account_id, p_amount, p_operation, v_request.at, credits_private.overdraft(v_account));
+  if v_draw.drawable < p_amount then
+    perform credits_private.raise_refusal(credits_private.refuse_shortage(
+      p_account_id, p_amount, v_draw.drawable, p_operation));
+  end if;
+
+  v_account := credits_private.insert_hold(v_account, p_amount, v_expires_at, p_api_key_id,
+    p_operation, p_run_id, p_metadata, v_request.at);
+  -- The parts' trigger changes what is held with them.
+  perform credits_private.write_parts(v_account, v_account.last_hold_id, v_draw.grant_ids,
+    v_draw.amounts, 1, v_request.at, v_request.at);
+
+  v_result := (v_account.last_hold_id, p_amount, v_account.balance, v_draw.available_after, false,
+    v_expires_at, v_check.exceeded_limits)::credits.hold_credits_result;
+  -- The moment in UTC: as the session's time zone would show it, it could be unreadable, for ever.
+  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint, null,
+    v_draw.available_after,
+    to_jsonb(v_result) || jsonb_build_object('expires_in', v_arguments -> 'expires_in',
+      'expires_at', to_jsonb(v_expires_at at time zone 'UTC') #>> '{}' || 'Z'));
+  return v_result;
+end
+$$;
+
+create or replace function credits_private.release_hold_at(
+  p_account_id text, p_hold_id bigint, p_idempotency_key text, p_at timestamptz
+) returns credits.release_hold_result
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_request credits_private.request;
+  v_account credits_private.account;
+  v_hold credits_private.hold;
+  v_result credits.release_hold_result;
+begin
+  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
+  perform credits_private.check_hold_id(p_account_id, p_hold_id);
+  perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
+
+  v_request := credits_private.begin_request(p_account_id, p_idempotency_key, 'release_hold',
+    jsonb_build_object('hold_id', p_hold_id), p_at);
+  if v_request.answer is not null then
+    return jsonb_populate_record(v_result, v_request.answer);
+  end if;
+
+  v_hold := credits_private.open_hold(p_account_id, p_hold_id);
+  v_account := credits_private.resolve_hold(
+    v_request.account, p_hold_id, 'released', v_request.at, v_request.at);
+
+  v_result := (p_hold_id, v_hold.held, v_account.balance,
+    credits_private.available(p_account_id, null, v_request.at), false)::credits.release_hold_result;
+  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint, null,
+    v_result.available, to_jsonb(v_result));
+  return v_result;
+end
+$$;

@@ -13,8 +13,6 @@ as $$
     and p_account.last_hold_id = 0 and not p_account.has_limits and p_account.closed_at is null
 $$;
 
-revoke all on function credits_private.is_unused(credits_private.account) from public;
-
 -- Opens an account unless it is there, and locks it: whatever the app writes under that lock is
 -- seen by the statements that come after. Whether an import may begin: nothing was done with it.
 create or replace function credits_private.begin_import(p_account_id text)
@@ -30,8 +28,6 @@ begin
   return credits_private.is_unused(credits_private.lock_account(p_account_id));
 end
 $$;
-
-revoke all on function credits_private.begin_import(text) from public;
 
 -- Gives an account that nothing was done with its settings, null changes nothing, and lets it begin
 -- at p_at, if that is earlier: before it was opened, by begin_import, a shadow or by hand.
@@ -70,9 +66,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.set_beginning(text, text, int, text, int, timestamptz) from public;
-
 -- Books what an account begins with and what its figures differ by, 0 is nothing, and notes in its
 -- metadata what was found. Returns how many entries it has.
 create or replace function credits_private.end_import(
@@ -101,8 +94,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.end_import(text, bigint, bigint, jsonb) from public;
-
 -- What only names something, as far as it may be that long: whole characters of at most 255 bytes.
 create or replace function credits_private.shorten(p_label text) returns text
 language sql immutable
@@ -113,8 +104,6 @@ as $$
       select max(n) from generate_series(1, 255) as n where octet_length(left(p_label, n)) <= 255))
   end
 $$;
-
-revoke all on function credits_private.shorten(text) from public;
 
 -- One transaction of the app, under the account's lock, and ours that it became; null for an amount
 -- of 0. It takes effect once. Neither in the future nor before what is booked already: where the
@@ -171,9 +160,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.import_transaction(text, text, bigint, timestamptz, boolean,
-  text, text, text, text, text, jsonb) from public;
-
 -- An array of them, in order, as objects with what import_transaction takes: transaction_id, amount,
 -- created_at, … Returns how many they were.
 create or replace function credits_private.import_transactions(
@@ -204,8 +190,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.import_transactions(text, jsonb) from public;
-
 -- An opening balance, a difference, a correction: positive is a grant of that source, negative a
 -- deduction for that operation, zero is nothing.
 create or replace function credits_private.import_balance(
@@ -228,9 +212,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.import_balance(text, bigint, text, text, jsonb, timestamptz) from public;
-
 create or replace function credits_private.import_grant(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_source text, p_metadata jsonb,
   p_at timestamptz
@@ -243,9 +224,6 @@ begin
     null, null, null, null, null, p_metadata, null, p_at)).transaction_id;
 end
 $$;
-
-revoke all on function
-  credits_private.import_grant(text, bigint, text, text, jsonb, timestamptz) from public;
 
 -- A deduction. For what is not available, the overdraft goes just as far as this one needs it, and
 -- is then what it was.
@@ -286,9 +264,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.import_deduction(
-  text, bigint, text, text, text, text, jsonb, timestamptz) from public;
-
 -- A refund of a deduction that was imported before and has so much left; of anything else, a grant,
 -- which notes what it was a refund of.
 create or replace function credits_private.import_refund(
@@ -311,9 +286,6 @@ begin
       jsonb_build_object('legacy_refund_of', p_refunded_transaction_id)), p_at);
 end
 $$;
-
-revoke all on function credits_private.import_refund(
-  text, bigint, text, text, text, jsonb, timestamptz) from public;
 
 -- What a refund that is booked gave back, for a repeat to be one; or what a new one can give back.
 create or replace function credits_private.imported_original(
@@ -343,6 +315,3 @@ begin
   return v_original_id;
 end
 $$;
-
-revoke all on function
-  credits_private.imported_original(text, text, text, bigint) from public;

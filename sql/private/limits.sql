@@ -28,9 +28,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.limit_scope_id(text, text, jsonb, text, text, text) from public;
-
 -- The window in which a moment lies. A day is one of the account's time zone. In plpgsql, as Postgres
 -- before 18 plans a function in SQL anew at each call.
 create or replace function credits_private.limit_window_start(
@@ -48,9 +45,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.limit_window_start(text, date, timestamptz, text) from public;
-
 -- When the next window begins; null for total, which has none.
 create or replace function credits_private.next_window_at(
   p_account credits_private.account, p_limit_window text, p_at timestamptz
@@ -67,9 +61,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.next_window_at(credits_private.account, text, timestamptz) from public;
-
 -- What open holds have reserved of a limit, whichever window they began in. After settling, an open
 -- hold is one that has not expired.
 create or replace function credits_private.limit_reserved(
@@ -85,9 +76,6 @@ as $$
     and credits_private.limit_scope_id(p_limit.scope, p_limit.scope_id, p_limit.pseudonyms,
       h.api_key_id, h.operation, h.run_id) = p_scope_id
 $$;
-
-revoke all on function
-  credits_private.limit_reserved(credits_private.spending_limit, text, bigint) from public;
 
 -- Does p_amount pass a limit of the account? Under its lock, and after settling: of many calls at
 -- once, each sees what those before it spent and reserved, also where a window has no counter yet
@@ -139,9 +127,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.check_limits(
-  credits_private.account, bigint, text, text, text, timestamptz, bigint) from public;
-
 create or replace function credits_private.refuse_limit(
   p_limit credits_private.spending_limit, p_scope_id text, p_amount bigint, p_spent bigint,
   p_reserved bigint, p_remaining bigint, p_retry_at timestamptz
@@ -161,9 +146,6 @@ as $$
     'limits_are_never_passed'
   )::credits_private.refusal
 $$;
-
-revoke all on function credits_private.refuse_limit(
-  credits_private.spending_limit, text, bigint, bigint, bigint, bigint, timestamptz) from public;
 
 -- A limit and what it has counted go together: a counter is never deleted by itself (a guard).
 create or replace function credits_private.delete_limit(p_account_id text, p_limit_id text)
@@ -185,8 +167,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.delete_limit(text, text) from public;
-
 -- Adds a limit, in place of one that counted otherwise. It counts from the window that is running,
 -- and starts with what the ledger already shows of it.
 create or replace function credits_private.insert_limit(
@@ -206,9 +186,6 @@ begin
   return p_limit;
 end
 $$;
-
-revoke all on function credits_private.insert_limit(
-  credits_private.account, credits_private.spending_limit, timestamptz) from public;
 
 -- Counts what the ledger shows of a limit's first window: read back from the last entry to the
 -- window's first.
@@ -258,9 +235,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.count_limit(
-  credits_private.account, credits_private.spending_limit) from public;
-
 -- The days of another time zone. What was spent before is no fault of a limit in new days.
 create or replace function credits_private.count_days(p_account credits_private.account)
 returns void
@@ -283,8 +257,6 @@ begin
   end loop;
 end
 $$;
-
-revoke all on function credits_private.count_days(credits_private.account) from public;
 
 create or replace function credits_private.check_limit(
   p_account_id text, p_limit_id text, p_ceiling bigint, p_scope text, p_scope_id text,
@@ -313,5 +285,91 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.check_limit(text, text, bigint, text, text, text, bigint) from public;
+create or replace function credits_private.remove_limit_at(
+  p_account_id text, p_limit_id text, p_at timestamptz
+) returns credits.limit_result
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_account credits_private.account;
+  v_limit credits_private.spending_limit;
+begin
+  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
+  perform credits_private.check_id(p_account_id, 'p_limit_id', p_limit_id);
+  v_account := credits_private.enter(p_account_id, p_at);
+  perform credits_private.check_is_open(v_account);
+
+  v_limit := credits_private.delete_limit(p_account_id, p_limit_id);
+  update credits_private.accounts as a
+  set has_limits = exists (
+    select from credits_private.limits as l where l.account_id = p_account_id)
+  where a.account_id = p_account_id;
+  return credits_private.limit_answer(v_limit);
+end
+$$;
+
+create or replace function credits_private.set_limit_at(
+  p_account_id text, p_limit_id text, p_ceiling bigint, p_scope text, p_scope_id text,
+  p_window text, p_overage bigint, p_at timestamptz
+) returns credits.limit_result
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_account credits_private.account;
+  v_old credits_private.spending_limit;
+  v_limit credits_private.spending_limit;
+begin
+  perform credits_private.check_limit(
+    p_account_id, p_limit_id, p_ceiling, p_scope, p_scope_id, p_window, p_overage);
+  v_account := credits_private.enter(p_account_id, p_at);
+  perform credits_private.check_is_open(v_account);
+
+  select l.* into v_old
+  from credits_private.limits as l
+  where l.account_id = p_account_id and l.limit_id = p_limit_id;
+  if not found and 100 <= (
+    select count(*) from credits_private.limits as l where l.account_id = p_account_id)
+  then
+    perform credits_private.refuse_argument(p_account_id, 'p_limit_id',
+      'an account has at most 100 limits',
+      'Leave p_scope_id out: one limit then counts each API key, operation or run for itself.');
+  elsif (v_old.ceiling, v_old.overage, v_old.scope, v_old.scope_id, v_old.limit_window)
+    is not distinct from (p_ceiling, p_overage, p_scope, p_scope_id, p_window)
+  then
+    return credits_private.limit_answer(v_old);
+  end if;
+
+  if (v_old.scope, v_old.scope_id, v_old.limit_window)
+    is distinct from (p_scope, p_scope_id, p_window)
+  then
+    v_limit.limit_id := p_limit_id;
+    v_limit.ceiling := p_ceiling;
+    v_limit.overage := p_overage;
+    v_limit.scope := p_scope;
+    v_limit.scope_id := p_scope_id;
+    v_limit.limit_window := p_window;
+    v_limit := credits_private.insert_limit(v_account, v_limit, v_account.last_created_at);
+  else
+    update credits_private.limits as l
+    set ceiling = p_ceiling, overage = p_overage, set_entry_id = v_account.last_entry_id
+    where l.account_id = p_account_id and l.limit_id = p_limit_id
+    returning l.* into v_limit;
+  end if;
+  -- No call comes before the moment whose windows are counted, also if the clock is set back.
+  update credits_private.accounts as a
+  set has_limits = true, last_created_at = v_account.last_created_at
+  where a.account_id = p_account_id;
+  return credits_private.limit_answer(v_limit);
+end
+$$;
+
+create or replace function credits_private.limit_answer(p_limit credits_private.spending_limit)
+returns credits.limit_result
+language sql immutable
+set search_path = pg_temp
+as $$
+  select (p_limit.limit_id, p_limit.scope, p_limit.scope_id, p_limit.limit_window,
+    p_limit.ceiling, p_limit.overage)::credits.limit_result
+$$;

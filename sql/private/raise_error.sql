@@ -16,8 +16,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.raise_error(text, text, jsonb, text, text) from public;
-
 -- The same for a refusal that came as a value; null is none.
 create or replace function credits_private.raise_refusal(p_refusal credits_private.refusal)
 returns void
@@ -31,5 +29,3 @@ begin
   end if;
 end
 $$;
-
-revoke all on function credits_private.raise_refusal(credits_private.refusal) from public;

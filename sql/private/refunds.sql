@@ -26,8 +26,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.refundable_entries(text, bigint) from public;
-
 -- What has been refunded of a transaction; of none, 0. Its refunds are looked up by the entries that
 -- they give back: Postgres expects few entries of an account that has grown, and any index would do.
 create or replace function credits_private.refunded(p_account_id text, p_transaction_id bigint)
@@ -52,8 +50,6 @@ begin
     ) as r);
 end
 $$;
-
-revoke all on function credits_private.refunded(text, bigint) from public;
 
 -- The amount to refund: p_amount, or all that is left.
 create or replace function credits_private.check_refund(
@@ -94,8 +90,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.check_refund(text, bigint, bigint) from public;
-
 -- Where a part that came from a grant goes: back to it, or, if it has expired, to a new one with
 -- the same priority and scope, valid for 30 days. Its origin is the grant that was granted, also
 -- when a re-grant has expired. A grant that was spent has something to expire again, so the account
@@ -130,9 +124,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.refund_target(credits_private.account, bigint, bigint, timestamptz) from public;
-
 -- Which grants repaid debt, latest first, and what of it has not gone back to them yet.
 create or replace function credits_private.repayments(p_account_id text)
 returns table (entry_id bigint, grant_id bigint, amount bigint)
@@ -151,8 +142,6 @@ as $$
     and -e.amount > coalesce(r.returned, 0)
   order by e.entry_id desc
 $$;
-
-revoke all on function credits_private.repayments(text) from public;
 
 -- Where p_amount of a transaction goes, in reverse order of drawing. A part that was debt lowers
 -- what is still owed; what of it has been repaid since goes back to the grants that repaid it.
@@ -209,9 +198,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.refund_parts(credits_private.account, bigint, bigint) from public;
-
 -- Writes the entries of a refund. They carry the original's API key, operation and run, so that
 -- they lower the usage that it raised.
 create or replace function credits_private.write_refund(
@@ -262,5 +248,49 @@ begin
 end
 $$;
 
-revoke all on function credits_private.write_refund(
-  credits_private.account, bigint, bigint, text, jsonb, timestamptz) from public;
+create or replace function credits_private.refund_credits_at(
+  p_account_id text, p_transaction_id bigint, p_idempotency_key text, p_amount bigint,
+  p_metadata jsonb, p_at timestamptz
+) returns credits.refund_credits_result
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_request credits_private.request;
+  v_account credits_private.account;
+  v_amount bigint;
+  v_transaction_id bigint;
+  v_result credits.refund_credits_result;
+begin
+  perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
+  if p_transaction_id is null or p_transaction_id < 1 then
+    perform credits_private.refuse_argument(p_account_id, 'p_transaction_id',
+      'a transaction id must be a whole number from 1',
+      'Pass the transaction_id that deduct_credits or capture_hold returned.');
+  end if;
+  perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
+  perform credits_private.check_amount(p_account_id, 'p_amount', coalesce(p_amount, 1));
+  perform credits_private.check_metadata(p_account_id, p_metadata);
+
+  v_request := credits_private.begin_request(p_account_id, p_idempotency_key, 'refund_credits',
+    jsonb_build_object('transaction_id', p_transaction_id, 'amount', p_amount), p_at);
+  if v_request.answer is not null then
+    v_result.repaid := 0;
+    return jsonb_populate_record(v_result, v_request.answer);
+  end if;
+
+  v_account := v_request.account;
+  v_amount := credits_private.check_refund(p_account_id, p_transaction_id, p_amount);
+  perform credits_private.check_balance(v_account, v_amount);
+  v_transaction_id := v_account.last_entry_id + 1;
+  v_account := credits_private.write_refund(
+    v_account, p_transaction_id, v_amount, p_idempotency_key, p_metadata, v_request.at);
+
+  v_result := (v_transaction_id, v_amount, v_account.balance,
+    credits_private.available(p_account_id, null, v_request.at), false,
+    credits_private.repaid(p_account_id, v_transaction_id))::credits.refund_credits_result;
+  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
+    v_transaction_id, v_result.available, to_jsonb(v_result));
+  return v_result;
+end
+$$;

@@ -14,8 +14,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.refuse_by_hand(text, text, text) from public;
-
 -- What a guard runs. Guards stop mistakes, of the tables' owner too; privileges stop callers. The
 -- arguments of the trigger are the promise that it guards and the table (tg_table_name is the name
 -- of a shard on a distributed table).
@@ -32,8 +30,6 @@ begin
   return null;
 end
 $$;
-
-revoke all on function credits_private.refuse_change() from public;
 
 -- The guard of an account's last_entry_id: it goes on by one, or by as many entries as one statement
 -- wrote.
@@ -52,8 +48,6 @@ begin
   return null;
 end
 $$;
-
-revoke all on function credits_private.refuse_unless_written() from public;
 
 -- The guard of an account's flags, id counters, period and terms: each says what rows say.
 --
@@ -126,8 +120,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.refuse_unless_true() from public;
-
 -- The guard of new rows: each figure, flag and counter that they have starts at nothing. No WHEN
 -- clause: rows are few, and Postgres copies every clause of a table for each statement that updates it.
 create or replace function credits_private.refuse_unless_empty() returns trigger
@@ -150,8 +142,6 @@ begin
   return null;
 end
 $$;
-
-revoke all on function credits_private.refuse_unless_empty() from public;
 
 -- The guard of a grant. A scheduled one begins with its entry, or is cancelled, once.
 create or replace function credits_private.refuse_unless_granted() returns trigger
@@ -180,8 +170,6 @@ begin
   return null;
 end
 $$;
-
-revoke all on function credits_private.refuse_unless_granted() from public;
 
 -- The guard of a limit: it is set after the account's last entry, and learns pseudonyms only.
 create or replace function credits_private.refuse_unless_set_now() returns trigger
@@ -212,8 +200,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.refuse_unless_set_now() from public;
-
 -- The guard of a limit's counters.
 create or replace function credits_private.refuse_while_limited() returns trigger
 language plpgsql
@@ -229,8 +215,6 @@ begin
   return null;
 end
 $$;
-
-revoke all on function credits_private.refuse_while_limited() from public;
 
 -- The guard of the columns that can name a person. A pseudonym may replace an id (null, '' and another
 -- pseudonym are none), and nothing may replace metadata: what forget_account does, and no more.
@@ -264,5 +248,3 @@ begin
   return new;
 end
 $$;
-
-revoke all on function credits_private.refuse_unless_forgotten() from public;

@@ -14,8 +14,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.fingerprint(text, jsonb) from public;
-
 create or replace function credits_private.deduction_arguments(
   p_amount bigint, p_api_key_id text, p_operation text, p_run_id text
 ) returns jsonb
@@ -25,8 +23,6 @@ as $$
   select jsonb_build_object('amount', p_amount, 'api_key_id', p_api_key_id,
     'operation', p_operation, 'run_id', p_run_id)
 $$;
-
-revoke all on function credits_private.deduction_arguments(bigint, text, text, text) from public;
 
 create or replace function credits_private.deduction_fingerprint(
   p_amount bigint, p_api_key_id text, p_operation text, p_run_id text
@@ -40,8 +36,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.deduction_fingerprint(bigint, text, text, text) from public;
-
 -- A time as a whole number of microseconds: no time zone, no date style, no rounding.
 create or replace function credits_private.microseconds(p_at timestamptz)
 returns bigint
@@ -50,8 +44,6 @@ set search_path = pg_temp
 as $$
   select (extract(epoch from p_at) * 1000000)::bigint
 $$;
-
-revoke all on function credits_private.microseconds(timestamptz) from public;
 
 -- An interval as what it means here: months, and microseconds, as a day has 24 hours. '1 day' and
 -- '24 hours' are one argument. In between stands a 0, where keys used before migration 0005 may have
@@ -70,8 +62,6 @@ as $$
       + case when p_has_days then 0 else extract(day from p_interval) * 86400000000 end)::bigint)
 $$;
 
-revoke all on function credits_private.interval_parts(interval, boolean) from public;
-
 -- The interval of such parts; null for what is none.
 create or replace function credits_private.interval_of(p_parts jsonb)
 returns interval
@@ -86,8 +76,6 @@ exception
     return null;
 end
 $$;
-
-revoke all on function credits_private.interval_of(jsonb) from public;
 
 -- What a key stands for that a deduction has in the ledger, as a row of idempotency_keys would say
 -- it; no row, if it is no deduction's.
@@ -118,8 +106,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.deduction_key(text, text) from public;
-
 create or replace function credits_private.key_is_known(
   p_account_id text, p_idempotency_key text
 ) returns boolean
@@ -135,8 +121,6 @@ begin
     where k.account_id = p_account_id and k.idempotency_key = p_idempotency_key);
 end
 $$;
-
-revoke all on function credits_private.key_is_known(text, text) from public;
 
 -- What is known of a key: nothing, another call (is_other), or the answer that its first call got.
 -- To be called under the account's lock: whoever used the key first has committed by then, or will
@@ -183,8 +167,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.read_answer(text, text, bytea, bytea) from public;
-
 -- The refusal of a key that another call has used. It names that call's function, or the arguments
 -- that differ, as far as they can be told (see differing_arguments).
 create or replace function credits_private.refuse_key(
@@ -210,9 +192,6 @@ begin
   )::credits_private.refusal;
 end
 $$;
-
-revoke all on function
-  credits_private.refuse_key(text, text, credits_private.answer, text, jsonb) from public;
 
 -- What every call with a key begins with, in the order of the design: the lock, the key, whether the
 -- account is closed (p_needs_open), and what is due. Either the request is a repeat, and has the
@@ -254,9 +233,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.begin_request(
-  text, text, text, jsonb, timestamptz, boolean, bytea) from public;
-
 -- What every call with a key ends with: its key and its answer are kept. Without an entry that has it, the account says
 -- that there are such keys: a deduction looks for its key among entries only, as long as it can.
 create or replace function credits_private.end_request(
@@ -279,6 +255,3 @@ begin
   end if;
 end
 $$;
-
-revoke all on function
-  credits_private.end_request(text, text, bytea, bigint, bigint, jsonb) from public;

@@ -23,9 +23,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.check_revocation(text, bigint, text, bigint, text, jsonb) from public;
-
 -- Notes what is asked back of a grant: more than before, never more than was granted, less what has
 -- expired of it and of its re-grants: that is gone already, and nothing that comes back is taken in
 -- its place. Returns the grant that was granted, also when p_grant_id is one that a refund made of
@@ -83,9 +80,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.ask_back(text, bigint, bigint, text, timestamptz) from public;
-
 -- What can be taken now of what is asked back of a grant: what is free of it and of its re-grants,
 -- and the rest as debt, if it is to be.
 create or replace function credits_private.revocation_parts(
@@ -121,5 +115,64 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.revocation_parts(text, bigint, bigint, boolean) from public;
+create or replace function credits_private.revoke_grant_at(
+  p_account_id text, p_grant_id bigint, p_idempotency_key text, p_amount bigint, p_on_spent text,
+  p_metadata jsonb, p_at timestamptz
+) returns credits.revoke_grant_result
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_request credits_private.request;
+  v_account credits_private.account;
+  v_grant record;
+  v_take record;
+  v_taken bigint;
+  v_transaction_id bigint;
+  v_result credits.revoke_grant_result;
+begin
+  perform credits_private.check_revocation(
+    p_account_id, p_grant_id, p_idempotency_key, p_amount, p_on_spent, p_metadata);
+  v_request := credits_private.begin_request(p_account_id, p_idempotency_key, 'revoke_grant',
+    jsonb_build_object(
+      'grant_id', p_grant_id, 'amount', p_amount, 'on_spent', nullif(p_on_spent, 'clamp')),
+    p_at);
+  if v_request.answer is not null then
+    return jsonb_populate_record(v_result, v_request.answer);
+  end if;
+  v_account := v_request.account;
+
+  v_grant := credits_private.ask_back(
+    p_account_id, p_grant_id, p_amount, p_on_spent, v_request.at);
+  v_take := credits_private.revocation_parts(p_account_id, v_grant.grant_id, v_grant.owed,
+    p_on_spent = 'debt' and v_grant.has_arrived);
+  v_taken := (select coalesce(sum(a), 0) from unnest(v_take.amounts) as a);
+  if v_taken > 0 then
+    v_transaction_id := v_account.last_entry_id + 1;
+    v_account := credits_private.take_back(v_account, v_grant.grant_id, v_take.grant_ids,
+      v_take.amounts, v_request.at, v_request.at, p_idempotency_key, p_metadata);
+    v_account := credits_private.tidy(v_account, '{}', '{}', v_request.at, v_request.at);
+    -- And so no balance falls below it, also when a hold's overdraft is captured: what remains of the
+    -- grants is never negative.
+    if v_account.debt + v_account.overdraft_held > 9007199254740991 then
+      perform credits_private.refuse_argument(p_account_id, 'p_amount',
+        'a debt must not exceed 9007199254740991', 'Revoke with ''clamp'', or less.');
+    end if;
+  else
+    update credits_private.accounts as a set last_created_at = v_request.at
+    where a.account_id = p_account_id;
+  end if;
+
+  v_result := (v_grant.grant_id, v_transaction_id, v_taken, v_account.balance,
+    credits_private.available(p_account_id, null, v_request.at), false,
+    case when v_grant.is_cancelled then 0 else v_grant.owed - v_taken end
+    )::credits.revoke_grant_result;
+  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
+    v_transaction_id, v_result.available, to_jsonb(v_result)
+      || jsonb_build_object('requested', p_amount, 'on_spent', p_on_spent, 'revocation_id', (
+        select max(r.revocation_id)
+        from credits_private.revocations as r
+        where r.account_id = p_account_id and r.grant_id = v_grant.grant_id)));
+  return v_result;
+end
+$$;

@@ -1,18 +1,3 @@
--- A type is PUBLIC's to use unless that is revoked, as a function is PUBLIC's to call.
-revoke all on type
-  credits.account_result, credits.capture_hold_result, credits.deduct_credits_batch_result,
-  credits.deduct_credits_result, credits.explain_balance_result, credits.extend_hold_result,
-  credits.grant_credits_result, credits.hold_credits_result, credits.limit_result,
-  credits.refund_credits_result, credits.release_hold_result, credits.revoke_grant_result,
-  credits_private.account, credits_private.answer, credits_private.booked_item,
-  credits_private.capture_hold_result_0004, credits_private.deduct_credits_batch_result_0004,
-  credits_private.deduct_credits_result_0004, credits_private.deduction,
-  credits_private.deduction_0004, credits_private.draw, credits_private.entered,
-  credits_private.entry, credits_private.figures, credits_private.grant_credits_result_0004,
-  credits_private.grant_figures, credits_private.hold, credits_private.limit_check,
-  credits_private.refusal, credits_private.request, credits_private.spending_limit
-from public;
-
 comment on type credits.account_result is
   'What open_account, close_account, settle_account, set_overdraft_limit and forget_account return';
 comment on type credits.capture_hold_result is 'What capture_hold returns';

@@ -115,8 +115,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.apply_entry() from public;
-
 -- Some of an account's entries, in order: ordered, so that Postgres reads them by the primary key. Of
 -- an account that has grown since the last analyze it expects few, and then any of the indexes that
 -- begin with the account would do, and read all of it.
@@ -134,8 +132,6 @@ begin
   order by e.entry_id;
 end
 $$;
-
-revoke all on function credits_private.entries_between(text, bigint, bigint) from public;
 
 -- The same for entries that one statement wrote: what a batch deducts from an account without limits.
 -- The first entry applies them all, each figure once.
@@ -207,8 +203,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.apply_statement(text, bigint) from public;
-
 -- A counter that is not there yet starts at zero, and then moves as any other.
 create or replace function credits_private.count_statement(
   p_account_id text, p_first_id bigint, p_last_id bigint
@@ -245,8 +239,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.count_statement(text, bigint, bigint) from public;
-
 create or replace function credits_private.refuse_usage(p_account_id text)
 returns void
 language plpgsql
@@ -259,8 +251,6 @@ begin
     'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
 end
 $$;
-
-revoke all on function credits_private.refuse_usage(text) from public;
 
 -- What an entry must be, by itself.
 create or replace function credits_private.is_entry(p_entry credits_private.entry)
@@ -286,8 +276,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.is_entry(credits_private.entry) from public;
-
 -- A deduction takes no account further into debt than its overdraft goes (a revocation may, and
 -- what a hold has reserved of it can be captured).
 create or replace function credits_private.check_overdraft(p_account_id text, p_entry_id bigint)
@@ -304,8 +292,6 @@ begin
   end if;
 end
 $$;
-
-revoke all on function credits_private.check_overdraft(text, bigint) from public;
 
 -- A deduction or capture adds to the window that it falls in; a refund gives back to the window of
 -- what it refunds, or to none, if that was before the limit.
@@ -353,8 +339,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.apply_limits(text, bigint) from public;
-
 -- Says which promise an entry would have broken. The account is updated first: if it has the entry,
 -- it was what comes after it that refused.
 create or replace function credits_private.refuse_entry(p_account_id text, p_entry_id bigint)
@@ -399,8 +383,6 @@ begin
     'Entries are written by the functions of the schema credits, not by hand.', v_invariant);
 end
 $$;
-
-revoke all on function credits_private.refuse_entry(text, bigint) from public;
 
 -- No figure and no time of an entry ever changes, nor what it belongs to. Named one by one, as
 -- forget_account replaces the three columns that can name a person.

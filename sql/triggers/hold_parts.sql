@@ -44,8 +44,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.apply_hold_part() from public;
-
 create or replace function credits_private.refuse_part(
   p_account_id text, p_hold_id bigint, p_part_id bigint, p_invariant text
 ) returns void
@@ -58,8 +56,6 @@ begin
     'Holds are written by the functions of the schema credits, not by hand.', p_invariant);
 end
 $$;
-
-revoke all on function credits_private.refuse_part(text, bigint, bigint, text) from public;
 
 create or replace trigger _100_hold_parts_are_immutable
   before update or delete on credits_private.hold_parts

@@ -28,8 +28,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.refuse_unless_cut_by() from public;
-
 create or replace trigger _100_settings_are_those_of_the_period
   after insert or delete on credits_private.period_settings
   for each row

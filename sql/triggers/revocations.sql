@@ -16,8 +16,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.apply_revocation() from public;
-
 create or replace trigger _100_revocations_are_immutable
   before update or delete on credits_private.revocations
   for each row

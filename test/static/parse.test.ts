@@ -45,6 +45,8 @@ const inBody = (...statements: string[]) => routine(`begin ${statements.join('; 
 const ofTrigger = (statement: string) =>
   inBody(statement).replace('p_account_id text', '').replace('void', 'trigger');
 
+const publicFunction = inBody('null').replace('credits_private', 'credits');
+
 const definer = (statement: string) =>
   routine(
     `begin perform p_account_id collate "default"; ${statement}; end`,
@@ -78,12 +80,13 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     `${routine('select 1', 'language sql security definer')}
      create view credits_private.v as select credits_private.f('a')`,
   ],
-  'a function is followed by its revoke from public': [
-    routine('select 1', 'language sql'),
-    `${routine('select 1', 'language sql')} revoke all on function credits_private.f(int) from public`,
-    `${routine('select 1', 'language sql')} revoke all on function credits_private.g(text) from public`,
-    `${routine('select 1', 'language sql')} revoke all on function credits_private.f(text) from app`,
-    `${routine('select 1', 'language sql')} grant all on function credits_private.f(text) to public`,
+  'a file of sql/functions/ is one public function, itself first, and its comment': [
+    { 'sql/functions/f.sql': inBody('null') },
+    { 'sql/functions/g.sql': publicFunction },
+    { 'sql/functions/f.sql': `-- Why.\n${publicFunction}` },
+    { 'sql/functions/f.sql': `${publicFunction} ${inBody('null')}` },
+    { 'sql/functions/f.sql': `${publicFunction} grant execute on function credits.f to app` },
+    { 'sql/functions/of_holds/f.sql': publicFunction },
   ],
   'a security definer function takes the collation off a text': [
     definer('perform p_account_id'),

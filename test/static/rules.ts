@@ -36,20 +36,16 @@ const securityDefiner = ofRoutines((sources) => {
   };
 });
 
-const revoked = ofRoutines(() => ({ name, node, inputs }, { statements }) => {
-  const at = statements.findIndex((s) => find(s, 'CreateFunctionStmt').includes(node));
-  const [revoke] = find(statements[at + 1], 'GrantStmt');
-  const [target] = find(revoke?.objects, 'ObjectWithArgs');
-  const fromPublic = find(revoke?.grantees, 'RoleSpec').map(({ roletype }) => roletype);
-  const isRevoke =
-    revoke?.is_grant !== true &&
-    revoke?.privileges === undefined &&
-    fromPublic.join() === 'ROLESPEC_PUBLIC' &&
-    dotted(target?.objname) === name &&
-    find(target?.objargs, 'TypeName').map(typeName).join() ===
-      find(inputs, 'TypeName').map(typeName).join();
-  return when(!isRevoke, 'the next statement is no revoke all … from public');
-});
+/** `sql/functions/f.sql` begins with `credits.f`, and has nothing private. */
+const itself: Rule = (sources) =>
+  sources.flatMap(({ path, text, statements, routines }) => {
+    const [, name] = /^sql\/functions\/(\w+)\.sql$/.exec(path) ?? [];
+    if (!name) return when(path.startsWith('sql/functions/'), path);
+    const isFirst = text.startsWith(`create or replace function credits.${name}(`);
+    const others = routines.filter((routine) => routine.name !== `credits.${name}`);
+    const behind = statements.slice(1).filter((statement) => !('CommentStmt' in statement));
+    return when(!isFirst || others.length + behind.length > 0, path);
+  });
 
 /** A name without a schema is Postgres's own, which catalogue.test.ts looks up, or lacks one. */
 const qualified = ofStatements((sources) => {
@@ -195,7 +191,7 @@ export const rules = {
   'a function has the search_path pg_temp': searchPath,
   'a public function plans to read by an index': byIndex,
   'public functions run as their owner, private ones as their caller': securityDefiner,
-  'a function is followed by its revoke from public': revoked,
+  'a file of sql/functions/ is one public function, itself first, and its comment': itself,
   'a security definer function takes the collation off a text': onlyDefaultCollation,
   'names have their schema': qualified,
   'a lock is a statement of its own': locksAlone,
