@@ -91,7 +91,7 @@ begin
     and not (v_is_unused and new.period_ends_at = '-infinity')
   then
     v_is_true := v_is_true and new.due_at <= credits_private.first_due(
-      new.account_id, new.period_ends_at, new.last_created_at)
+      new.account_id, new.last_created_at)
       and ((new.period, new.next_period, new.period_ends_at)
           = (old.period, old.next_period, old.period_ends_at)
         or old.period_ends_at <= new.last_created_at

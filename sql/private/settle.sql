@@ -14,26 +14,21 @@ declare
   v_due record;
 begin
   for v_due in
-    select h.expires_at as at, 1 as step, h.hold_id as id
-    from credits_private.holds as h
-    where h.account_id = p_account.account_id and h.state = 'open' and h.expires_at <= p_at
-    union all
-    select g.expires_at, 2, g.grant_id
-    from credits_private.grants as g
-    where g.account_id = p_account.account_id and g.is_open and g.expires_at <= p_at
-    union all
-    select v.at, v.step, g.grant_id
-    from credits_private.grants as g
-    cross join lateral (values (g.effective_at, 3), (g.expires_at, 2)) as v (at, step)
-    where g.account_id = p_account.account_id and g.is_scheduled and g.effective_at <= p_at
-      and v.at <= p_at
-    order by 1, 2, 3
+    select d.at, d.kind, d.id
+    from credits_private.due as d
+    where d.account_id = p_account.account_id and d.at <= p_at
+    order by d.at, d.step, d.id
   loop
-    p_account := case v_due.step
-      when 1 then credits_private.resolve_hold(p_account, v_due.id, 'expired', v_due.at, p_at)
-      when 2 then credits_private.expire_grant(p_account, v_due.id, v_due.at, p_at)
-      else credits_private.begin_grant(p_account, v_due.id, v_due.at, p_at)
-    end;
+    case v_due.kind
+      when 'hold expires' then
+        p_account := credits_private.resolve_hold(p_account, v_due.id, 'expired', v_due.at, p_at);
+      when 'grant expires' then
+        p_account := credits_private.expire_grant(p_account, v_due.id, v_due.at, p_at);
+      when 'grant begins' then
+        p_account := credits_private.begin_grant(p_account, v_due.id, v_due.at, p_at);
+      when 'period ends' then
+        null; -- begin_period closes it once all entries of before are written
+    end case;
   end loop;
   return credits_private.advance_account(p_account, p_at);
 end
@@ -41,36 +36,40 @@ $$;
 
 revoke all on function credits_private.settle(credits_private.account, timestamptz) from public;
 
--- The first thing that is still to come of an account that is settled up to p_at.
-create or replace function credits_private.first_due(
-  p_account_id text, p_period_ends_at timestamptz, p_at timestamptz
-) returns timestamptz
-language plpgsql stable
+-- Moves an account on, once all that was due by p_at is booked: into the period of p_at, and to the
+-- first thing that is still to come.
+create or replace function credits_private.advance_account(
+  p_account credits_private.account, p_at timestamptz
+) returns credits_private.account
+language plpgsql
 set search_path = pg_temp
 as $$
+declare
+  v_due_at timestamptz;
 begin
-  return least(p_period_ends_at, (
-    select min(h.expires_at)
-    from credits_private.holds as h
-    where h.account_id = p_account_id and h.state = 'open'
-  ), (
-    -- What a hold keeps of a grant that has expired is due with the hold.
-    select min(g.expires_at)
-    from credits_private.grants as g
-    where g.account_id = p_account_id and g.is_open and g.expires_at > p_at
-  ), (
-    select min(g.effective_at)
-    from credits_private.grants as g
-    where g.account_id = p_account_id and g.is_scheduled
-  ));
+  if p_account.period_ends_at <= p_at then
+    p_account := credits_private.begin_period(p_account, p_at);
+  end if;
+
+  v_due_at := credits_private.first_due(p_account.account_id, p_at);
+  update credits_private.accounts as a
+  set
+    -- Whoever comes after this comes later, also if the clock is set back.
+    last_created_at = greatest(a.last_created_at, p_at),
+    due_at = v_due_at
+  where a.account_id = p_account.account_id
+  returning a.* into p_account;
+  delete from credits_private.settle_failures as f where f.account_id = p_account.account_id;
+  return p_account;
 end
 $$;
 
-revoke all on function credits_private.first_due(text, timestamptz, timestamptz) from public;
+revoke all on function
+  credits_private.advance_account(credits_private.account, timestamptz) from public;
 
--- A period that has ended is closed from here on: no entry can be written into it any more. The
--- account is due again at the first thing that is still to come.
-create or replace function credits_private.advance_account(
+-- Closes a period that has ended, and begins the one of p_at: no entry can be written into an earlier
+-- one any more. The account is due no later than the new one ends, which a guard checks at once.
+create or replace function credits_private.begin_period(
   p_account credits_private.account, p_at timestamptz
 ) returns credits_private.account
 language plpgsql
@@ -79,37 +78,25 @@ as $$
 declare
   v_period date := credits_private.period_at(p_at, p_account.period, p_account.next_period,
     p_account.period_ends_at, p_account.time_zone, p_account.anchor_day);
-  v_begins boolean := v_period > p_account.period;
-  v_due_at timestamptz;
+  v_next_period date := credits_private.next_anchor(v_period, p_account.anchor_day);
+  v_ends_at timestamptz := credits_private.midnight(v_next_period, p_account.time_zone);
 begin
-  if v_begins then
-    p_account.period := v_period;
-    p_account.next_period := credits_private.next_anchor(v_period, p_account.anchor_day);
-    p_account.period_ends_at :=
-      credits_private.midnight(p_account.next_period, p_account.time_zone);
-  end if;
-
-  v_due_at := credits_private.first_due(p_account.account_id, p_account.period_ends_at, p_at);
   update credits_private.accounts as a
   set
-    -- Whoever comes after this comes later, also if the clock is set back.
     last_created_at = greatest(a.last_created_at, p_at),
-    period = p_account.period,
-    next_period = p_account.next_period,
-    period_ends_at = p_account.period_ends_at,
-    due_at = v_due_at
+    period = v_period,
+    next_period = v_next_period,
+    period_ends_at = v_ends_at,
+    due_at = least(a.due_at, v_ends_at)
   where a.account_id = p_account.account_id
   returning a.* into p_account;
-  if v_begins then
-    perform credits_private.keep_odd_period(p_account);
-  end if;
-  delete from credits_private.settle_failures as f where f.account_id = p_account.account_id;
+  perform credits_private.keep_odd_period(p_account);
   return p_account;
 end
 $$;
 
 revoke all on function
-  credits_private.advance_account(credits_private.account, timestamptz) from public;
+  credits_private.begin_period(credits_private.account, timestamptz) from public;
 
 -- What the period before was cut by goes, and what this one was is what the account's row says. One that
 -- begins on no anchor day, as the day was changed during the period before, is kept too.

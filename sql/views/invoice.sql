@@ -17,16 +17,10 @@ select
   s.credits_used - s.credits_refunded as net_used,
   s.calls,
   s.period >= a.period
-    and (clock_timestamp() < a.period_ends_at or a.due_at < a.period_ends_at and (
-      exists (
-        select from credits_private.holds as h
-        where h.account_id = a.account_id and h.state = 'open'
-          and h.expires_at < a.period_ends_at)
-      or exists (
-        select from credits_private.grants as g
-        where g.account_id = a.account_id and (g.is_open or g.is_scheduled)
-          and case when g.is_scheduled then g.effective_at < a.period_ends_at
-            else g.remaining > g.held and g.expires_at < a.period_ends_at end))) as is_open
+    and (clock_timestamp() < a.period_ends_at or a.due_at < a.period_ends_at and exists (
+      select from credits_private.due as d
+      where d.account_id = a.account_id and d.at < a.period_ends_at
+        and (d.kind <> 'grant expires' or d.amount > 0))) as is_open
 from (
   select
     e.account_id,
