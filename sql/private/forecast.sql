@@ -1,0 +1,160 @@
+-- What an account's grants have free at a moment, whether or not what is due by then has been
+-- settled. What is due is forecast in three steps, as settling will book it: what returns to grants,
+-- what revocations keep back of it, and what debt it repays.
+
+-- What comes to grants by p_at: what holds that expire return, and what scheduled grants bring. In the order
+-- in which settling books it: at, step, id, part_id. Without a grant, it is overdraft that was held.
+create or replace function credits_private.due_credit(p_account_id text, p_at timestamptz)
+returns table (
+  at timestamptz, step int, id bigint, kind text, part_id bigint, grant_id bigint, amount bigint
+)
+language plpgsql stable
+set search_path = pg_temp
+as $$
+begin
+  return query
+  select d.at, d.step, d.id, d.kind, min(p.part_id), p.grant_id, sum(p.amount)::bigint
+  from credits_private.due as d
+  join credits_private.hold_parts as p on p.account_id = d.account_id and p.hold_id = d.id
+  where d.account_id = p_account_id and d.kind = 'hold expires' and d.at <= p_at
+  group by d.at, d.step, d.id, d.kind, p.grant_id
+  union all
+  select d.at, d.step, d.id, d.kind, 0::bigint, d.id, d.amount
+  from credits_private.due as d
+  where d.account_id = p_account_id and d.kind = 'grant begins' and d.at <= p_at;
+end
+$$;
+
+revoke all on function credits_private.due_credit(text, timestamptz) from public;
+
+-- What is left of it after revocations: what was asked back of a grant and has not been taken yet is
+-- taken from what comes to the grant or to its re-grants, first come, first taken. n numbers the rows in their
+-- order, origin the grants that were asked back; was_taken is whether anything was taken of that one.
+-- (limit 1: Postgres takes an account's grants for few, and would join all of them with each other.)
+create or replace function credits_private.kept_credit(p_account_id text, p_at timestamptz)
+returns table (
+  n bigint, at timestamptz, step int, id bigint, grant_id bigint, origin bigint,
+  origin_grant_id bigint, was_taken boolean, amount bigint
+)
+language plpgsql stable
+set search_path = pg_temp
+as $$
+begin
+  return query
+  select
+    row_number() over (order by d.at, d.step, d.id, d.part_id),
+    d.at, d.step, d.id, d.grant_id,
+    dense_rank() over (order by o.grant_id),
+    o.grant_id, o.taken > 0,
+    (d.amount - least(d.amount, greatest(0, o.revoked - o.taken - (
+      sum(d.amount) over (partition by o.grant_id order by d.at, d.step, d.id, d.part_id)
+      - d.amount))))::bigint
+  from credits_private.due_credit(p_account_id, p_at) as d
+  cross join lateral (
+    select coalesce(g.origin_grant_id, g.grant_id) as origin_grant_id
+    from credits_private.grants as g
+    where g.account_id = p_account_id and g.grant_id = d.grant_id
+    limit 1
+  ) as g
+  cross join lateral (
+    select o.grant_id, o.revoked, o.taken
+    from credits_private.grants as o
+    where o.account_id = p_account_id and o.grant_id = g.origin_grant_id
+    limit 1
+  ) as o
+  where d.amount > 0;
+end
+$$;
+
+revoke all on function credits_private.kept_credit(text, timestamptz) from public;
+
+-- What is free of that at p_at, once it has repaid p_debt, and how much it repaid. Per hold or grant,
+-- what can repay nothing (scoped, or expired by then) first takes the place of debt that was booked
+-- for its revocation; then the rest repays in burn-down order. Credit that has expired by p_at is not
+-- free, but may have repaid debt before.
+create or replace function credits_private.freed_credit(
+  p_account_id text, p_at timestamptz, p_debt bigint
+) returns table (
+  grant_id bigint, operations text[], expires_at timestamptz, free bigint, repaid bigint
+)
+language plpgsql stable
+set search_path = pg_temp
+as $$
+declare
+  v_due record;
+  v_debt bigint := p_debt;
+  v_owed bigint;
+  v_owed_of bigint[] := '{}'::bigint[]; -- by origin: what is left of its revocation's debt
+  v_instead bigint[] := '{}'::bigint[]; -- by row: the debt whose place it took
+begin
+  for v_due in
+    select k.n, k.grant_id, k.origin, k.origin_grant_id, k.was_taken, k.amount, g.operations,
+      g.expires_at, v.is_repaying,
+      g.operations is not null or coalesce(g.expires_at <= k.at, false) as repays_nothing
+    from credits_private.kept_credit(p_account_id, p_at) as k
+    cross join lateral (
+      select g.grant_id, g.operations, g.expires_at, g.priority, g.source, g.effective_at
+      from credits_private.grants as g
+      where g.account_id = p_account_id and g.grant_id = k.grant_id
+      limit 1
+    ) as g
+    cross join (values (false), (true)) as v (is_repaying)
+    order by k.at, k.step, k.id, v.is_repaying, case when not v.is_repaying then k.n end,
+      g.priority, g.expires_at nulls last, g.source = 'purchase', g.effective_at, g.grant_id
+  loop
+    v_owed := coalesce(v_owed_of[v_due.origin], case when p_debt > 0 and v_due.was_taken
+      then credits_private.revoked_debt(p_account_id, v_due.origin_grant_id) else 0 end);
+    if not v_due.is_repaying then
+      v_instead[v_due.n] := case when v_due.repays_nothing
+        then least(v_due.amount, v_debt, greatest(0, v_owed)) else 0 end;
+      v_owed_of[v_due.origin] := v_owed - v_instead[v_due.n];
+      v_debt := v_debt - v_instead[v_due.n];
+    else
+      grant_id := v_due.grant_id;
+      operations := v_due.operations;
+      expires_at := v_due.expires_at;
+      free := v_due.amount - v_instead[v_due.n];
+      repaid := case when v_due.repays_nothing then 0 else least(free, v_debt) end;
+      v_owed_of[v_due.origin] := v_owed - repaid;
+      v_debt := v_debt - repaid;
+      free := case when v_due.expires_at <= p_at then 0 else free - repaid end;
+      repaid := repaid + v_instead[v_due.n];
+      return next;
+    end if;
+  end loop;
+end
+$$;
+
+revoke all on function credits_private.freed_credit(text, timestamptz, bigint) from public;
+
+-- What an account's grants have free at p_at: what is booked, not held and not expired, and what is
+-- freed by what comes due by then. A grant can have more than one row.
+create or replace function credits_private.free_credit(p_account_id text, p_at timestamptz)
+returns table (
+  grant_id bigint, operations text[], expires_at timestamptz, free bigint, repaid bigint
+)
+language plpgsql stable
+set search_path = pg_temp
+as $$
+declare
+  v_debt bigint;
+begin
+  return query
+  select g.grant_id, g.operations, g.expires_at, g.remaining - g.held, 0::bigint
+  from credits_private.grants as g
+  where g.account_id = p_account_id and g.is_open and g.remaining > g.held
+    and (g.expires_at is null or g.expires_at > p_at);
+
+  -- After every call, nothing is due for a while.
+  select a.debt into v_debt
+  from credits_private.accounts as a
+  where a.account_id = p_account_id and a.due_at <= p_at;
+  if found then
+    return query
+    select f.grant_id, f.operations, f.expires_at, f.free, f.repaid
+    from credits_private.freed_credit(p_account_id, p_at, v_debt) as f;
+  end if;
+end
+$$;
+
+revoke all on function credits_private.free_credit(text, timestamptz) from public;
