@@ -27,7 +27,7 @@ export const packageRoot = fileURLToPath(new URL('../', import.meta.url));
 export const rolesFile = 'sql/roles.sql';
 const snapshotFile = 'sql/schema.snapshot';
 export const isMigration = (name: string) => /^\d{4}_[^/]*\.sql$/.test(name);
-const folders = ['private', 'triggers', 'functions', 'views'];
+const folders = ['private', 'triggers', 'functions', 'views', 'checks'];
 
 export function packageVersion(root = packageRoot): string {
   const file = join(existsSync(join(root, 'package.json')) ? root : packageRoot, 'package.json');
@@ -80,18 +80,22 @@ function sqlFiles(root: string, prefix: string): SqlFile[] {
 
 const rank = (path: string) => folders.indexOf(path.split('/')[1] ?? '');
 
+/** Is it that file, or in that folder, which ends with a slash? */
+const isOf = (path: string, name: string) =>
+  path === name || (name.endsWith('/') && path.startsWith(name));
+
 /** Keeps the given order, except that a file comes after those that it says it requires. */
 function inOrder(files: SqlFile[]): SqlFile[] {
-  const byPath = new Map(files.map((file) => [file.path, file]));
   const done = new Set<SqlFile>();
   const visit = (file: SqlFile, via: SqlFile[]) => {
     if (done.has(file)) return;
     if (via.includes(file))
       throw new Failure(`requires in a circle: ${[...via, file].map((f) => f.path).join(' → ')}`);
     for (const name of requirements(file.text)) {
-      const needed = byPath.get(`sql/${name}`);
-      if (!needed) throw new Failure(`${file.path} requires ${name}: there is no sql/${name}`);
-      visit(needed, [...via, file]);
+      const needed = files.filter(({ path }) => isOf(path, `sql/${name}`));
+      if (needed.length === 0)
+        throw new Failure(`${file.path} requires ${name}: there is no sql/${name}`);
+      for (const each of needed) visit(each, [...via, file]);
     }
     done.add(file);
   };

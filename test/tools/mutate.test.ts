@@ -38,17 +38,17 @@ test('whatever is changed by hand is refused or found, or is on the list', {
 });
 
 const few = ['--accounts', '3', '--steps', '50', '--mutants', '10'];
-const noView = (name: string) =>
-  `create or replace view credits_private.${name} as
+const noCheck = (name: string) =>
+  `create or replace view credits_private.check_${name} as
    select ''::text as invariant, ''::text as account_id, ''::text as expected, ''::text as actual,
      ''::text as subject where false`;
 
 test.each([
-  ['a check is gone', 'off', 'holds.amount', noView('hold_faults')],
-  ['a check is gone', 'off', 'entries.is_final', noView('entry_faults')],
-  ['a check is gone', 'off', 'grants.priority', noView('key_faults')],
-  ['a check is gone', 'off', 'grants.origin_grant_id', noView('grant_faults')],
-  ['a check is gone', 'off', 'accounts (deleted)', noView('account_faults')],
+  ['a check is gone', 'off', 'holds.amount', noCheck('held_equals_open_holds')],
+  ['a check is gone', 'off', 'entries.is_final', noCheck('entries_are_immutable')],
+  ['a check is gone', 'off', 'grants.priority', noCheck('a_key_has_one_answer')],
+  ['a check is gone', 'off', 'grants.origin_grant_id', noCheck('every_change_has_an_entry')],
+  ['a check is gone', 'off', 'accounts (deleted)', noCheck('every_change_has_an_entry')],
   [
     'a guard is gone',
     'on',
@@ -71,7 +71,7 @@ test.each([
 });
 
 test('a search that ends with an error is a fault', { timeout }, async () => {
-  const fails = `create or replace view credits_private.entry_faults as
+  const fails = `create or replace view credits_private.check_entries_are_immutable as
     select ''::text as invariant, e.account_id, ''::text as expected, ''::text as actual,
       ''::text as subject from credits_private.entries as e where 1 / e.entry_count < 0`;
   const [report] = await run(

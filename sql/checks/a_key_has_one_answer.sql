@@ -1,9 +1,9 @@
--- What is wrong with keys that have a row of their own: each is the digest of a call, and the rows that
--- the call left say what its arguments were. The digest is told here anew, not by the code that made
--- it. For `discrepancies`, and nobody else.
-create or replace view credits_private.key_faults as
--- The digest of a key is that of what its call left behind, in one of the forms that its arguments can
--- have had. What was forgotten is left out, and intervals of before migration 0005, which can't be told.
+-- A key that has a row of its own still belongs to the call that made it. The digest of a call is
+-- made here anew, not by the code that made it.
+create or replace view credits_private.check_a_key_has_one_answer as
+-- The digest of a key is that of what its call left behind, in one of the forms that the
+-- arguments may have had. Left out is what was forgotten, and intervals from before migration
+-- 0005, which cannot be told.
 select
   'a_key_has_one_answer' as invariant,
   c.account_id,
@@ -104,9 +104,9 @@ where not exists (
     c.function_name || jsonb_strip_nulls(f.form)::text, 'UTF8')), 1, 16))
 
 union all
--- Each hold has the key of the call that made it, each release that of its call, each grant that was
--- scheduled and each revocation its own, once. (Revocations of before migration 0005 have one row for
--- all of a grant, and keys that do not name it.)
+-- There is one key for each hold, each release, each scheduled grant and each revocation.
+-- (Revocations from before migration 0005 share one row per grant, and their keys do not name
+-- it.)
 select
   'a_key_has_one_answer' as invariant,
   c.account_id,
@@ -152,7 +152,7 @@ from (
 where c.calls <> c.keys
 
 union all
--- A key keeps what it answered, and the revocation that it asked for.
+-- A key keeps its answer, and the revocation that it asked for.
 select
   'a_key_has_one_answer' as invariant,
   k.account_id,
@@ -175,5 +175,3 @@ where k.answer ->> 'transaction_id' <> k.transaction_id::text
   or r.requested::text <> coalesce(k.answer ->> 'requested', g.amount::text)
   or r.on_spent <> k.answer ->> 'on_spent'
   or r.created_at <> t.created_at;
-
-revoke all on credits_private.key_faults from public;

@@ -1,7 +1,57 @@
--- What is wrong with holds, as far as their parts, captures and keys tell. For `discrepancies`, and
--- nobody else.
-create or replace view credits_private.hold_faults as
--- A hold was made with the parts that reserve it, and names the last of all.
+-- What is held is the sum of the parts of open holds.
+create or replace view credits_private.check_held_equals_open_holds as
+-- An account, and its overdraft, hold what the parts add up to.
+select
+  'held_equals_open_holds' as invariant,
+  a.account_id,
+  (coalesce(p.held, 0), coalesce(p.overdraft_held, 0), coalesce(p.parts, 0))::text as expected,
+  (a.held, a.overdraft_held, a.last_part_id)::text as actual,
+  'held' as subject
+from credits_private.accounts as a
+left join (
+  select p.account_id, sum(p.amount) as held, count(*) as parts,
+    coalesce(sum(p.amount) filter (where p.grant_id is null), 0) as overdraft_held
+  from credits_private.hold_parts as p
+  group by p.account_id
+) as p on p.account_id = a.account_id
+where (a.held, a.overdraft_held, a.last_part_id)
+  <> (coalesce(p.held, 0), coalesce(p.overdraft_held, 0), coalesce(p.parts, 0))
+
+union all
+-- A hold holds what its parts add up to, and nothing once it has ended.
+select
+  'held_equals_open_holds' as invariant,
+  h.account_id,
+  coalesce(p.held, 0)::text as expected,
+  h.held::text as actual,
+  format('hold %s', h.hold_id) as subject
+from credits_private.holds as h
+left join (
+  select p.account_id, p.hold_id, sum(p.amount) as held
+  from credits_private.hold_parts as p
+  group by p.account_id, p.hold_id
+) as p on p.account_id = h.account_id and p.hold_id = h.hold_id
+where h.held <> coalesce(p.held, 0) or (h.held <> 0 and h.state <> 'open')
+
+union all
+-- A grant holds what its parts add up to.
+select
+  'held_equals_open_holds' as invariant,
+  g.account_id,
+  coalesce(p.held, 0)::text as expected,
+  g.held::text as actual,
+  format('grant %s', g.grant_id) as subject
+from credits_private.grants as g
+left join (
+  select p.account_id, p.grant_id, sum(p.amount) as held
+  from credits_private.hold_parts as p
+  where p.grant_id is not null
+  group by p.account_id, p.grant_id
+) as p on p.account_id = g.account_id and p.grant_id = g.grant_id
+where g.held <> coalesce(p.held, 0)
+
+union all
+-- A hold was made with the parts that reserve its credits, and names its last part.
 select
   'held_equals_open_holds' as invariant,
   h.account_id,
@@ -20,8 +70,8 @@ where (h.amount is distinct from p.amount or h.created_at is distinct from p.cre
       or h.last_part_id is distinct from p.last_part_id)
 
 union all
--- A part is of the moment at which the hold was made, captured or ended, and booked then, but for the
--- end of one that expired, which can be booked later.
+-- A part has the moment at which its hold was made, captured or ended, and was booked at that
+-- moment. Only the end of a hold that expired may be booked later.
 select
   'held_equals_open_holds' as invariant,
   p.account_id,
@@ -42,42 +92,7 @@ where (p.created_at = p.effective_at
   end
 
 union all
--- A hold that was captured ended with its final capture. One that was released did so with its last
--- part, unless it had nothing left: then that part was a capture's.
-select
-  'a_hold_is_resolved_once' as invariant,
-  h.account_id,
-  coalesce(e.effective_at, p.effective_at)::text as expected,
-  h.resolved_at::text as actual,
-  format('the end of hold %s', h.hold_id) as subject
-from credits_private.holds as h
-left join credits_private.hold_parts as p
-  on p.account_id = h.account_id and p.part_id = h.last_part_id
-left join credits_private.entries as e
-  on e.account_id = h.account_id and e.kind = 'capture' and e.refunded_entry_id is null
-  and e.hold_id = h.hold_id and e.is_final and e.entry_id = e.transaction_id
-where h.state = 'captured' and h.resolved_at <> e.effective_at
-  or h.resolved_at < p.effective_at
-  or h.state = 'released' and h.resolved_at > p.effective_at and not exists (
-    select from credits_private.entries as e
-    where e.account_id = h.account_id and e.kind = 'capture' and e.refunded_entry_id is null
-      and e.hold_id = h.hold_id and e.effective_at = p.effective_at)
-  or h.expires_at <= h.created_at or h.resolved_at > h.expires_at
-
-union all
--- A capture is of a hold.
-select
-  'a_hold_is_resolved_once' as invariant,
-  e.account_id,
-  'a hold' as expected,
-  'none' as actual,
-  format('hold %s', e.hold_id) as subject
-from credits_private.entries as e
-left join credits_private.holds as h on h.account_id = e.account_id and h.hold_id = e.hold_id
-where e.kind = 'capture' and e.entry_id = e.transaction_id and h.hold_id is null
-
-union all
--- Parts are numbered 1, 2, 3, ..., belong to a hold, and no time of them runs back.
+-- Parts are numbered 1, 2, 3, ..., belong to a hold, and never run back in time.
 select
   'held_equals_open_holds' as invariant,
   p.account_id,
@@ -93,5 +108,3 @@ from (
 left join credits_private.holds as h on h.account_id = p.account_id and h.hold_id = p.hold_id
 where p.part_id <> coalesce(p.previous_part_id + 1, 1) or p.created_at < p.previous_created_at
   or h.hold_id is null;
-
-revoke all on credits_private.hold_faults from public;
