@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { withClient } from '../support/connection.ts';
 import { raised } from '../support/database.ts';
-import { script } from '../support/scripts.ts';
 
 // A temp folder of our own shows all that a server leaves; its user may not be ours, hence 0777.
 let temp: string;
@@ -117,7 +116,7 @@ test('a server that does not start is one line and status 1', async () => {
 /** A process of its own, to which settings for another server mean nothing. */
 function demo(args: string[], env: Record<string, string> = {}) {
   const elsewhere = { PGHOST: 'nowhere.invalid', PGSSLMODE: 'require', PGOPTIONS: '-c nonsense=1' };
-  const child = spawn(process.execPath, [script('demo.js'), ...args], {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'tools/demo/main.ts', ...args], {
     env: { ...process.env, ...elsewhere, DATABASE_URL: 'nowhere', TMPDIR: temp, ...env },
     detached: true,
   });
