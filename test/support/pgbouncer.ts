@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { pgbouncer } from '../../tools/ci/pgbouncer.ts';
-import { freePort } from '../../tools/postgres/embedded.ts';
+import { freePort } from '../../tools/postgres/port.ts';
 
 export interface Pooler {
   /** Of the same server's same database, through the pooler. */

@@ -3,7 +3,8 @@ import { randomNumbers } from '../../tools/random.ts';
 import { accounts, type Call, deduct, grant, hold, nextCall } from '../../tools/torture/calls.ts';
 import { examine } from '../../tools/torture/examination.ts';
 import { type Entry, isFree, Journal } from '../../tools/torture/journal.ts';
-import { Session, startLoad } from '../../tools/torture/load.ts';
+import { startLoad } from '../../tools/torture/load.ts';
+import { Session } from '../../tools/torture/session.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { tamper } from '../support/discrepancies.ts';
 

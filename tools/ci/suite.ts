@@ -1,8 +1,9 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Check, execute, type Outcome, Skip } from './check.ts';
+import { type Check, type Outcome, Skip } from './check.ts';
 import { withDocker } from './docker.ts';
+import { execute } from './execute.ts';
 import type { Node } from './node.ts';
 import { pgbouncer } from './pgbouncer.ts';
 

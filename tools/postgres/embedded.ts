@@ -1,12 +1,11 @@
-import { randomInt } from 'node:crypto';
-import { once } from 'node:events';
-import { chownSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { chownSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { copyBinaries, findBinaries } from './embedded-binaries.ts';
 import { startWatchdog } from './embedded-watchdog.ts';
+import { freePort } from './port.ts';
+import { isReady, readPid } from './postmaster.ts';
 
 export interface Postgres {
   /** Of a superuser, for pg and for psql. */
@@ -129,38 +128,4 @@ function serverSettings(folder: string, port: number, { durable, settings }: Pos
     ...(durable ? {} : fast),
     ...settings,
   };
-}
-
-const pidFile = (data: string) => join(data, 'postmaster.pid');
-
-/** By its own word: on the port, another server might answer. A killed one leaves its last word. */
-function isReady(data: string, before: number): boolean {
-  try {
-    return readPid(data) !== before && /\nready\s*$/.test(readFileSync(pidFile(data), 'utf8'));
-  } catch {
-    return false;
-  }
-}
-
-/** 0 while there is none. */
-function readPid(data: string): number {
-  try {
-    return Number.parseInt(readFileSync(pidFile(data), 'utf8'), 10) || 0;
-  } catch {
-    return 0;
-  }
-}
-
-/**
- * None that the system might give to a connection: while the server is down, one that tries to reach
- * it could get its very port, and be connected to itself.
- */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(12_000, 32_000);
-    const server = createServer().listen(port, '127.0.0.1');
-    const free = await once(server, 'listening').catch(() => undefined);
-    await new Promise((resolve) => server.close(resolve));
-    if (free) return port;
-  }
 }

@@ -1,6 +1,7 @@
 import { startProxy } from '../postgres/proxy.ts';
 import { randomNumbers } from '../random.ts';
-import { type Fault, Ground } from './fault.ts';
+import type { Fault } from './fault.ts';
+import { Ground } from './ground.ts';
 
 export const cut: Fault = {
   name: 'cut',

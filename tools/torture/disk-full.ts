@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mountDisk } from './disk.ts';
-import { type Fault, Ground, nothing } from './fault.ts';
-import { connectTo } from './load.ts';
+import { type Fault, nothing } from './fault.ts';
+import { Ground } from './ground.ts';
+import { connectTo } from './session.ts';
 
 export const diskFull: Fault = {
   name: 'disk-full',

@@ -10,7 +10,7 @@ import {
   isFree,
   type Journal,
 } from './journal.ts';
-import { connectTo, Session } from './load.ts';
+import { connectTo, Session } from './session.ts';
 
 /**
  * Holds the ledger against what its callers were told, once all of them have their answers. If all is

@@ -1,7 +1,8 @@
 import { randomNumbers } from '../random.ts';
 import { crash } from './crash.ts';
-import { type Fault, Ground } from './fault.ts';
-import { connectTo } from './load.ts';
+import type { Fault } from './fault.ts';
+import { Ground } from './ground.ts';
+import { connectTo } from './session.ts';
 import { makeSynchronous, startStandby } from './standby.ts';
 
 export const failover: Fault = {

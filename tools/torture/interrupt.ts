@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { randomNumbers } from '../random.ts';
-import { type Context, type Fault, Ground } from './fault.ts';
-import { applicationName, connectTo } from './load.ts';
+import type { Context, Fault } from './fault.ts';
+import { Ground } from './ground.ts';
+import { applicationName, connectTo } from './session.ts';
 
 export const interrupt: Fault = {
   name: 'interrupt',

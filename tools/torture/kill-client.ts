@@ -4,9 +4,10 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { randomNumbers } from '../random.ts';
 import type { Line } from './client.ts';
-import { type Context, type Fault, Ground } from './fault.ts';
+import type { Context, Fault } from './fault.ts';
+import { Ground } from './ground.ts';
 import type { Entry } from './journal.ts';
-import { connectTo, Session, sessionsAreOver } from './load.ts';
+import { connectTo, Session, sessionsAreOver } from './session.ts';
 
 export const killClient: Fault = {
   name: 'kill-client',

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { randomNumbers } from '../random.ts';
 import { crash } from './crash.ts';
-import { type Fault, Ground } from './fault.ts';
+import type { Fault } from './fault.ts';
+import { Ground } from './ground.ts';
 
 export const kill: Fault = {
   name: 'kill',

@@ -3,8 +3,9 @@ import { chownSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { owner, type Postgres } from '../postgres/embedded.ts';
-import { type Context, startServer } from './fault.ts';
-import { connectTo } from './load.ts';
+import type { Context } from './fault.ts';
+import { startServer } from './ground.ts';
+import { connectTo } from './session.ts';
 
 export const standbyName = 'standby';
 

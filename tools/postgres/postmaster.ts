@@ -1,0 +1,22 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const pidFile = (data: string) => join(data, 'postmaster.pid');
+
+/** By its own word: on the port, another server might answer. A killed one leaves its last word. */
+export function isReady(data: string, before: number): boolean {
+  try {
+    return readPid(data) !== before && /\nready\s*$/.test(readFileSync(pidFile(data), 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+/** 0 while there is none. */
+export function readPid(data: string): number {
+  try {
+    return Number.parseInt(readFileSync(pidFile(data), 'utf8'), 10) || 0;
+  } catch {
+    return 0;
+  }
+}
