@@ -1,11 +1,12 @@
 /** Everything that CI checks, whichever fail, in at most 20 minutes on two cores. */
-import { mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
-import { freemem, tmpdir } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { command, runChecks } from './check.ts';
+import { checksOf, type Row } from './matrix.ts';
+import { roomInMemory } from './memory.ts';
 import { nodeFromNpm } from './node.ts';
 import { packageCheck } from './package.ts';
-import { dockerSuite, suite } from './suite.ts';
 
 // The tests' servers come and go, and copy hundreds of databases: in memory, where there is plenty.
 process.env.TMPDIR = roomInMemory() ?? tmpdir();
@@ -33,14 +34,39 @@ const twice = [
   'model/**',
   'security/{argument-types,collat*,settings}*.test.ts',
 ];
-const without = (paths: string[]) => paths.flatMap((path) => ['--exclude', `test/${path}`]);
-const least = without([...once, ...twice]);
 // Of Node alone: on each of the three without Postgres 15.
 const ofNode = ['deploy/{conninfo,json,tls}.test.ts'];
-const on = (major: number) => ({
-  PG_CREDITS_TEST_SERVER: 'embedded',
-  PG_CREDITS_TEST_MAJOR: String(major),
-});
+// What a pooler could get wrong: transactions, settings, statements that are prepared, replays.
+const pooled = [
+  'functions/accounts/settling',
+  'functions/batches/',
+  'functions/deductions/',
+  'functions/errors',
+  'functions/holds/',
+  'functions/refunds/',
+  'functions/revocations/',
+];
+const onDocker = [
+  'documents/readme.test.ts',
+  'concurrency/holds.test.ts',
+  'functions/refunds/',
+  'functions/revocations/',
+];
+
+const all: string[] = [];
+const only = (paths: string[]) => paths.map((path) => `test/${path}`);
+const without = (...lists: string[][]) =>
+  lists.flat().flatMap((path) => ['--exclude', `test/${path}`]);
+
+// Each row is one run of vitest. Without a Node it is the one that runs CI.
+const matrix: Row[] = [
+  { postgres: 18, tests: all, minutes: 20 },
+  { postgres: 17, node: node24, tests: without(once, twice) },
+  { postgres: 16, node: node22, tests: without(once, twice) },
+  { postgres: 15, node: node24, tests: without(once, ofNode), draws: 40 },
+  { postgres: 18, through: 'pgbouncer', tests: only(pooled) },
+  { postgres: 'docker', tests: only(onDocker) },
+];
 
 try {
   await runChecks([
@@ -55,52 +81,8 @@ try {
     command('squawk', 'tsx tools/ci/squawk.ts'),
     packageCheck(folder),
     command('instructions per call', 'npm run --silent bench -- instructions --check', 10),
-    suite('all tests on Postgres 18', { env: on(18), minutes: 20 }),
-    node24.check,
-    suite('tests on Postgres 17, Node 24', { env: on(17), args: least, node: node24.node }),
-    node22.check,
-    suite('tests on Postgres 16, Node 22', { env: on(16), args: least, node: node22.node }),
-    suite('tests on Postgres 15, Node 24', {
-      env: { ...on(15), PG_CREDITS_TEST_RUNS: '40' },
-      args: without([...once, ...ofNode]),
-      node: node24.node,
-    }),
-    // What a pooler could get wrong: transactions, settings, statements that are prepared, replays.
-    suite('tests through pgbouncer in transaction mode', {
-      env: { ...on(18), PG_CREDITS_TEST_POOLER: 'pgbouncer' },
-      args: [
-        'accounts/settling',
-        'batches/',
-        'deductions/',
-        'errors',
-        'holds/',
-        'refunds/',
-        'revocations/',
-      ].map((name) => `test/functions/${name}`),
-    }),
-    dockerSuite('tests on Docker, by testcontainers', {
-      args: [
-        'test/documents/readme.test.ts',
-        'test/concurrency/holds.test.ts',
-        'test/functions/refunds/',
-        'test/functions/revocations/',
-      ],
-    }),
+    ...checksOf(matrix),
   ]);
 } finally {
   rmSync(folder, { recursive: true, force: true });
-}
-
-/** A file system in memory with room for it, from which programs may be run. */
-function roomInMemory(): string | undefined {
-  try {
-    const [, options = ''] =
-      /^\S+ \/dev\/shm tmpfs (\S+)/m.exec(readFileSync('/proc/mounts', 'utf8')) ?? [];
-    const { bavail, bsize } = statfsSync('/dev/shm');
-    const usable = options !== '' && !options.split(',').includes('noexec');
-    const room = Math.min(bavail * bsize, freemem());
-    return usable && room > 4 * 2 ** 30 ? '/dev/shm' : undefined;
-  } catch {
-    return undefined; // no Linux
-  }
 }
