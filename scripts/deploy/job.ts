@@ -4,8 +4,9 @@ import type { Ground, Roles } from '../postgres/roles.ts';
 import * as schemas from '../postgres/schemas.ts';
 import { Failure } from '../shell/explain.ts';
 import type { Log } from '../shell/terminal.ts';
+import { type Ours, requireOurs } from './ours.ts';
 import { type Planned, planSteps } from './steps.ts';
-import { type Ours, requireOurs, type Seen, type Survey } from './survey.ts';
+import type { Seen, Survey } from './survey.ts';
 
 export interface Job {
   client: pg.ClientBase;

@@ -1,4 +1,5 @@
-import { AccountsLock, commit } from '../postgres/retry.ts';
+import { AccountsLock } from '../postgres/locks.ts';
+import { commit } from '../postgres/retry.ts';
 import { become, ident, planRoles, type Roles, roleNames } from '../postgres/roles.ts';
 import { actingOwner, mayNotCreate, type Schemas } from '../postgres/schemas.ts';
 import { runFile } from '../postgres/script.ts';
@@ -7,11 +8,12 @@ import { asMap } from '../snapshot/differences.ts';
 import { readFacts } from '../snapshot/snapshot.ts';
 import { type Job, prepare, seenBy } from './job.ts';
 import { migrate } from './migrate.ts';
+import { refuseForeign } from './ours.ts';
 import { readGrantees } from './privileges.ts';
 import { type DeployReport, reportOf } from './report.ts';
 import { beginning } from './script.ts';
 import type { Step } from './steps.ts';
-import { findDifferences, refuseForeign, type Seen, survey } from './survey.ts';
+import { findDifferences, type Seen, survey } from './survey.ts';
 import { waitForTurn } from './turns.ts';
 
 /** The whole deploy, in one transaction. */

@@ -3,9 +3,9 @@ import { migrationName, type Package, rolesFile, type SqlFile } from '../package
 import { type Ground, ident, type Roles } from '../postgres/roles.ts';
 import * as schemas from '../postgres/schemas.ts';
 import * as bookkeeping from './bookkeeping.ts';
+import type { Ours } from './ours.ts';
 import { planFiles } from './plan.ts';
 import { revokeAll } from './privileges.ts';
-import type { Ours } from './survey.ts';
 
 /** One thing that a deploy does. What runs, and what `--sql` prints, is the same list. */
 export type Step =

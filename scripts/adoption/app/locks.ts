@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import { commit, lockTogether, withRetries } from '../../postgres/retry.ts';
+import { lockTogether } from '../../postgres/locks.ts';
+import { commit, withRetries } from '../../postgres/retry.ts';
 import type { Log } from '../../shell/terminal.ts';
 import type { Parties } from './parties.ts';
 
