@@ -108,7 +108,9 @@ test.each([['--frobnicate'], ['now']])('%s is refused with one line and status 2
 });
 
 test('a server that does not start is one line and status 1', async () => {
-  const { code, stderr } = await demo([], { TMPDIR: join(temp, 'missing') }).ended;
+  // tsx would make the folder, for its cache.
+  const missing = { TMPDIR: join(temp, 'missing'), TSX_DISABLE_CACHE: '1' };
+  const { code, stderr } = await demo([], missing).ended;
   expect(code).toBe(1);
   expect(stderr).toMatch(/^ENOENT: no such file or directory, mkdtemp .*missing.*\n$/);
 });
