@@ -48,7 +48,7 @@ export function compareFigures(committed: Figures, found: Figures): Comparison[]
   return cells.flatMap((cell) => {
     const [before, now] = [committed[cell], found[cell]];
     if (now === undefined) return [];
-    const change = before === undefined ? undefined : now / before - 1;
+    const change = before === undefined ? undefined : (now - before) / before;
     // A call without a committed figure is a mistake as well: nothing would hold it.
     const isTooHigh = change === undefined || change > tolerance;
     return [{ cell, committed: before, found: now, change, isTooHigh }];
