@@ -3,7 +3,7 @@ import { type Command, orFail, runCommand } from './shell/command.ts';
 import { UsageError } from './shell/explain.ts';
 import { Terminal } from './shell/terminal.ts';
 
-// Loaded when asked for: `deploy` in a pipeline should not wait for what it does not use.
+// A command is loaded only when it is asked for: `deploy` in a pipeline should not wait for the others.
 const commands: Record<string, () => Promise<Command>> = {
   deploy: () => import('./commands/deploy.ts'),
   verify: () => import('./commands/verify.ts'),
@@ -33,7 +33,7 @@ const usage = `pg-credits: prepaid credits that always add up, inside your Postg
   pg-credits COMMAND --help    the options of a command
   pg-credits --version`;
 
-/** Runs a command, says what there is to say, and returns its exit status. */
+/** Runs a command, prints its answer or what went wrong, and returns the exit status. */
 export const commandLine = (args: string[]): Promise<number> =>
   orFail(main(args), args, 'pg-credits --help');
 

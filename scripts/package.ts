@@ -6,7 +6,7 @@ import { Failure } from './shell/explain.ts';
 import { parseSnapshot, type Snapshot } from './snapshot/snapshot.ts';
 
 export interface SqlFile {
-  /** Relative to the root, with slashes: how messages and the bookkeeping name it. */
+  /** Relative to the root, with slashes, as messages and the bookkeeping have it. */
   path: string;
   text: string;
   checksum: string;
@@ -18,7 +18,7 @@ export interface Package {
   migrations: SqlFile[];
   /** In the order in which they are applied; sql/roles.sql, if there is one, is the last. */
   files: SqlFile[];
-  /** What the schemas are once all of it is applied; of a package that somebody is building, perhaps not there. */
+  /** The schemas once everything is applied. A package under construction may lack it. */
   snapshot?: Snapshot;
 }
 
@@ -84,7 +84,7 @@ const rank = (path: string) => folders.indexOf(path.split('/')[1] ?? '');
 const isOf = (path: string, name: string) =>
   path === name || (name.endsWith('/') && path.startsWith(name));
 
-/** Keeps the given order, except that a file comes after those that it says it requires. */
+/** Keeps the given order, but puts each file after those that it requires. */
 function inOrder(files: SqlFile[]): SqlFile[] {
   const done = new Set<SqlFile>();
   const visit = (file: SqlFile, via: SqlFile[]) => {
@@ -123,7 +123,7 @@ function list(root: string, folder: string): string[] {
 }
 
 function read(root: string, path: string, prefix?: string): SqlFile {
-  // A checkout on Windows may have other line ends: still the same file.
+  // A checkout on Windows may have other line endings, and is still the same file.
   const raw = readFileSync(join(root, path), 'utf8').replaceAll('\r\n', '\n');
   const text = prefix === undefined ? raw : render(raw, prefix);
   return { path, text, checksum: createHash('sha256').update(text).digest('hex') };

@@ -69,7 +69,7 @@ function oneOf<T extends string>(name: string, value: string | undefined, words:
   return found;
 }
 
-/** What is booked: where figures differ, somebody must have said which is believed. */
+/** Where figures differ, the user must have said which of them to trust. */
 function decide(found: Plan, mapping: Mapping, book: Choice['book'], trust?: Choice['trust']) {
   const { higher, lower } = found.differences;
   const differ = mapping.balances && higher.accounts + lower.accounts > 0n;

@@ -59,7 +59,7 @@ export async function run({ values }: Given<typeof options>, terminal: Terminal)
       const report = await sample();
       const lines = describeSample(report);
       if (!watch) return { report, lines };
-      // One sample, one line: what reads a stream of JSON reads lines.
+      // One sample per line: programs that read a stream of JSON read it by lines.
       if (terminal.json) terminal.print(toJson(report).replace(/\n */g, ''));
       else terminal.print(`${report.at}\n${lines.join('\n')}\n`);
       await sleep(every * 1000);

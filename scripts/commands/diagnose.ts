@@ -72,7 +72,7 @@ export async function run({ values }: Given<typeof options>, terminal: Terminal)
   return { code: values.check && fails ? 3 : 0 };
 }
 
-/** What stays of all accounts is the totals and the worst few. */
+/** Keeps the totals and the worst few accounts, never all of them. */
 async function read(
   accounts: AsyncIterable<AccountDiagnosis>,
   moment: Moment,

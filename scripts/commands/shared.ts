@@ -1,4 +1,4 @@
-// Options that several commands have. Those of every command are in shell/options.ts.
+// Options of several commands. Options of every command are in shell/options.ts.
 import { type Mapping, readMapping } from '../adoption/mapping/mapping.ts';
 import { checkPrefix } from '../package.ts';
 import { UsageError } from '../shell/explain.ts';

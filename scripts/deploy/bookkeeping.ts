@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { migrationName, type Package, type SqlFile } from '../package.ts';
 
-/** What a deploy does with the package's files. */
+/** Which of the package's files a deploy applies, and which records it deletes. */
 export interface Plan {
   migrations: SqlFile[];
   files: SqlFile[];
@@ -31,7 +31,7 @@ export const bookkeepingTables = ['credits_private.applied_files', 'credits_priv
 const versionRow = 'package';
 const prefixRow = 'role prefix';
 
-/** The second table is as node-pg-migrate would make it. */
+/** The second table has the shape that node-pg-migrate expects. */
 export const createBookkeeping = `
 create table credits_private.applied_files (
   path text not null constraint a_file_is_recorded_once primary key,
@@ -59,13 +59,13 @@ export async function readApplied(client: pg.ClientBase): Promise<Applied> {
   return { migrations: migrations.rows.map((row) => row.name), checksums, version, rolePrefix };
 }
 
-/** Says of migrations whose tables are there that they were applied. */
+/** Records as applied the migrations whose tables already exist. */
 export const recordMigrations = (files: SqlFile[]) =>
   `insert into credits_private.migrations (name, run_on) values\n${files
     .map((file) => `  (${pg.escapeLiteral(migrationName(file))}, now())`)
     .join(',\n')};`;
 
-/** What is to be written down once all is applied; an empty text when nothing is. */
+/** The statements that record what was applied; empty when nothing changed. */
 export function recordPlan(
   pkg: Package,
   applied: Applied,

@@ -12,14 +12,14 @@ export interface DeployOptions {
   /** The folder with migrations/ and sql/; the package's own by default. */
   root?: string;
   rolePrefix?: string;
-  /** Names of objects in the schemas that are not ours and may stay, and of roles that keep their privileges. */
+  /** Names of foreign objects that may stay in the schemas, and of roles that keep their privileges. */
   allow?: string[];
   dryRun?: boolean;
   /** Apply all of sql/, changed or not. */
   reapply?: boolean;
-  /** Milliseconds for which callers may be held up, per attempt. */
+  /** How many milliseconds one attempt may hold callers up. */
   lockTimeout?: number;
-  /** Milliseconds until no further attempt is made. */
+  /** How many milliseconds to go on making attempts. */
   patience?: number;
   /** Seconds to wait for a server that is starting. */
   wait?: number;

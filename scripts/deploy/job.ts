@@ -13,7 +13,7 @@ export interface Job {
   pkg: Package;
   ground: Ground;
   prefix: string;
-  /** It was asked for, not only the default. */
+  /** The user asked for this prefix; it is not just the default. */
   prefixGiven: boolean;
   allow: string[];
   reapply: boolean;
@@ -33,14 +33,14 @@ export const seenBy = ({ client, pkg, prefix, allow }: Job, { missing }: Roles):
 
 export interface Prepared {
   roles: Roles;
-  /** Undefined of an empty database. */
+  /** Undefined for an empty database. */
   surveyed: Ours | undefined;
   planned: Planned;
   /** Whether the user may create the schemas that are to be created. */
   mayCreate: boolean;
 }
 
-/** What a deploy is to do, and a dry run says: only how they look at schemas that are there differs. */
+/** Plans a deploy or a dry run. The two differ only in how they `look` at existing schemas. */
 export async function prepare(
   job: Job,
   roles: Roles,
@@ -56,7 +56,7 @@ export async function prepare(
   return { roles, surveyed, planned, mayCreate };
 }
 
-/** Where neither owner nor privileges tell it, as after a restore without them, the bookkeeping does. */
+/** After a restore without owners and privileges, only the bookkeeping knows the prefix. */
 function checkRecordedPrefix(job: Job, found: schemas.Schemas, recorded: string | undefined) {
   if (job.prefixGiven || recorded === undefined || recorded === job.prefix) return;
   if (schemas.prefixFound(found) !== undefined) return;

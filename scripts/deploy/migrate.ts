@@ -13,9 +13,9 @@ const silent = () => {};
 const logger = { debug: silent, info: silent, warn: silent, error: silent };
 
 /**
- * Lets node-pg-migrate run what is pending inside the caller's transaction. Left to itself it would take a
- * session lock, which leaks through a transaction pooler, and commit; so it gets a stand-in for the client.
- * That rests on the calls that version 9.0.0 makes: the version is pinned, and test/deploy/ holds it to this.
+ * Lets node-pg-migrate run the pending migrations inside the caller's transaction. Left to itself, it would commit
+ * and take a session lock, which leaks through a transaction pooler; so it gets a stand-in for the client. The
+ * stand-in relies on the calls that version 9.0.0 makes: the version is pinned, and test/deploy/ checks them.
  */
 export async function migrate(client: pg.ClientBase, pkg: Package, execute: Execute) {
   const standIn = new StandIn(client, pkg, execute);
@@ -34,13 +34,13 @@ export async function migrate(client: pg.ClientBase, pkg: Package, execute: Exec
       logger,
     });
   } catch (error) {
-    // The runner wraps some errors, and their SQLSTATE is lost.
+    // The runner wraps some errors, which loses their SQLSTATE.
     throw standIn.failure ?? error;
   }
 }
 
-// The library's own loader looks for "up migration" and "down migration" anywhere, in a function's body too,
-// and reads the file again: what runs is to be the very text whose checksum we record.
+// The library's own loader reads the file again, and looks for "up migration" and "down migration" anywhere in it,
+// even in a function's body. We must run the very text whose checksum we record.
 function loaderOf(pkg: Package) {
   const byName = new Map(pkg.migrations.map((file) => [basename(file.path), file]));
   return async (paths: string[]) =>

@@ -3,7 +3,7 @@ import type { Difference } from '../snapshot/differences.ts';
 import { type Applied, bookkeepingTables } from './bookkeeping.ts';
 import type { Survey } from './survey.ts';
 
-/** Refuses what somebody else made, before anything of it runs. */
+/** Refuses objects that somebody else made, before any of them runs. */
 export function refuseForeign(differences: Difference[]) {
   const foreign = differences.filter(({ cure }) => cure === 'foreign');
   if (foreign.length === 0) return;
@@ -12,11 +12,11 @@ export function refuseForeign(differences: Difference[]) {
   const what = [first, second, third].filter((each) => each !== undefined).join('; ');
   throw new Failure(
     `the schemas are not as pg-credits made them (${what}${more}): nothing of them was run, nothing was changed; ` +
-      'mend them, or allow what is yours by --allow NAME; pg-credits verify lists all',
+      'fix them, or allow what is yours by --allow NAME; pg-credits verify lists all',
   );
 }
 
-/** What a deploy can go on from: all is ours or allowed, and the bookkeeping was read. */
+/** A survey that a deploy can build on: every object is ours or allowed, and the bookkeeping was read. */
 export type Ours = Survey & { applied: Applied };
 
 export function requireOurs(surveyed: Survey): Ours {
@@ -24,7 +24,7 @@ export function requireOurs(surveyed: Survey): Ours {
   const { applied } = surveyed;
   if (applied) return { ...surveyed, applied };
   throw new Failure(
-    `${bookkeepingTables.join(' and ')} are not as pg-credits made them, which --allow does not cover: nothing of them was run, nothing was changed; mend them`,
+    `${bookkeepingTables.join(' and ')} are not as pg-credits made them, which --allow does not cover: nothing of them was run, nothing was changed; fix them`,
   );
 }
 

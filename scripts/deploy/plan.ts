@@ -3,7 +3,7 @@ import type { Roles } from '../postgres/roles.ts';
 import { Failure } from '../shell/explain.ts';
 import type { Applied, Plan } from './bookkeeping.ts';
 
-/** What is to be applied: migrations that were not, then what changed in sql/, or all of it. */
+/** The files to apply: pending migrations, then what changed in sql/, or all of sql/. */
 export function planFiles(
   pkg: Package,
   applied: Applied,
@@ -25,7 +25,7 @@ export function planFiles(
     files.push(privileges);
   const known = new Set([...pkg.files, ...pkg.migrations].map((file) => file.path));
   const forgotten = [...applied.checksums.keys()].filter((path) => !known.has(path));
-  // Once its roles exist, it is to be applied, whatever was applied for roles of these names before.
+  // Forgetting the record makes a later deploy apply the file once its roles exist.
   if (skipped && applied.checksums.has(rolesFile)) forgotten.push(rolesFile);
   return { migrations, files, forgotten };
 }

@@ -6,7 +6,7 @@ import { type DeployReport, reportOf } from './report.ts';
 import { scriptOf } from './script.ts';
 import { survey } from './survey.ts';
 
-/** What a deploy would do, seen in a read-only transaction. */
+/** Reports what a deploy would do, from a read-only transaction. */
 export async function preview(job: Job): Promise<DeployReport> {
   const { client, ground } = job;
   await client.query(`${settings}; set local lock_timeout = '${job.lockTimeout}ms'`);
@@ -20,7 +20,7 @@ export async function preview(job: Job): Promise<DeployReport> {
   return { ...report, dryRun: true, sql };
 }
 
-/** The bookkeeping is its owner's to read. */
+/** Only its owner may read the bookkeeping. */
 async function surveyAsReader(job: Job, roles: Roles, found: Schemas) {
   const { client, ground } = job;
   const owners = [...found.owners.values()];

@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import pg from 'pg';
 import { schemaNames } from '../postgres/schemas.ts';
 
-// Functions are PUBLIC's and types are, too, unless something else is said of them.
+// By default, PUBLIC may execute every function and use every type.
 const accessTo = (schemas: string[]) => `
   select 'schema' as kind, pg_catalog.format('%I', n.nspname) as name, n.nspacl as acl, n.nspowner as owner
   from pg_catalog.pg_namespace n where n.nspname = any (${list(schemas)})
@@ -32,7 +32,7 @@ const grants = (keep: string[], schemas: string[]) => `
 const list = (names: string[]) =>
   `array[${names.map((name) => pg.escapeLiteral(name)).join(', ')}]::text[]`;
 
-/** Who else may do something in the schemas: what was just made has what default privileges gave. */
+/** Roles besides `keep` that have privileges in the schemas: default privileges may have granted some on new objects. */
 export async function readGrantees(
   client: ClientBase,
   keep: string[],
@@ -44,8 +44,8 @@ export async function readGrantees(
 }
 
 /**
- * Takes away what anybody but the owner may do, whoever gave it: default privileges may have given rights to anybody.
- * What is to be given comes after it, as in sql/roles.sql.
+ * Revokes all privileges of everybody but the owner, whoever granted them: default privileges may have granted some
+ * to anybody. sql/roles.sql runs afterwards and grants what is meant.
  */
 export const revokeAll = (keep: string[], schemas = schemaNames) => `do $privileges$
 declare

@@ -5,7 +5,7 @@ export interface DeployReport {
   version: string;
   database: string;
   migrations: string[];
-  /** Whose tables were there, from a restored schema: said of them that they were applied. */
+  /** Migrations whose tables a restored schema already had: the deploy recorded them as applied. */
   adoptedMigrations: string[];
   files: string[];
   owner: string;
@@ -19,7 +19,7 @@ export interface DeployReport {
   upToDate: boolean;
   dryRun: boolean;
   attempts: number;
-  /** Of a dry run: a script that does the same. */
+  /** Only for a dry run: a script that does the same. */
   sql?: string;
 }
 

@@ -36,27 +36,27 @@ export async function attempt(job: Job, attempts: number): Promise<DeployReport>
   }
   if (!planned.upToDate) await checkResult(seen);
   const report = await reportOf(job, prepared, { notes, attempts });
-  // What is up to date is left as it is, down to the locks that were taken to look.
+  // When everything is up to date, nothing stays behind, not even the locks of the survey.
   if (planned.writes) await commit(client);
   else await client.query('rollback');
   return report;
 }
 
-// Nothing of this outlives the transaction: behind a pooler, the session is somebody else's next.
+// These settings end with the transaction: behind a pooler, somebody else uses the session next.
 const begin = `${beginning}
 set local lock_timeout = 0; set local statement_timeout = 0;
 set local idle_in_transaction_session_timeout = 0;
 select pg_catalog.set_config(name, '0', true) from pg_catalog.pg_settings
 where name operator(pg_catalog.=) 'transaction_timeout'`; // since Postgres 17
 
-/** Surveys schemas that nobody can rename meanwhile, and bookkeeping that nobody can turn into something else. */
+/** Surveys the schemas under locks: nobody can rename a schema or replace the bookkeeping meanwhile. */
 async function surveyHeld(job: Job, roles: Roles, found: Schemas) {
   const { client, ground } = job;
   const owners = [...found.owners.values()];
   const isOwner = ground.superuser || owners.every((owner) => owner === ground.user);
   if (!isOwner) await become(client, await actingOwner(client, ground, roles, owners));
   await client.query(`set local lock_timeout = '${job.lockTimeout}ms'`);
-  // A grant that is there already: all that it does is to lock the schema's own row.
+  // The owner has this privilege already: the grant only locks the schema's row in the catalogue.
   for (const [name, owner] of found.owners)
     await client.query(`grant usage on schema ${ident(name)} to ${ident(owner)}`);
   await client.query(
@@ -80,7 +80,7 @@ function take(step: Step, { client, pkg }: Seen, lock: AccountsLock): Promise<un
   }
 }
 
-/** From here on no table of ours can change: what was seen before the locks is looked at again. */
+/** The locks keep our tables from changing from now on, so what was seen before them is checked again. */
 async function lookAgain(seen: Seen, migrations: number) {
   refuseForeign(
     findDifferences(seen, asMap(await readFacts(seen.client, seen.prefix)), migrations),
@@ -96,7 +96,7 @@ async function takenAway({ client, prefix, allow }: Seen): Promise<string[]> {
   );
 }
 
-/** What a deploy leaves behind is what the package says, or nothing is left behind. */
+/** Fails, and so rolls back, unless the schemas are now exactly as the package describes them. */
 async function checkResult(seen: Seen) {
   const { pkg, client, prefix } = seen;
   if (!pkg.snapshot) return;

@@ -15,7 +15,7 @@ interface Setting {
   lockTimeout: number;
 }
 
-/** A deploy as a script for psql: the statements that it would run, in one transaction. */
+/** The deploy as a script for psql: the same statements, in one transaction. */
 export function scriptOf(
   { pkg, ground, lockTimeout }: Setting,
   roles: Roles,
@@ -54,6 +54,6 @@ function textOf(step: Step, lockTimeout: number): string[] {
   }
 }
 
-// A file may end without a semicolon, or with a comment.
+// A file may end with a comment, or lack its last semicolon.
 const textOfFile = ({ path, text }: SqlFile) =>
   section(path, text.trimEnd().endsWith(';') ? text.trimEnd() : `${text.trimEnd()}\n;`);

@@ -7,12 +7,12 @@ import type { Ours } from './ours.ts';
 import { planFiles } from './plan.ts';
 import { revokeAll } from './privileges.ts';
 
-/** One thing that a deploy does. What runs, and what `--sql` prints, is the same list. */
+/** One step of a deploy. A deploy runs the same list of steps that `--sql` prints. */
 export type Step =
   | { kind: 'statements'; title: string; sql: string }
   /** Callers wait from here on. */
   | { kind: 'lock' }
-  /** Nobody's trigger runs while migrations do, and no table changes meanwhile. */
+  /** While migrations run, no trigger fires and nobody else changes a table. */
   | { kind: 'triggers off'; sql: string }
   | { kind: 'migrations'; files: SqlFile[] }
   | { kind: 'file'; file: SqlFile }
@@ -27,7 +27,7 @@ export interface Situation {
   reapply: boolean;
   roles: Roles;
   found: schemas.Schemas;
-  /** Undefined of an empty database. */
+  /** Undefined for an empty database. */
   surveyed: Ours | undefined;
 }
 
@@ -37,11 +37,11 @@ export interface Planned extends bookkeeping.Plan {
   created: string[];
   transferred: boolean;
   upToDate: boolean;
-  /** Something is to be written, be it in the bookkeeping alone. */
+  /** The deploy writes something, if only in the bookkeeping. */
   writes: boolean;
 }
 
-/** All that is to be done after the roles are there, in order; nothing is changed yet. */
+/** Every step that follows the creation of roles, in order; changes nothing itself. */
 export async function planSteps(situation: Situation): Promise<Planned> {
   const { client, pkg, ground, roles, found, surveyed, allow, prefix } = situation;
   const adopted = surveyed?.adopted ?? [];
@@ -109,7 +109,7 @@ const foreignOwners = (surveyed: Ours | undefined) =>
     key.startsWith('owner of ') && is !== undefined ? [is] : [],
   );
 
-/** No trigger is made on a table that is locked like this. */
+/** While a table is locked in this mode, nobody can create a trigger on it. */
 async function lockOfTables(client: pg.ClientBase) {
   const { rows } = await client.query(`
     select pg_catalog.string_agg(c.oid::pg_catalog.regclass::text, ', ' order by c.relname) as list
@@ -124,7 +124,7 @@ const triggersThatAreOn = `
   where n.nspname in ('credits', 'credits_private') and c.relkind in ('r', 'p')
     and not t.tgisinternal and t.tgenabled <> 'D'`;
 
-/** Each trigger that is on, and the statements that turn it off and on. */
+/** Every enabled trigger, with the statements that disable and enable it. */
 async function readTriggers(client: pg.ClientBase) {
   const { rows } = await client.query(`
     select t.tgname as name, t.tgrelid::pg_catalog.regclass::text as relation,
@@ -138,7 +138,7 @@ async function readTriggers(client: pg.ClientBase) {
   }));
 }
 
-/** Under the locks: one that came after the plan was made is still on. */
+/** Runs under the locks: a trigger created after planning is still enabled, and is refused. */
 const refuseTriggers = `do $triggers$
 declare
   v_trigger text := (

@@ -13,18 +13,18 @@ import {
 } from '../snapshot/snapshot.ts';
 import { type Applied, bookkeepingTables, readApplied } from './bookkeeping.ts';
 
-/** How a database stands to a package, as the catalogues and then the bookkeeping tell it. */
+/** How a database compares with a package, according to the catalogues and then the bookkeeping. */
 export interface Survey {
   facts: Fact[];
-  /** Undefined where it may not be read, or is not ours to read. */
+  /** Undefined where the user may not read the bookkeeping, or where it is not ours. */
   applied: Applied | undefined;
-  /** Migrations whose tables are there, though nothing says that they were applied: a schema was restored. */
+  /** Migrations whose tables exist but that are not recorded as applied: a schema was restored. */
   adopted: SqlFile[];
-  /** How many migrations made what is there. */
+  /** How many migrations produced the present tables. */
   migrations: number;
-  /** To the package's snapshot; while migrations are pending, of tables and types alone, to what they expect. */
+  /** From the package's snapshot. While migrations are pending: of tables and types only, from what these expect. */
   differences: Difference[];
-  /** Of what was to be allowed, and of what harms nobody. */
+  /** About objects that --allow names, and about foreign objects that do no harm. */
   notes: string[];
 }
 
@@ -32,15 +32,15 @@ export interface Seen {
   client: pg.ClientBase;
   pkg: Package;
   prefix: string;
-  /** Names of objects that may be there, and of roles that may have privileges, though they are not ours. */
+  /** Names of foreign objects that may stay, and of foreign roles that may have privileges. */
   allow: string[];
-  /** Roles that are not there: what they may do can't be compared. */
+  /** Roles that do not exist, so their privileges can't be compared. */
   missing: string[];
 }
 
 /**
- * Nothing in the schemas runs for it: a lesser user may have made them, or put a trigger, a default or a policy there.
- * The bookkeeping is read once the catalogues say that it is two plain tables.
+ * Runs nothing that is in the schemas: a less privileged user may have created them, or planted a trigger, a default
+ * or a policy there. Reads the bookkeeping only after the catalogues have shown it to be two plain tables.
  */
 export async function survey(seen: Seen, mayRead = true): Promise<Survey> {
   const { client, pkg, prefix } = seen;
@@ -58,7 +58,7 @@ export async function survey(seen: Seen, mayRead = true): Promise<Survey> {
   return { facts, applied, adopted, migrations, differences, notes };
 }
 
-/** The whole once all migrations are applied; until then what migrations make, as sql/ is replaced before it runs. */
+/** Compares everything once all migrations are applied; until then only tables and types, since sql/ will be replaced. */
 export function findDifferences(
   seen: Seen,
   facts: Map<string, string>,
@@ -81,7 +81,7 @@ function compareTables(
   return differ(expected, ofMigrations(facts), allow);
 }
 
-/** Without its roles, deploy leaves sql/roles.sql out as a whole. */
+/** Leaves out the privileges of missing roles: without its roles, deploy skips sql/roles.sql as a whole. */
 function withoutMissing({ pkg, missing }: Seen, facts: Map<string, string>) {
   const expected = pkg.snapshot?.facts ?? new Map<string, string>();
   const kinds = missing.map((role) => role.replace(/^.*(?=credits_)/, ''));
@@ -102,7 +102,7 @@ function isOurBookkeeping(pkg: Package, facts: Map<string, string>): boolean {
   return differ(ours(pkg.snapshot.facts), ours(facts)).every(({ cure }) => cure === 'note');
 }
 
-/** The migrations after which tables and types are exactly what is there. */
+/** The migrations that lead to exactly the present tables and types. */
 function findMigrations(pkg: Package, facts: Map<string, string>): SqlFile[] {
   if (!pkg.snapshot) return [];
   for (let count = pkg.migrations.length; count > 0; count -= 1) {
@@ -112,7 +112,7 @@ function findMigrations(pkg: Package, facts: Map<string, string>): SqlFile[] {
   return [];
 }
 
-/** Names to allow that nothing has, here or in the package: a slip of the pen would allow nothing, silently. */
+/** Warns about a name to allow that no object has: a typo would silently allow nothing. */
 function notesOfAllowed({ pkg, allow }: Seen, facts: Map<string, string>): string[] {
   const keys = [...facts.keys(), ...(pkg.snapshot?.facts.keys() ?? [])];
   const unknown = allow.filter((name) => !keys.some((key) => isNamed(key, name)));
@@ -123,7 +123,7 @@ function notesOfAllowed({ pkg, allow }: Seen, facts: Map<string, string>): strin
   ];
 }
 
-/** A survey for whoever changes nothing. */
+/** A survey by a command that only reads. */
 export interface Found extends Survey {
   pkg: Package;
   prefix: string;

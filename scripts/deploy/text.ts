@@ -1,6 +1,6 @@
 import type { DeployReport } from './report.ts';
 
-/** What a person reads after a deploy, or instead of one. */
+/** What a person reads after a deploy or a dry run. */
 export function describe(report: DeployReport): string[] {
   const would = report.dryRun ? 'would have ' : '';
   const lines = report.createdRoles.length

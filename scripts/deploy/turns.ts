@@ -3,13 +3,13 @@ import { type Holder, holdersOf, ofAdvisoryLock, readHolders } from '../postgres
 import { codeOf, Failure } from '../shell/explain.ts';
 import type { Log } from '../shell/terminal.ts';
 
-/** What is done by one session at a time. Any numbers do, as long as every release uses the same ones. */
+/** Work that one session does at a time. The numbers are arbitrary, but every release must use the same ones. */
 const keys = { deploy: 7238316498215403n, adoption: 7238316498215404n };
 type Turn = keyof typeof keys;
 
 export const takeTurn = (turn: Turn) => `select pg_catalog.pg_advisory_xact_lock(${keys[turn]});`;
 
-/** Two at once take turns. Any role can take that lock, so nobody waits for it for ever. */
+/** Two sessions at once take turns. Any role can take that lock, so nobody waits for it forever. */
 export async function waitForTurn(
   client: pg.ClientBase,
   turn: Turn,

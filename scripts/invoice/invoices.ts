@@ -16,7 +16,7 @@ export interface Invoice {
   account_id: string;
   unit: string;
   scale: number;
-  /** Its first local day. */
+  /** The period's first local day. */
   period: string;
   is_open: boolean;
   opening_balance: bigint;
@@ -31,7 +31,7 @@ export interface Invoice {
   lines: Line[];
 }
 
-/** Of the period that is running, of the one that starts on a day, or of those that start in a month. */
+/** Invoices for the running period, for the one that starts on a given day, or for all that start in a given month. */
 export function readInvoices(
   client: pg.ClientBase,
   accountId: string,
@@ -42,7 +42,7 @@ export function readInvoices(
     const account = await readAccount(client, live, accountId);
     const wanted = period ?? account.period;
     const found = await readPeriods(client, account, wanted);
-    // The period that is running has an invoice before it has entries.
+    // The running period has an invoice even before it has entries.
     if (account.period.startsWith(wanted) && !found.some((each) => each.period === account.period))
       found.push({
         ...empty,

@@ -5,10 +5,10 @@ import { wholeNumber } from '../shell/options.ts';
 import type { Log } from '../shell/terminal.ts';
 import { firstWay, waysTo } from './ways.ts';
 
-/** --database-url, then DATABASE_URL; the PG variables say what these leave open. */
+/** --database-url, else DATABASE_URL; the PG variables fill in what these leave open. */
 export function connectionFrom(values: { 'database-url'?: string | undefined }): pg.ClientConfig {
   const given = values['database-url'];
-  // "$DATABASE_URL" of a variable that is not set: the PG variables may mean another database.
+  // Somebody passed "$DATABASE_URL" and the variable is not set: the PG variables may point to another database.
   if (given === '') throw new UsageError('--database-url is empty: is its variable set?');
   const connectionString = given ?? process.env.DATABASE_URL;
   return connectionString ? { connectionString } : {};
@@ -19,7 +19,7 @@ export interface ConnectOptions {
   log?: Log | undefined;
 }
 
-/** A connected client, or a Failure that says in one line why there is none. */
+/** Returns a connected client, or throws a Failure that says in one line why there is none. */
 export async function connect(config: pg.ClientConfig, options: ConnectOptions = {}) {
   const ways = waysTo(config);
   const started = Date.now();
@@ -38,7 +38,7 @@ export async function connect(config: pg.ClientConfig, options: ConnectOptions =
   }
 }
 
-/** Connects as the command line says, and lets go of the connection whatever happens. */
+/** Connects as the command line says, and closes the connection whatever happens. */
 export async function withClient<T>(
   values: { 'database-url'?: string | undefined; wait?: string | undefined },
   log: Log,

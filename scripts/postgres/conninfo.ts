@@ -1,7 +1,7 @@
 import { UsageError } from '../shell/explain.ts';
 
-// How a connection is described to libpq: a URL or key=value pairs, whose keys are these; each with the environment
-// variable that stands in for it.
+// libpq's names for what describes a connection, as in a URL or in key=value pairs, each with the environment variable
+// that stands in for it.
 
 const keywords = {
   host: 'PGHOST',
@@ -26,7 +26,7 @@ const keywords = {
   sslcertmode: 'PGSSLCERTMODE',
   ssl_min_protocol_version: 'PGSSLMINPROTOCOLVERSION',
   ssl_max_protocol_version: 'PGSSLMAXPROTOCOLVERSION',
-  // Demands: what we cannot keep is refused.
+  // These are demands: we refuse those that we cannot meet.
   require_auth: 'PGREQUIREAUTH',
   requirepeer: 'PGREQUIREPEER',
   sslcrldir: 'PGSSLCRLDIR',
@@ -36,7 +36,7 @@ const keywords = {
 export type Keyword = keyof typeof keywords;
 export type Settings = Partial<Record<Keyword, string>>;
 
-/** Known to libpq, and without a meaning for us. */
+/** libpq knows these; they mean nothing here. */
 const indifferent =
   /^(client_encoding|fallback_application_name|keepalives(_\w+)?|tcp_user_timeout|target_session_attrs|load_balance_hosts|sslcompression|sslsni|krbsrvname|gsslib|gssdelegation)$/;
 
@@ -46,13 +46,13 @@ export function parseConninfo(text: string): Settings {
   const url = /^postgres(?:ql)?:\/\/(?:([^/]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/is.exec(text);
   if (url) return withoutEmpty(parseUrl(url));
   if (/^\s*\w+\s*=/.test(text)) return withoutEmpty(parsePairs(text));
-  // Not quoted: it may hold a password.
+  // The message does not quote the URL, which may hold a password.
   throw new UsageError(
     'this is no database URL: postgres://user:password@host:5432/name is expected, or host=… dbname=… user=…',
   );
 }
 
-/** The environment's, by its variables; an empty one says nothing. */
+/** The settings in environment variables; an empty variable counts as unset. */
 export function settingsOfEnvironment(): Settings {
   const settings: Settings = {};
   for (const [keyword, variable] of Object.entries(keywords))
@@ -77,7 +77,7 @@ function parseUrl([, credentials = '', place = '', dbname = '', query = '']: str
     if (name === 'ssl') settings.sslmode ??= sslmodeOf(value);
     else if (keyword === 'options') settings.options = spaced(value);
     else if (isKeyword(keyword)) settings[keyword] = value;
-    // Other drivers' own are in many an app's URL; one that is about encryption must not be overlooked.
+    // Many an app's URL has settings of other drivers; one about encryption must not be ignored.
     else if (/^ssl/.test(name) && !indifferent.test(name)) throw unknown(name);
   }
   return settings;
@@ -89,7 +89,7 @@ const spaced = (options: string) => options.replace(/(^|\+)(-c)\+/g, ' $2 ').tri
 /** ssl=true is JDBC's, and libpq takes it; 0 and false are node-postgres's. */
 const sslmodeOf = (value: string) => (/^(0|false)$/.test(value) ? 'disable' : 'require');
 
-/** Bytes that are written as %XX; any other % is one, as in node-postgres. */
+/** Decodes %XX; any other % stands for itself, as in node-postgres. */
 function decode(text: string): string {
   try {
     const decoded = decodeURIComponent(text.replace(/%(?![0-9a-f]{2})/gi, '%25'));

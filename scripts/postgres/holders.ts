@@ -1,12 +1,12 @@
 import type pg from 'pg';
 
-/** A session that is in the way. */
+/** A session that holds a lock we wait for. */
 export interface Holder {
   pid: number;
   words: string;
 }
 
-/** After a rollback a database's own search_path is back, which may put somebody's operators before Postgres's. */
+/** A rollback restores the database's own search_path, which may put other operators before Postgres's. */
 export async function readHolders(
   client: pg.ClientBase,
   which: string,
@@ -20,13 +20,13 @@ export async function readHolders(
   }
 }
 
-/** Who holds such locks, the longest first, within a transaction of ours. */
+/** Who holds such locks, those of the oldest transaction first; runs within a transaction of ours. */
 export async function holdersOf(
   client: pg.ClientBase,
   which: string,
   values: unknown[] = [],
 ): Promise<Holder[]> {
-  // What other users' sessions are called and do is hidden from most roles; who they are is not.
+  // Most roles may see who the other sessions belong to, but not their names or what they do.
   const { rows } = await client.query(
     `select distinct a.pid, a.usename as user, a.state, a.xact_start,
       coalesce(nullif(a.application_name, ''), nullif(a.backend_type, 'client backend')) as name,
@@ -50,7 +50,7 @@ export async function holdersOf(
   }));
 }
 
-/** Locks of these tables; of our own schemas' relations without them. */
+/** Locks on these tables, or on any relation in our schemas if no tables are given. */
 export const ofTables = `l.relation in (
   select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where case when $1::text[] is null then n.nspname in ('credits', 'credits_private')

@@ -11,9 +11,9 @@ export interface Live {
   database: string;
   user: string;
   owner: string;
-  /** Of the roles, as owner and privileges tell it. */
+  /** The roles' prefix, as owner and privileges reveal it. */
   rolePrefix: string;
-  /** Else it is a guess, and the bookkeeping knows better. */
+  /** False where the prefix is a guess, which the bookkeeping may correct. */
   prefixIsTold: boolean;
   /** The owner is credits_owner, not whoever deployed. */
   ownRoles: boolean;
@@ -21,16 +21,16 @@ export interface Live {
   readable: Set<string>;
 }
 
-/** What decides how the catalogues are read and shown, which a database or a role may have of its own. */
+/** Settings that change how the catalogues read; a database or a role may have values of its own. */
 export const plainly = `set local search_path = ''; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD';
   set local intervalstyle = 'postgres'; set local quote_all_identifiers = off`;
 
 export const settings = `begin isolation level repeatable read, read only; ${plainly}`;
 
-/** Of an app's tables, where row security may hide rows: all of them, or an error. */
+/** Where row security would hide rows of an app's table, reading it becomes an error. */
 export const allRows = 'set local row_security = off';
 
-/** Everything that `look` reads is as of one moment; nothing is changed, and no setting stays behind. */
+/** `look` reads everything as of one moment and changes nothing; no setting stays behind. */
 export async function readOnly<T>(
   client: pg.ClientBase,
   look: (live: Live) => Promise<T>,
@@ -61,7 +61,7 @@ async function readLive(client: pg.ClientBase, givenPrefix?: string): Promise<Li
     throw new Failure(
       `this database ${ownRoles ? `belongs to ${owner}` : `has the role prefix '${found}'`}: leave --role-prefix out`,
     );
-  // Who may act as the owner does, as for a deploy: it may have the right to without inheriting what the owner may.
+  // As for a deploy, act as the owner where allowed: the user may be a member who does not inherit its privileges.
   if (!superuser && (await canBecome(client, { version }, owner))) await become(client, owner);
   return {
     server,

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { codeOf, Failure } from '../shell/explain.ts';
 
-/** All of them within one time-out: lock_timeout is for each, statement_timeout for all. */
+/** Locks all of them within one time-out: lock_timeout would apply to each, statement_timeout applies to all. */
 export async function lockTogether(client: pg.ClientBase, list: string, mode: string, ms: number) {
   await client.query(`set local statement_timeout = '${ms}ms'`);
   try {
@@ -13,10 +13,10 @@ export async function lockTogether(client: pg.ClientBase, list: string, mode: st
 }
 
 /**
- * The first lock of a deploy that changes anything is the accounts table's, in exclusive mode: callers then wait
- * in front of it, holding nothing that the rest of the deploy needs. Whoever does hold something (it read a view
- * before, in the same transaction) waits for us while we wait for it, and would be the one to fail, once it has
- * waited for deadlock_timeout. So all our waiting ends before the first of them can have waited that long.
+ * A deploy that changes anything first locks the accounts table in exclusive mode. Callers then wait for that table,
+ * and hold nothing that the rest of the deploy needs. A caller that does hold something (it read a view earlier in its
+ * transaction) waits for us while we wait for it, and would fail once it has waited for deadlock_timeout. So we stop
+ * waiting before any caller can have waited that long.
  */
 export class AccountsLock {
   private since: number | undefined;
@@ -39,22 +39,22 @@ export class AccountsLock {
   async take() {
     if (this.since !== undefined) return;
     this.since = Date.now();
-    // Under steady load from transactions that read a view and then deduct, there is always one that stands in
-    // our way. Every second attempt stops them at the views, and lets those go on that have passed there.
+    // Under steady load from transactions that read a view and then deduct, one of them always blocks us. Every
+    // second attempt stops new ones at the views, and lets those that have passed them finish.
     if (this.attempt % 2 === 0) await this.lockViews();
     await this.client.query(
       `${this.prelude()}lock table credits_private.accounts in exclusive mode`,
     );
   }
 
-  /** Goes in front of what may wait for a lock. */
+  /** Precedes every statement that may wait for a lock. */
   prelude(): string {
     if (this.since === undefined) return '';
     const left = this.since + this.deadlockTimeout - 100 - Date.now();
     return `set local lock_timeout = '${Math.max(1, Math.min(this.timeout, left))}ms'; `;
   }
 
-  // Locking a view locks all that it reads: those that read the system catalogue are left alone.
+  // Locking a view locks every relation that it reads, so views on the system catalogue are left alone.
   private async lockViews() {
     const { rows } = await this.client.query(viewsQuery);
     const { list } = rows[0];

@@ -6,7 +6,7 @@ import type { Log } from '../shell/terminal.ts';
 import { ofTables, readHolders } from './holders.ts';
 import { isPassing } from './script.ts';
 
-/** Who may be in the way, and of what: our own schemas, or these tables. */
+/** Who may hold the locks that we wait for: on these tables, or on our own schemas. */
 export interface Others {
   who: string;
   tables: string[] | null;
@@ -14,7 +14,7 @@ export interface Others {
 
 const callers: Others = { who: 'callers are', tables: null };
 
-/** Runs a transaction again, whole, until no lock stands in its way or patience is at an end. */
+/** Repeats a whole transaction until it gets its locks or patience runs out. */
 export async function withRetries<T>(
   client: pg.ClientBase,
   patience: number,
@@ -41,7 +41,7 @@ export async function withRetries<T>(
   }
 }
 
-/** A short transaction: again, whole, if a lock or a conflict was in the way, but not for long. */
+/** Repeats a short transaction, whole, up to four times if a lock or a conflict was in the way. */
 export async function retryBriefly<T>(
   client: pg.ClientBase,
   transact: () => Promise<T>,
@@ -57,7 +57,7 @@ export async function retryBriefly<T>(
   }
 }
 
-/** Throws what a repetition would not cure; else says who was in the way. */
+/** Throws errors that a repetition would not cure; for the others, returns who was in the way. */
 async function giveUpOrWait(client: pg.ClientBase, error: unknown, { tables }: Others) {
   if (error instanceof Failure) {
     await client.query('rollback').catch(() => {});

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { Failure } from '../shell/explain.ts';
 
-/** Who deploys, and where: what decides which roles can be made. */
+/** Who deploys, and where. This decides which roles can be created. */
 export interface Ground {
   version: number;
   database: string;
@@ -13,12 +13,12 @@ export interface Ground {
 }
 
 export interface Roles {
-  /** The role that owns everything: credits_owner, or the deploying user where that can't be had. */
+  /** The role that owns everything: credits_owner, or the deploying user where that role can't be used. */
   owner: string;
   ownerIsDeployer: boolean;
   created: string[];
   missing: string[];
-  /** What makes them, and lets the deploying user act as the owner. */
+  /** Statements that create the roles and let the deploying user act as the owner. */
   statements: string[];
   administratorStatements: string[];
 }
@@ -28,7 +28,7 @@ export const ident = pg.escapeIdentifier;
 
 export const roleNames = (prefix: string) => kinds.map((kind) => `${prefix}credits_${kind}`);
 
-/** Which roles there are to be, and how they come about; nothing is changed yet. */
+/** Plans which roles to create, and how; changes nothing. */
 export async function planRoles(
   client: pg.ClientBase,
   ground: Ground,
@@ -44,7 +44,7 @@ export async function planRoles(
   const isOwner = absent.includes(owner)
     ? ground.superuser
     : await canBecome(client, ground, owner);
-  // Whoever makes a role administers it, and so may grant it to itself.
+  // The creator of a role administers it, and so may grant the role to itself.
   const mayGrant = absent.includes(owner) ? mayCreate : await canGrant(client, ground, owner);
   if (!isOwner && mayGrant) statements.push(unlessRaced(grantTo(ground, owner, 'current_user')));
   const canOwn = isOwner || mayGrant;
@@ -70,11 +70,11 @@ export async function missingOf(client: pg.ClientBase, names: string[]): Promise
   return names.filter((name) => !found.has(name));
 }
 
-// Roles belong to the whole server: a deploy to another database may be doing the same.
+// Roles belong to the whole server: a deploy to another database may be creating the same one.
 const unlessRaced = (statement: string) =>
   `do $$ begin ${statement} exception when duplicate_object or unique_violation then null; end $$;`;
 
-/** What a role that owns everything should not have, in words, and who may act as it. */
+/** Notes on rights that the owner of everything should not have, and on who may act as the owner. */
 export async function ownerNotes(
   client: pg.ClientBase,
   version: number,
@@ -114,7 +114,7 @@ export async function canBecome(
   return hasRole(client, role, privilege);
 }
 
-// Up to Postgres 15 CREATEROLE hands out any role; since 16 only those that one administers, as the creator does.
+// Up to Postgres 15, CREATEROLE may grant any role; since 16, only roles that one administers, as a creator does.
 async function canGrant(client: pg.ClientBase, ground: Ground, role: string) {
   if (ground.version < 160000 && ground.createrole) return true;
   return hasRole(client, role, 'MEMBER WITH ADMIN OPTION');
@@ -128,18 +128,18 @@ async function hasRole(client: pg.ClientBase, role: string, privilege: string): 
   return rows[0]?.has ?? false;
 }
 
-/** The owner's rights are for deploying, not for the deploying user's daily life: no inheriting, where that can be said. */
+/** The deploying user needs the owner's rights for deploying only, so it does not inherit them where Postgres allows that. */
 export function grantTo(ground: Ground, role: string, user: string): string {
   const options = ground.version >= 160000 ? ' with set true, inherit false' : '';
   return `grant ${ident(role)} to ${user}${options};`;
 }
 
-/** From here to the end of the transaction, everything is made by the owner, and owned by it. */
+/** Until the end of the transaction, the owner creates everything, and so owns it. */
 export async function become(client: pg.ClientBase, role: string) {
   await client.query(`set local role ${ident(role)}`);
 }
 
-/** Before anything is known: a database's own search_path may put somebody's operators before Postgres's. */
+/** Qualifies every operator: the database's own search_path may put other operators before Postgres's. */
 export async function readGround(client: pg.ClientBase): Promise<Ground> {
   const { rows } = await client.query(`
     select pg_catalog.current_setting('server_version_num')::int as version,

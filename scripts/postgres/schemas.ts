@@ -3,17 +3,17 @@ import { Failure } from '../shell/explain.ts';
 import { canBecome, type Ground, grantTo, ident, type Roles } from './roles.ts';
 
 export interface Schemas {
-  /** Who owns each of the two; without an entry it does not exist yet. */
+  /** The owner of each schema; a schema without an entry does not exist yet. */
   owners: Map<string, string>;
-  /** credits_private.accounts is there, so callers may be at work. */
+  /** credits_private.accounts exists, so callers may be at work. */
   inUse: boolean;
-  /** Of the roles that may look into schema credits. */
+  /** Prefixes of the roles with privileges on schema credits. */
   prefixes: string[];
 }
 
 export const schemaNames = ['credits', 'credits_private'];
 
-/** What is there, by the catalogues alone; a schema of one of our names that is not ours is refused. */
+/** Reads the catalogues only. Refuses a schema that has one of our names and is not ours. */
 export async function readSchemas(client: pg.ClientBase): Promise<Schemas> {
   const { rows } = await client.query(
     `select n.nspname as name, pg_catalog.pg_get_userbyid(n.nspowner) as owner,
@@ -40,13 +40,13 @@ export async function readSchemas(client: pg.ClientBase): Promise<Schemas> {
 const prefixOf = (role: string, kinds: string) =>
   new RegExp(`^(.*)credits_(?:${kinds})$`).exec(role)?.[1];
 
-/** The prefix of the roles that these schemas were deployed for, as owner and privileges tell it. */
+/** The role prefix that these schemas were deployed with, as owner and privileges reveal it. */
 export function prefixFound({ owners, prefixes }: Schemas): string | undefined {
   const byOwner = prefixOf(owners.get('credits') ?? '', 'owner');
   return byOwner ?? (prefixes.length === 1 ? prefixes[0] : undefined);
 }
 
-/** A database that belongs to one role prefix is not quietly given to another. */
+/** Refuses to hand a database from one role prefix to another. */
 export function checkSamePrefix(schemas: Schemas, prefix: string) {
   const found = prefixFound(schemas);
   if (found === undefined || found === prefix) return;
@@ -59,7 +59,7 @@ export function checkSamePrefix(schemas: Schemas, prefix: string) {
   throw new Failure(`this database ${whose}: deploy ${advice}`);
 }
 
-/** Whoever is to own everything: the schemas' present owner stays, where the deploying user may not take them over. */
+/** Who is to own everything: the schemas' present owner, unless the deploying user may take them over. */
 export async function actingOwner(
   client: pg.ClientBase,
   ground: Ground,
@@ -93,7 +93,7 @@ export function mayNotCreate(ground: Ground, roles: Roles) {
   );
 }
 
-/** Hands everything in the schemas over. They come last: without them the deploying user could not name what is in them. */
+/** Hands everything over, the schemas last: without them, the deploying user could not name what they contain. */
 export async function transferStatements(
   client: pg.ClientBase,
   schemas: Schemas,
@@ -109,7 +109,7 @@ export async function transferStatements(
   ];
 }
 
-// Indexes, row types, array types and the sequences of columns follow what they belong to.
+// Indexes, row types, array types and columns' sequences change owner with what they belong to.
 const objects = `
   select case c.relkind when 'v' then 'view' when 'm' then 'materialized view'
       when 'S' then 'sequence' when 'c' then 'type' else 'table' end

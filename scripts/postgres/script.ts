@@ -1,10 +1,10 @@
 import type pg from 'pg';
 import { codeOf, explain, Failure, isLostConnection } from '../shell/explain.ts';
 
-/** A file's own mistake, as opposed to a lock that was not to be had or a connection that broke. */
+/** A mistake in the file itself, as opposed to an unavailable lock or a broken connection. */
 export class FileFailure extends Failure {}
 
-/** A file's text, and how messages name it. */
+/** A file's text, and the path by which messages name it. */
 export interface Script {
   path: string;
   text: string;
@@ -37,7 +37,7 @@ function refuseTransactionControl({ path, text }: Script) {
   );
 }
 
-/** Will the same transaction, run again a moment later, perhaps succeed? */
+/** May the same transaction succeed if it is run again a moment later? */
 export function isPassing(error: unknown): boolean {
   const tuple = /tuple concurrently (updated|deleted)/.test((error as Error)?.message);
   return passing.has(codeOf(error) ?? '') || (codeOf(error) === 'XX000' && tuple);
@@ -72,7 +72,7 @@ class ScriptQuery {
   handleError(error: unknown) {
     this.settle?.reject(error);
   }
-  // Data on standard input has no place in a file that is sent as one query.
+  // A file that is sent as one query has no standard input to copy from.
   handleCopyInResponse(connection: { sendCopyFail(message: string): void }) {
     connection.sendCopyFail('copy … from stdin does not work here');
   }
@@ -94,7 +94,7 @@ function lineOf(script: ScriptQuery, error: pg.DatabaseError, skipped: number): 
 const token =
   /--[^\n]*|\/\*[\s\S]*?\*\/|\s+|\bE'(?:[^'\\]|\\[\s\S]|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$(?:[a-z_]\w*)?\$)[\s\S]*?\1|[a-z_][\w$]*|[\s\S]/giy;
 
-/** Where each statement of the text begins: good enough to name a line, no parser. */
+/** Where each statement of the text begins. Good enough to name a line; no parser. */
 export function statementStarts(text: string): number[] {
   const starts: number[] = [];
   let inside = false;

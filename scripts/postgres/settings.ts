@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { Failure, UsageError } from '../shell/explain.ts';
 import { parseConninfo, type Settings, settingsOfEnvironment } from './conninfo.ts';
 
-/** What the text says, then its service, then the environment: as libpq has it. */
+/** The connection string counts first, then its service, then the environment, as in libpq. */
 export function readSettings(text: string | undefined): Settings {
   const given = text === undefined ? {} : parseConninfo(text);
   const environment = settingsOfEnvironment();
@@ -14,7 +14,7 @@ export function readSettings(text: string | undefined): Settings {
   return settings;
 }
 
-/** What is asked for beside encryption: with these values we do as we are asked, with others we could not. */
+/** Demands besides encryption: we can meet these values, and refuse others. */
 const demands = {
   require_auth: [],
   requirepeer: [],
@@ -23,7 +23,7 @@ const demands = {
   sslcertmode: ['disable', 'allow'],
 } as const;
 
-/** A password that is not written as a URL wants it can be anywhere: no part of it is quoted. */
+/** An unescaped password can end up in any part of a URL, so the message quotes no part of it. */
 function check(settings: Settings) {
   const { host = '', hostaddr = '', port = '5432' } = settings;
   if (`${host}${hostaddr}${port}`.includes(','))
@@ -43,7 +43,7 @@ function check(settings: Settings) {
   }
 }
 
-/** Where libpq looks for what nobody named: in one's own folder. */
+/** Where libpq looks for files that nobody named: in the user's home. */
 export function ownFile(name: string): string {
   if (process.platform !== 'win32') return join(homedir(), name);
   const folder = join(process.env.APPDATA ?? homedir(), 'postgresql');
@@ -71,7 +71,7 @@ function readService(name: string): Settings {
   throw new UsageError(`no service ${name} in ${files.join(' or ')}`);
 }
 
-/** Whom libpq takes when nobody is named. */
+/** The user that libpq takes when none is named. */
 export function systemUser(): string | undefined {
   try {
     return userInfo().username;
@@ -80,7 +80,7 @@ export function systemUser(): string | undefined {
   }
 }
 
-/** Asked for when the server wants a password; where none is given, the password file may know it. */
+/** Called when the server wants a password. Where none was given, the password file may have it. */
 export function passwordOf(settings: Settings, to: string[]): string {
   if (settings.password !== undefined) return settings.password;
   const file = settings.passfile ?? ownFile('.pgpass');
@@ -90,7 +90,7 @@ export function passwordOf(settings: Settings, to: string[]): string {
   return found;
 }
 
-/** Its lines are host:port:database:user:password, `*` stands for any, and the first that fits counts. */
+/** Each line is host:port:database:user:password, `*` matches anything, and the first match counts. */
 function readPassword(file: string, to: string[]): string | undefined {
   if (process.platform !== 'win32' && statSync(file).mode & 0o077)
     throw new Failure(`${file} is not used, as others may read it: chmod 600 ${file}`);

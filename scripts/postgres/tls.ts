@@ -6,14 +6,14 @@ import { Failure, UsageError } from '../shell/explain.ts';
 import type { Settings } from './conninfo.ts';
 import { ownFile } from './settings.ts';
 
-// TLS as libpq has it: the mode says whether to encrypt and what to check, a root certificate that is there is always
-// held against the server's, and `allow` and `prefer` have a second way if the first one fails.
+// TLS as in libpq: the mode says whether to encrypt and what to check; a root certificate that exists is always checked
+// against the server's; and `allow` and `prefer` try a second way if the first one fails.
 
 const modes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
 export type Mode = (typeof modes)[number];
 export type Encryption = false | tls.ConnectionOptions;
 
-/** What to try, one after the other; through a socket in a file, nothing listens in. */
+/** What to try, in order. A Unix socket needs no encryption: nobody can listen in. */
 export function encryptions(settings: Settings, host: string): Encryption[] {
   const mode = modeOf(settings);
   if (host.startsWith('/') || mode === 'disable') return [false];
@@ -73,7 +73,7 @@ const thereOr = (given: string | undefined, file: string) =>
 /** The file that the server's certificate is held against, or 'system'. */
 export const rootOf = ({ sslrootcert }: Settings) => thereOr(sslrootcert, defaults.root());
 
-/** One that was named and is not there is an error: to go on unverified is not what was meant. */
+/** A named file that is missing is an error: going on unverified is not what the user meant. */
 function read(name: string, file: string): Buffer {
   try {
     return readFileSync(file);
@@ -83,7 +83,7 @@ function read(name: string, file: string): Buffer {
   }
 }
 
-/** OpenSSL's place for those that the system trusts; where it has none, Node's own. */
+/** The certificates that the system trusts, where OpenSSL keeps them; without these, Node's own. */
 function certificatesOf(root: string): Buffer | undefined {
   if (root !== 'system') return read('sslrootcert', root);
   const bundles = [
@@ -130,7 +130,7 @@ function checkName(host: string, certificate: tls.PeerCertificate): Error | unde
   return Object.assign(new Error(names), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
 }
 
-/** An address may stand where a name does, as in certificates that people make for themselves. */
+/** Self-made certificates may have an address where a name belongs. */
 function isForAddress(host: string, certificate: tls.PeerCertificate): boolean {
   const x509 = new X509Certificate(certificate.raw);
   if (x509.checkIP(host)) return true;

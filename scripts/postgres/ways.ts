@@ -4,16 +4,16 @@ import { lacksTls, mayFallBack } from '../shell/explain-tls.ts';
 import { passwordOf, readSettings, systemUser } from './settings.ts';
 import { encryptions, rootOf } from './tls.ts';
 
-/** One way to try. */
+/** One way to connect. */
 export interface Way {
   config: pg.ClientConfig;
   /** For messages. */
   target: Target;
-  /** Only a login that the server binds to its certificate will do. */
+  /** Accept only a login that the server binds to its certificate. */
   bound: boolean;
 }
 
-/** As libpq would: the text, or the environment alone, says where to, as whom, and how it is encrypted. */
+/** As in libpq, the connection string or the environment says where to connect, as whom, and how to encrypt. */
 export function waysTo({ connectionString, ...given }: pg.ClientConfig): Way[] {
   const settings = readSettings(connectionString);
   const { hostaddr, sslnegotiation, channel_binding: binding } = settings;
@@ -27,7 +27,7 @@ export function waysTo({ connectionString, ...given }: pg.ClientConfig): Way[] {
     port,
     user,
     database,
-    // Asked for, so that the password file is read only if the server wants a password.
+    // A function, so that the password file is read only if the server wants a password.
     password: async () =>
       passwordOf(settings, [hostOfPassword(host), String(port), database, user]),
     application_name: settings.application_name ?? 'pg-credits',
@@ -54,7 +54,7 @@ export function waysTo({ connectionString, ...given }: pg.ClientConfig): Way[] {
 const hostOfPassword = (host: string) =>
   host === '/tmp' || host === '/var/run/postgresql' ? 'localhost' : host;
 
-/** Encrypted and not, or the other way round: the second way is for a server that the first one does not suit. */
+/** Tries encrypted and plain, or plain and encrypted: the second way is for a server that does not accept the first. */
 export async function firstWay(ways: Way[]) {
   const errors: { error: unknown; way: Way }[] = [];
   for (const way of ways) {
@@ -65,7 +65,7 @@ export async function firstWay(ways: Way[]) {
       if (!mayFallBack(error, way.config.ssl !== false)) break;
     }
   }
-  // Of two, what befell the encrypted one tells more, unless it is that there is no encryption.
+  // Of two errors, the encrypted attempt's says more, unless it only says that there is no encryption.
   const telling = errors.filter(({ error }) => !lacksTls(error));
   const [first] = [...telling.filter(({ way }) => way.config.ssl), ...telling, ...errors];
   const { error, way } = first as (typeof errors)[0];
@@ -98,8 +98,8 @@ const notBound = () =>
   );
 
 /**
- * channel_binding=require: whoever stands in between can pass a login on, but not one that names a certificate. So
- * no other is answered. Says, once connected, whether there was one.
+ * channel_binding=require: a man in the middle can pass a login on, but not one that is bound to a certificate. So this
+ * answers no other login. Once connected, the returned function says whether there was a bound one.
  */
 function demandBinding(client: pg.Client): () => boolean {
   const { connection } = client as unknown as { connection: Channel };

@@ -9,9 +9,9 @@ import type { Signal } from '../shell/signals.ts';
 export interface SettleReport {
   settled: number;
   seconds: number;
-  /** What ended it while more may be due; null: nothing was left. */
+  /** What stopped it while more may be due; null when nothing was left. */
   stopped_by: Signal | 'max_accounts' | null;
-  /** Accounts that could not be settled, and why: the server tries them again after a pause. */
+  /** Accounts that could not be settled, and why. The server tries them again after a pause. */
   not_settled: NotSettled[];
 }
 
@@ -24,12 +24,12 @@ export interface NotSettled {
 export interface SettleOptions {
   batch: number;
   maxAccounts: number;
-  /** The signal that has come meanwhile, if any: asked after each batch. */
+  /** Called after each batch: the signal that has arrived meanwhile, if any. */
   interrupted: () => Signal | undefined;
   progress: (settled: number) => void;
 }
 
-/** Batch by batch, each a transaction of its own, until nothing is due that nobody else has locked. */
+/** Settles batch by batch, each in its own transaction, until nothing is due that is not locked by others. */
 export async function settle(
   client: pg.ClientBase,
   { batch, maxAccounts, interrupted, progress }: SettleOptions,
@@ -70,7 +70,7 @@ interface Notice {
   hint?: string | undefined;
 }
 
-/** What settle_due warns of. The account is in the detail, as its id may be any text. */
+/** Reads a warning of settle_due. The account is in the detail, since its id may be any text. */
 function notSettled({ message = '', detail, hint }: Notice): NotSettled | undefined {
   try {
     const { account_id: account } = JSON.parse(detail ?? '');
@@ -78,14 +78,14 @@ function notSettled({ message = '', detail, hint }: Notice): NotSettled | undefi
     if (!message.startsWith(start)) return undefined;
     return { account_id: account, reason: message.slice(start.length), hint: hint ?? '' };
   } catch {
-    return undefined; // another warning, of a trigger of the app's
+    return undefined; // some other warning, say of an app's trigger
   }
 }
 
 const settleBatch = (client: pg.ClientBase, most: number): Promise<number> =>
   retryBriefly(client, async () => {
-    // One round trip, so that no account stays locked for the time of another; and at read committed, whatever
-    // the user's default is: there, an account that somebody has just changed is no conflict.
+    // One round trip, so that no account stays locked while another message travels. Read committed, whatever the
+    // user's default: there, an account that somebody has just changed is no conflict.
     const results: unknown = await client.query(
       `begin isolation level read committed, read write;
       set local client_min_messages = warning;

@@ -3,7 +3,7 @@ import type { SettleReport } from './settle.ts';
 
 /** What a person reads. */
 export function describe({ settled, seconds, stopped_by, not_settled }: SettleReport): string {
-  // Whether an account that is locked is due, only who may read the tables could tell.
+  // Only a user that may read the tables could tell whether a locked account is due.
   if (settled === 0 && !stopped_by && not_settled.length === 0)
     return 'nothing was due, except perhaps accounts that others are using';
   const done = `settled ${accounts(settled)} in ${seconds.toFixed(1)} s`;

@@ -1,10 +1,10 @@
-// How wide texts are on a terminal, and how columns of them fit into one.
+// How wide texts are on a terminal, and how columns of them fit.
 
 const isWide =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
 const segmenter = new Intl.Segmenter();
 
-/** How many columns a terminal gives to the text: what a reader sees as one character may be several, and two wide. */
+/** How many columns the text takes on a terminal: one visible character may be several code points, and two wide. */
 export function displayWidth(text: string): number {
   let width = 0;
   for (const { segment } of segmenter.segment(text)) width += widthOf(segment);
@@ -14,7 +14,7 @@ export function displayWidth(text: string): number {
 const widthOf = (segment: string) =>
   isWide.test(segment) || segment.includes('\ufe0f') ? 2 : /^\p{M}+$/u.test(segment) ? 0 : 1;
 
-/** Of the terminal that shows what is printed; a file or a pipe has no end. */
+/** The width of the terminal on stdout; a file or a pipe has no limit. */
 export const terminalWidth = (): number =>
   process.stdout.isTTY ? process.stdout.columns || Infinity : Infinity;
 
@@ -22,8 +22,8 @@ const gap = 2;
 const narrowest = 12;
 
 /**
- * How wide each column is, so that a row has at most `limit`. Only texts become narrower, the widest first: a figure
- * is one line or it is misread. Undefined where that is not enough.
+ * The width of each column, so that a row takes at most `limit`. Only texts shrink, the widest first: a figure that
+ * wraps would be misread. Undefined where that is not enough.
  */
 export function columnWidths(
   rows: string[][],
@@ -46,7 +46,7 @@ export function columnWidths(
   return widths;
 }
 
-/** Lines of at most so many columns: broken after a word, or within one that is longer. */
+/** Lines of at most `width` columns, broken after words; a longer word is broken inside. */
 export function wrap(text: string, width: number): string[] {
   if (displayWidth(text) <= width) return [text];
   const lines = [''];

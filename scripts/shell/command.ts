@@ -1,10 +1,10 @@
 import { type Options, parseCommand } from './options.ts';
 import { type Answer, Terminal } from './terminal.ts';
 
-/** What a command line gives, for the options of a command and those that all share. */
+/** The values of a command line: for the command's own options, and for those that every command has. */
 export type Given<T extends Options> = ReturnType<typeof parseCommand<T>>;
 
-/** A command: its module in commands/ exports these. */
+/** A command. Its module in commands/ exports these. */
 export interface Command {
   help: string;
   options: Options;
@@ -20,13 +20,13 @@ export async function runCommand(command: Command, args: string[]): Promise<numb
   return terminal.answer(await command.run(given, terminal));
 }
 
-/** Says what went wrong, if anything, and returns the exit status. `help` is the command that explains the usage. */
+/** Says what went wrong, if anything, and returns the exit status. `help` is the command line that explains the usage. */
 export const orFail = (status: Promise<number>, args: string[], help: string): Promise<number> =>
   status.catch((error) => new Terminal(args.includes('--json')).fail(error, help));
 
-/** Runs what makes up a process of its own. */
+/** Runs `main` as the whole of this process. */
 export async function runProcess(main: (args: string[]) => Promise<number>): Promise<void> {
-  // A reader that has seen enough (`| head`) is no failure.
+  // A reader that closes the pipe early (`| head`) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
   });

@@ -5,11 +5,11 @@ const field = (error: unknown, name: 'code' | 'message' | 'severity'): string =>
   return String((first as Record<string, unknown> | undefined)?.[name] ?? '');
 };
 
-/** node-postgres's words for a server that answers no to encryption. */
+/** What node-postgres says when the server refuses to encrypt. */
 export const lacksTls = (error: unknown): boolean =>
   /does not support SSL|establishing an SSL connection/.test(field(error, 'message'));
 
-/** May the other way, with encryption or without, go better? Not where no server answers, or one lets us in. */
+/** May the other way, with or without encryption, succeed? Not where no server answers, or where the login was accepted. */
 export function mayFallBack(error: unknown, encrypted: boolean): boolean {
   if (field(error, 'severity') !== '') return field(error, 'code').startsWith('28');
   const unreachable = /^(E(CONNREFUSED|NOENT|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN))$/;
@@ -23,7 +23,7 @@ export function mayFallBack(error: unknown, encrypted: boolean): boolean {
 const untrusted =
   /^(SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)|CERT_SIGNATURE_FAILURE)$/;
 
-/** What is said of a failure of the encryption; `root` is the certificate that the server's is held against. */
+/** Explains a failure of the encryption; `root` is the certificate that the server's is checked against. */
 export function aboutTls(code: string, line: string, at: string, root?: string) {
   if (/establishing an SSL/.test(line))
     return `${at} answered the request for encryption with an error: is it a Postgres server?`;

@@ -1,6 +1,6 @@
 import { aboutTls } from './explain-tls.ts';
 
-/** An error whose message is already the one line that a person should read. */
+/** An error whose message is the one line that a person should read. */
 export class Failure extends Error {
   readonly code: string | undefined;
   constructor(message: string, code?: string, options?: ErrorOptions) {
@@ -17,9 +17,9 @@ export interface Target {
   port: number;
   database: string;
   user: string;
-  /** Where these came from, so that a message can say which setting to look at. */
+  /** Whether these came from a URL, so that a message can say which setting to check. */
   fromUrl: boolean;
-  /** The root certificate that the server's is held against. */
+  /** The root certificate that the server's is checked against. */
   root: string | undefined;
 }
 
@@ -28,7 +28,7 @@ export function codeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
-// Node tries every address of a host and throws all failures together: the first one tells the story.
+// Node tries every address of a host and throws all failures together; the first says enough.
 function rootOf(error: unknown): object {
   if (error instanceof AggregateError && error.errors.length > 0) return rootOf(error.errors[0]);
   return typeof error === 'object' && error !== null ? error : new Error(String(error));
@@ -55,7 +55,7 @@ function text(error: unknown): string {
   return typeof message === 'string' ? message : String(error);
 }
 
-/** One line that says what happened and what to look at; never a password. */
+/** One line that says what happened and what to check; never a password. */
 export function explain(error: unknown, target?: Target): string {
   if (error instanceof Failure) return error.message;
   const line = oneLine(text(error));
@@ -111,10 +111,10 @@ function aboutStatement(code: string | undefined, line: string) {
   return undefined;
 }
 
-/** Errors that --json has shown, where its object had begun. */
+/** Errors that --json has already shown, inside an object that had been begun. */
 export const toldAlready = new WeakSet<object>();
 
-/** What --json shows of it: the SQLSTATE or Node's code, the line, and what the database's detail says. */
+/** What --json shows: the SQLSTATE or Node's code, the line, and the database's detail. */
 export function errorObject(error: unknown) {
   const code = error instanceof UsageError ? 'usage' : codeOf(error);
   return { code: code ?? null, message: explain(error), detail: detailOf(error) ?? null };

@@ -1,14 +1,14 @@
 import { columnWidths, displayWidth, terminalWidth, wrap } from './columns.ts';
 
-/** A whole number with its thousands apart. */
+/** A whole number with separated thousands. */
 export const grouped = (value: bigint | number): string => value.toLocaleString('en-US');
 
 export const orDash = (value: bigint | null): string => (value === null ? '-' : grouped(value));
 
-/** Of a difference: which way it goes. */
+/** A difference with its sign. */
 export const signed = (value: bigint): string => `${value > 0n ? '+' : ''}${grouped(value)}`;
 
-/** A whole number of the smallest unit as people write it: 123456 at scale 2 is 1,234.56. Exact: no float is made of it. */
+/** An amount in smallest units as people write it: 123456 at scale 2 is 1,234.56. Exact: no float is involved. */
 export function formatAmount(value: bigint | number | string, scale = 0, unit = ''): string {
   const digits = String(value);
   const negative = digits.startsWith('-');
@@ -19,7 +19,7 @@ export function formatAmount(value: bigint | number | string, scale = 0, unit = 
   return `${negative ? '-' : ''}${amount}${unit === '' ? '' : ` ${printable(unit)}`}`;
 }
 
-/** Ids come from the app's users: nothing in them may break a line, colour a terminal or turn its direction. */
+/** Ids come from the app's users: they must not break a line, colour the terminal or change the text direction. */
 export function printable(text: string): string {
   return text.replace(
     /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu,
@@ -29,7 +29,7 @@ export function printable(text: string): string {
 
 export type Align = 'left' | 'right';
 
-/** Rows of cells in columns that line up; texts go on below themselves where the terminal ends. */
+/** Rows of cells in aligned columns; long texts wrap within their column. */
 export function alignRows(
   rows: string[][],
   align: Align[] = [],
@@ -54,7 +54,7 @@ function layRow(row: string[], widths: number[], align: Align[]): string[] {
   });
 }
 
-/** With a heading, and a line below it; where no line has room for all columns, each below the other. */
+/** A table with a heading; where a line has no room for all columns, one line per cell instead. */
 export function formatTable(
   heading: string[],
   rows: string[][],
@@ -77,7 +77,7 @@ const asRecord = (heading: string[], row: string[], width: number) =>
     { width },
   );
 
-/** JSON in which a bigint is a number with all of its digits. No text out of Postgres contains a NUL, which marks them. */
+/** JSON in which a bigint is a number with all its digits. A NUL marks them: no text from Postgres contains one. */
 export function toJson(value: unknown): string {
   const marked = JSON.stringify(
     value,
@@ -87,7 +87,7 @@ export function toJson(value: unknown): string {
   return marked.replace(/"\\u0000(-?\d+)"/g, '$1');
 }
 
-/** Of a report: --json has the case of the SQL API. */
+/** Renames a report's keys: --json uses snake_case, like the SQL API. */
 export const snakeKeys = (report: object): object =>
   Object.fromEntries(
     Object.entries(report).map(([key, value]) => [

@@ -20,14 +20,14 @@ The connection is encrypted as libpq does it: sslmode is disable, allow, prefer 
 verify-full; sslrootcert (a file, or system), sslcert, sslkey, sslpassword and sslnegotiation go with it. require checks
 who the server is only if there is a root certificate; verify-full always does.`;
 
-/** parseArgs with the shared options. */
+/** parseArgs with the options that every command has. */
 export const parseCommand = <const T extends Options>(
   args: string[],
   options: T,
   allowPositionals = false,
 ) => {
   const parsed = parseOptions(args, { ...sharedOptions, ...options }, allowPositionals);
-  // Before anything is read: a wrong command line is that, whatever else is missing.
+  // Checked before anything is read: a wrong command line is reported first, whatever else is wrong.
   wholeNumber('wait', waitOf(parsed.values));
   return parsed;
 };
@@ -35,7 +35,7 @@ export const parseCommand = <const T extends Options>(
 const waitOf = (values: { wait?: unknown }) =>
   typeof values.wait === 'string' ? values.wait : undefined;
 
-/** parseArgs; whatever it does not understand is a UsageError. */
+/** parseArgs, but a mistake is a UsageError. */
 export function parseOptions<const T extends Options>(
   args: string[],
   options: T,
@@ -48,7 +48,7 @@ export function parseOptions<const T extends Options>(
   }
 }
 
-/** parseArgs explains at length, and calls a value that begins with a dash ambiguous: one sentence is enough. */
+/** Shortens the explanations of parseArgs to one sentence. */
 function aboutArguments(message: string): string {
   const [, option] = /^Option '(?:-\w, )?(--[\w-]+).*argument is ambiguous/.exec(message) ?? [];
   if (option) return `${option} has no value: one that begins with a dash is written ${option}=-…`;
@@ -57,7 +57,7 @@ function aboutArguments(message: string): string {
   return message.split(/[.\n]/, 1)[0] ?? 'wrong arguments';
 }
 
-/** A whole number from the command line. */
+/** An option's value as a whole number. */
 export function wholeNumber(name: string, value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   if (!/^\d{1,9}$/.test(value))

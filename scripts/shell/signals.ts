@@ -8,7 +8,7 @@ export type Signal = keyof typeof exitStatus;
 const signals = Object.keys(exitStatus) as Signal[];
 const handlers = new Map<Signal, () => void>();
 
-/** Replaces whatever a signal would have done until now. */
+/** Replaces what a signal did until now. */
 export function onSignals(handle: (signal: Signal) => void) {
   for (const signal of signals) {
     const [before, now] = [handlers.get(signal), () => handle(signal)];

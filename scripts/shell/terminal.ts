@@ -3,21 +3,21 @@ import { toJson } from './format.ts';
 
 export type Log = (line: string) => void;
 
-/** What a command has done or found. A command that writes it on the way leaves `report` and `lines` out. */
+/** What a command did or found. A command that has written its answer already leaves `report` and `lines` out. */
 export interface Answer {
   /** What --json prints. */
   report?: unknown;
   /** What a person reads. */
   lines?: string[];
-  /** A script, for a person's stdout; `lines` then go to stderr. */
+  /** A script for stdout, unless --json was given; `lines` then go to stderr. */
   script?: string | undefined;
-  /** For stderr, in the same words with --json. */
+  /** Lines for stderr, plain even with --json. */
   asides?: string[];
   /** The exit status, 0 by default. */
   code?: number;
 }
 
-/** Where a command speaks: text, or with --json objects. Nothing else writes to stdout or stderr. */
+/** Prints for a command: text, or objects with --json. Only shell/ writes to stdout and stderr. */
 export class Terminal {
   readonly json: boolean;
   private shownAt = 0;
@@ -33,18 +33,18 @@ export class Terminal {
   readonly warn: Log = (warning) =>
     console.error(this.json ? JSON.stringify({ warning }) : `warning: ${warning}`);
 
-  /** On stderr, in the same words with --json. */
+  /** On stderr, plain even with --json. */
   readonly aside: Log = (line) => console.error(line);
 
-  /** On stdout, ahead of the answer. */
+  /** On stdout, before the answer. */
   readonly print: Log = (text) => console.log(text);
 
-  /** The stream itself, for an answer too long to be kept. */
+  /** The stream itself, for an answer that is too long to keep in memory. */
   get stdout(): NodeJS.WritableStream {
     return process.stdout;
   }
 
-  /** How far the work is: a line that is rewritten now and then, where stderr is a terminal. */
+  /** Shows how far the work is: one line, rewritten now and then, if stderr is a terminal. */
   readonly progress = (line: () => string): void => {
     if (Date.now() - this.shownAt < 200) return;
     this.shownAt = Date.now();
@@ -70,7 +70,7 @@ export class Terminal {
     return code;
   }
 
-  /** Says in one line what went wrong, and returns the exit status. `help` is the command that explains the usage. */
+  /** Says in one line what went wrong, and returns the exit status. `help` is the command line that explains the usage. */
   fail(error: unknown, help: string): number {
     this.wipe();
     const wrongUsage = error instanceof UsageError;
@@ -84,7 +84,7 @@ export class Terminal {
     return wrongUsage ? 2 : 1;
   }
 
-  /** An object on stdout whatever happens, and on stderr, where a log may keep it. */
+  /** With --json there is an object on stdout whatever happens; stderr gets it too, for the log. */
   tellError(error: { code: string | null; message: string; detail: unknown }) {
     if (!this.json) return console.error(error.message);
     const line = JSON.stringify({ error });

@@ -1,6 +1,6 @@
-// What the system catalogues say about our two schemas, as rows (section, rank, key, value, body): the same on
-// Postgres 15 to 18, but for the text of views, which snapshot.ts normalises. $1 is the prefix of the roles.
-// What is as it should be is told by what is listed; an owner or an internal trigger is listed when it is not.
+// What the system catalogues say about our two schemas, as rows (section, rank, key, value, body). They are the same on
+// Postgres 15 to 18, except the text of views, which snapshot.ts normalises. $1 is the prefix of the roles.
+// An owner or an internal trigger is listed only when it is not as expected.
 
 const relations = `
   with ours as (
@@ -116,7 +116,7 @@ const parts = `
   select s.section, 9, pg_catalog.format('statistics %s %I', s.name, e.stxname), '', null
   from shown s join pg_catalog.pg_statistic_ext e on e.stxrelid = s.oid`;
 
-// Text that is ours may mean what is not: a function or type of another schema, which is then named here.
+// Our own text may refer to a function or type of another schema, which is then named here.
 const foreign = `
   select distinct s.section, 10, pg_catalog.format('code of %s in %s %s', s.name, x.type, x.identity), '', null
   from shown s
@@ -134,7 +134,7 @@ const foreign = `
   cross join lateral pg_catalog.pg_identify_object(d.refclassid, d.refobjid, d.refobjsubid) x
   where x.schema is not null and x.schema not in ('credits', 'credits_private', 'pg_catalog')`;
 
-// An operator or a collation beside ours can be meant by text that does not name it, as `nullif` and `is distinct from` do.
+// Text can use an operator or a collation without naming it, as `nullif` and `is distinct from` do.
 const others = `
   select '7', 0, x.type || ' ' || x.identity, '', null
   from ours o

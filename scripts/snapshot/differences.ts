@@ -3,12 +3,12 @@ import type { Fact } from './snapshot.ts';
 import { relationOf } from './snapshot.ts';
 
 /**
- * How a difference goes away: `deploy` puts it right; `note` harms nobody; `foreign` is for a person to decide, as
- * somebody made it, and what it runs may be anything.
+ * What to do about a difference: `deploy` corrects it; `note` does no harm; `foreign` is for a person to decide, since
+ * somebody else made the object, and it may run anything.
  */
 export type Cure = 'deploy' | 'note' | 'foreign';
 
-/** One fact of the schemas that is not as it should be; undefined where there is none. */
+/** One fact about the schemas that is not as it should be; undefined stands for an absent fact. */
 export interface Difference {
   key: string;
   should: string | undefined;
@@ -16,7 +16,7 @@ export interface Difference {
   cure: Cure;
 }
 
-/** What differs, but for what is allowed by its name, and for what another of the differences says already. */
+/** What differs, without objects that are allowed by name, and without what another difference implies. */
 export function differ(
   expected: Map<string, string>,
   live: Map<string, string>,
@@ -36,14 +36,14 @@ export function differ(
       return { key, should, is, cure };
     });
 
-  // A table or view that is missing, or not ours, is one difference, not one for each of its columns.
+  // A missing or foreign table or view is one difference, not one for each of its columns.
   function isPart(key: string): boolean {
     const relation = relationOf(key);
     const whole = [`table ${relation}`, `view ${relation}`];
     return !whole.includes(key) && whole.some((name) => expected.has(name) !== live.has(name));
   }
 
-  // What somebody's own trigger or column calls is told by the trigger or the column.
+  // What a foreign trigger or column calls is covered by the trigger or the column itself.
   function isCodeOfAnother(key: string): boolean {
     const relation = relationOf(key);
     return key.startsWith('code of ') && keys.some((k) => k !== key && relationOf(k) === relation);
@@ -61,7 +61,7 @@ function cureOf(key: string, should: string | undefined, is: string | undefined)
   return isPlainIndex && should === undefined ? 'note' : 'foreign';
 }
 
-/** Does this name mean the object of that key? `app_audit`, `credits.gift`; of a privilege, who has it. */
+/** Does this name mean the object of that key? For example `app_audit` or `credits.gift`; for a privilege, its role. */
 export function isNamed(key: string, name: string): boolean {
   if (key.startsWith('privilege ')) {
     const quoted = `"${name.replaceAll('"', '""')}"`;
@@ -74,7 +74,7 @@ export function isNamed(key: string, name: string): boolean {
   return own === name || own.split('.').at(-1) === name;
 }
 
-/** Does reading the views run what is not ours? A trigger, a default, a privilege does nothing to who reads. */
+/** Would reading the views run foreign code? Triggers, defaults and privileges do not affect a reader. */
 export function runsWhenRead({ key, should, is, cure }: Difference): boolean {
   if (cure === 'note' || /^(trigger|privilege|owner of) /.test(key)) return false;
   if (key.startsWith('column ') && should === undefined)

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { printable } from '../shell/format.ts';
 import { catalogueQuery } from './catalogue.ts';
 
-/** One thing that is so: `column credits_private.accounts.unit` is `text not null`. */
+/** One fact: `column credits_private.accounts.unit` is `text not null`. */
 export interface Fact {
   section: string;
   key: string;
@@ -12,11 +12,11 @@ export interface Fact {
 
 interface Row extends Fact {
   rank: number;
-  /** Text of which a digest is enough. */
+  /** Text that the snapshot keeps as a digest. */
   body: string | null;
 }
 
-/** The schemas credits and credits_private as they are, sorted; without what a deploy's user and prefix decide. */
+/** The schemas credits and credits_private as they are, sorted, without what depends on the deploying user and prefix. */
 export async function readFacts(client: pg.ClientBase, rolePrefix: string): Promise<Fact[]> {
   const { rows } = await client.query<Row>(catalogueQuery, [rolePrefix]);
   rows.sort((a, b) => order(a.section, b.section) || a.rank - b.rank || order(a.key, b.key));
@@ -27,7 +27,7 @@ export async function readFacts(client: pg.ClientBase, rolePrefix: string): Prom
   });
 }
 
-/** Any white space is one space, but for what is quoted: that is part of what the text means. */
+/** Turns any white space into one space, except within quotes, where it is part of the meaning. */
 const spaced = (text: string) => unquoted(text, (part) => part.replace(/\s+/g, ' '));
 
 const unquoted = (text: string, change: (part: string) => string) =>
@@ -45,8 +45,8 @@ const withoutPrefix = (text: string, prefix: string) =>
   text.replace(new RegExp(`\\b${prefix}(?=credits_(?:owner|spender|granter|auditor)\\b)`, 'g'), '');
 
 /**
- * Postgres 15 qualifies the columns of a view that reads one relation, later versions don't. In every other place all
- * versions do, so only that relation's name is taken away.
+ * Postgres 15 qualifies the columns of a view that reads a single relation; later versions don't. All versions qualify
+ * everywhere else, so only that relation's name is removed.
  */
 export function withoutQualifiers(definition: string): string {
   const text = unquoted(definition, (part) =>
@@ -66,7 +66,7 @@ export function withoutQualifiers(definition: string): string {
       );
 }
 
-/** A picture of the schemas as text, one fact a line: to be committed, and compared. */
+/** The schemas as text, one fact per line, to commit and to compare. */
 export async function readSnapshot(client: pg.ClientBase, rolePrefix: string): Promise<string> {
   const lines = [
     '# The whole schema, as deployed; made by npm run generate, compared by pg-credits deploy and verify.',
@@ -82,7 +82,7 @@ export async function readSnapshot(client: pg.ClientBase, rolePrefix: string): P
 
 const lineOf = (key: string, value: string) => (value === '' ? key : `${key}: ${value}`);
 
-/** What one migration found of tables and types, where it was not as after it. */
+/** Tables and types before one migration, where the migration changed them. */
 interface Before {
   migration: string;
   without: string[];
@@ -95,7 +95,7 @@ export interface Snapshot {
   before: Before[];
 }
 
-/** The facts of such a text: values by key. */
+/** Reads such a text: values by key. */
 export function parseSnapshot(text: string): Snapshot {
   const facts = new Map<string, string>();
   const before = new Map<string, Before>();
@@ -120,13 +120,13 @@ function splitLine(line: string): [string, string] {
   return at < 0 ? [line, ''] : [line.slice(0, at), line.slice(at + 2)];
 }
 
-/** The table or view that a fact is about, and is part of. */
+/** The table or view that a fact belongs to. */
 export const relationOf = (key: string): string | undefined =>
   /^(?:table|view|column|constraint|index|trigger|rule|policy|statistics|child of|parent of|code of) ([\w$]+\.[\w$]+)/.exec(
     key,
   )?.[1];
 
-/** What migrations make and sql/ never changes: tables with what belongs to them, and types. */
+/** What migrations create and sql/ never changes: tables with all that belongs to them, and types. */
 export function ofMigrations(facts: Map<string, string>): Map<string, string> {
   return new Map(
     [...facts].filter(([key]) => {
@@ -136,7 +136,7 @@ export function ofMigrations(facts: Map<string, string>): Map<string, string> {
   );
 }
 
-/** Tables and types as they are once only the first `count` of these migrations were applied. */
+/** Tables and types after only the first `count` of these migrations. */
 export function stateAfter(snapshot: Snapshot, migrations: string[], count: number) {
   const state = ofMigrations(snapshot.facts);
   const undone = migrations.slice(count);
@@ -150,7 +150,7 @@ export function stateAfter(snapshot: Snapshot, migrations: string[], count: numb
   return state;
 }
 
-/** The lines by which `stateAfter` tells what a migration found, from what is there before and after it. */
+/** The lines from which `stateAfter` restores the state before a migration. */
 export function linesBefore(
   migration: string,
   before: Map<string, string>,

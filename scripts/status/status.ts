@@ -12,7 +12,7 @@ interface Balance {
   balance: bigint;
 }
 
-/** null stands for what the connected user may not read. */
+/** null stands for a figure that the connected user may not read. */
 export interface StatusReport {
   database: string;
   server: string;
@@ -23,9 +23,9 @@ export interface StatusReport {
   pending_migrations: string[] | null;
   /** Migrations of the database that the package does not have. */
   unknown_migrations: string[] | null;
-  /** Files that are not as applied, or of only one of the two. */
+  /** Files that differ from what was applied, or that only one side has. */
   differing_files: string[] | null;
-  /** What of the schemas deploy puts right, and what it refuses to touch, as it is not ours. */
+  /** Objects that deploy would correct, and foreign objects that it refuses to touch. */
   differing_objects: string[];
   foreign_objects: string[];
   missing_roles: string[];
@@ -45,14 +45,14 @@ export function readStatus(client: pg.ClientBase, options: StatusOptions = {}) {
   const look = async (live: Live): Promise<StatusReport> => {
     const { database, server, owner } = live;
     const { isOurs, ...deployed } = await compareDeployed(client, live, options.allow ?? []);
-    // Reading a table runs what somebody put there: of what is not ours, nothing is read.
+    // Reading a foreign table or view could run foreign code, so nothing is read then.
     const figures = await readFigures(client, isOurs ? live : { ...live, readable: new Set() });
     return { database, server, owner, ...deployed, ...figures };
   };
   return readOnly(client, look, options.rolePrefix);
 }
 
-/** The survey that a deploy makes, and what it would say of it. */
+/** Makes the survey that a deploy makes, and sums it up. */
 async function compareDeployed(client: pg.ClientBase, live: Live, allow: string[]) {
   const { pkg, applied, differences, missing } = await surveyLive(client, live, allow);
   const cured = (cure: string) =>
@@ -107,16 +107,16 @@ async function readFigures(client: pg.ClientBase, { readable }: Live) {
   );
   const accounts = balances.reduce((sum, each) => sum + each.accounts, 0n);
   if (!direct) return { accounts, entries: await countEntries(client, readable), balances, ...due };
-  // Entries are numbered within their account without a gap: the last numbers add up to how many there are.
+  // Entries are numbered within their account without gaps, so the last numbers add up to the number of entries.
   const { rows } = await client.query(`
     select coalesce(pg_catalog.sum(last_entry_id), 0)::text as entries
     from credits_private.accounts`);
   return { accounts, entries: BigInt(rows[0].entries), balances, ...due };
 }
 
-/** How many accounts have something that is due and not booked, and since when: an auditor sees that, too. */
+/** How many accounts have something due that is not booked, and since when. An auditor may read that too. */
 async function readDue(client: pg.ClientBase, readable: Set<string>) {
-  // The view is new: a database that is behind has the table alone.
+  // The view is recent: a database that is behind has only the table.
   const sources = { 'credits_private.accounts': 'due_at', 'credits.accounts': 'settled_until' };
   const source = Object.entries(sources).find(([name]) => readable.has(name));
   if (!source) return { due_accounts: null, due_since: null };

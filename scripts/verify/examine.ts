@@ -13,14 +13,14 @@ import {
 } from './checks.ts';
 
 export interface VerifyOptions {
-  /** Found by itself where owner, privileges or the bookkeeping tell it. */
+  /** Detected where owner, privileges or the bookkeeping reveal it. */
   rolePrefix?: string | undefined;
-  /** Names of objects that may be in the schemas, and of roles that may have privileges, though they are not ours. */
+  /** Names of foreign objects that may stay, and of foreign roles that may have privileges. */
   allow?: string[] | undefined;
 }
 
 export interface VerifyReport {
-  /** Nothing was found, and everything was looked at. */
+  /** Everything was checked, and nothing was found. */
   ok: boolean;
   version: string;
   database: string;
@@ -29,11 +29,11 @@ export interface VerifyReport {
   entries: bigint | null;
   findings: Finding[];
   not_checked: NotChecked[];
-  /** What was left out, and what is not as good as it could be. */
+  /** What was left out, and what could be better. */
   notes: string[];
 }
 
-/** Everything that does not hold; empty when all is well. */
+/** Every broken promise; empty when all is well. */
 export async function verify(
   client: pg.ClientBase,
   options: VerifyOptions = {},
@@ -41,7 +41,7 @@ export async function verify(
   return (await examine(client, options)).findings;
 }
 
-/** All as of one moment, in a read-only transaction: callers at work raise no alarm, and wait for nothing. */
+/** Checks everything as of one moment, in a read-only transaction: callers at work raise no alarm and do not wait. */
 export function examine(client: pg.ClientBase, options: VerifyOptions = {}): Promise<VerifyReport> {
   const look = async (live: Live): Promise<VerifyReport> => {
     const allow = options.allow ?? [];
@@ -61,7 +61,7 @@ export function examine(client: pg.ClientBase, options: VerifyOptions = {}): Pro
       );
     const findings = checkFacts(found.facts, allow);
     findings.push(...describeDifferences(differences, findings, pkg.version));
-    // Also of a restored schema, whose tables are there: nothing says that they were applied.
+    // A restored schema has its tables, but no record of its migrations: they count as pending too.
     const pending = applied ? pkg.migrations.slice(applied.migrations.length) : [];
     for (const { path } of pending) findings.push(pendingFinding(path));
     const definers = await checkDefiners(client);
@@ -75,7 +75,7 @@ export function examine(client: pg.ClientBase, options: VerifyOptions = {}): Pro
       not_checked.push({
         subject: 'credits.discrepancies',
         why: foreign
-          ? `${foreign.key} is not as in pg-credits ${pkg.version}, and nothing that is not ours is run: mend that first`
+          ? `${foreign.key} is not as in pg-credits ${pkg.version}, and nothing that is not ours is run: fix that first`
           : 'migrations are pending: run pg-credits deploy',
       });
     else {
