@@ -114,7 +114,7 @@ test('captures in part at once never take more than there is', async () => {
   await expectNoDiscrepancies(db);
 });
 
-test('captures in part beside a final one: none comes after it', async () => {
+test('captures in part beside a final one: no capture comes after the final one', async () => {
   await open('last', 1000, 200);
   const { answers, errors } = await raceFor(db, 'last', [
     ...times(10, (i) => capture('last', 9, `part ${i}`, false)),

@@ -54,6 +54,6 @@ test('callers who wait while the credits expire get them where the clock is now(
   expect(await deductions('now')).toBe(10);
 });
 
-test('they do not where the clock is read after the wait', async () => {
+test('callers who wait while the credits expire do not get them where the clock is read after the wait', async () => {
   expect(await deductions('clock_timestamp')).toBe(0);
 });

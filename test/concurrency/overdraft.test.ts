@@ -36,7 +36,7 @@ test('twenty who spend on an overdraft for seven go seven times into debt', asyn
   await expectNoDiscrepancies(db);
 });
 
-test('a grant while they do repays what is owed by then, and the rest of it is spent', async () => {
+test('a grant among parallel overdrafts repays what is owed by then, and the rest of it is spent', async () => {
   await open('granted', 50);
   const args = { p_amount: 100, p_idempotency_key: 'grant' };
   const { answers, errors } = await amidTwenty('granted', 'grant_credits', args);
@@ -62,25 +62,28 @@ test('a grant while they do repays what is owed by then, and the rest of it is s
 test.each([
   ['raised', 20, 80],
   ['lowered', 80, 20],
-])('a limit that is %s while they spend holds from then on', async (account, before, after) => {
-  await open(account, before);
-  const args = { p_overdraft_limit: after };
-  const { answers, errors } = await amidTwenty(account, 'set_overdraft_limit', args);
-  const set = answers.find((answer) => !('transaction_id' in answer));
-  const spends = answers.filter((answer) => 'transaction_id' in answer);
-  for (const { balance, available } of spends) {
-    expect(available).toBe((balance >= set.balance ? before : after) + balance);
-  }
-  expect(set.available).toBe(Math.max(0, after + set.balance));
-  expect(errors.map(({ code }) => code)).toEqual(times(20 - spends.length, () => 'PT402'));
-  const debt = 10 * spends.length;
-  expect(debt).toBeLessThanOrEqual(Math.max(-set.balance, after));
-  const available = Math.max(0, after - debt);
-  expect(await figures(account)).toEqual({ balance: -debt, debt, available });
-  await expectNoDiscrepancies(db);
-});
+])(
+  'an overdraft limit that is %s among parallel deductions holds from then on',
+  async (account, before, after) => {
+    await open(account, before);
+    const args = { p_overdraft_limit: after };
+    const { answers, errors } = await amidTwenty(account, 'set_overdraft_limit', args);
+    const set = answers.find((answer) => !('transaction_id' in answer));
+    const spends = answers.filter((answer) => 'transaction_id' in answer);
+    for (const { balance, available } of spends) {
+      expect(available).toBe((balance >= set.balance ? before : after) + balance);
+    }
+    expect(set.available).toBe(Math.max(0, after + set.balance));
+    expect(errors.map(({ code }) => code)).toEqual(times(20 - spends.length, () => 'PT402'));
+    const debt = 10 * spends.length;
+    expect(debt).toBeLessThanOrEqual(Math.max(-set.balance, after));
+    const available = Math.max(0, after - debt);
+    expect(await figures(account)).toEqual({ balance: -debt, debt, available });
+    await expectNoDiscrepancies(db);
+  },
+);
 
-test('an account that is closed while they spend is spent on before, and not after', async () => {
+test('an account that is closed among parallel deductions is spent on before, and not after', async () => {
   await open('closed', 0);
   const grant = { p_account_id: 'closed', p_amount: 500, p_idempotency_key: 'grant' };
   await call(db, 'grant_credits', grant);

@@ -49,7 +49,7 @@ test('of forty deductions at once on a balance for twenty-five, twenty-five succ
   await expectNoDiscrepancies(db);
 });
 
-test('over many small grants, no credit is drawn by two of them', async () => {
+test('parallel deductions over many small grants draw no credit twice', async () => {
   for (let i = 0; i < 20; i += 1) await grant('many', 13, `grant ${i}`); // 26 times 10
   const { answers, errors } = await forty('many', 10);
   expect(answers).toHaveLength(26);

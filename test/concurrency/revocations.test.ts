@@ -77,7 +77,7 @@ test('a grant that is revoked while twenty spend it is taken or spent, no credit
   await expectNoDiscrepancies(db);
 });
 
-test('with debt, what was spent of it by then is owed, and nothing is spent after', async () => {
+test('a revocation with debt beside spending callers books what was spent as owed, and nothing is spent after', async () => {
   await grant('debt', 200);
   const { answers, errors } = await raceFor(
     db,
@@ -104,7 +104,7 @@ test('a refund and a dispute of one payment at once take it back once', async ()
   await expectNoDiscrepancies(db);
 });
 
-test('one event on twenty connections is taken back once, and each gets the same answer', async () => {
+test('one revocation on twenty connections is taken back once, and each gets the same answer', async () => {
   await grant('event', 100);
   await on('event', 'deduct_credits', { p_amount: 30, p_idempotency_key: 'deduct' });
   const { answers } = await raceFor(

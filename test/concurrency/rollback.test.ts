@@ -47,7 +47,7 @@ test('a deduction that is rolled back leaves nothing, and one that waited for it
   await expectNoDiscrepancies(db);
 });
 
-test('of a deduction that commits, those who waited get the answer', async () => {
+test('callers who waited for a deduction with their key get its answer when it commits', async () => {
   await granted('commits');
   const { answers, errors } = await race(
     db,

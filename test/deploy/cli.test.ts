@@ -20,7 +20,7 @@ const withUser = (user: string, password: string) => {
   return url.href;
 };
 
-test('deploys, says what it did, and the second time that there is nothing to do', async () => {
+test('deploy says what it did, and on a second run that there is nothing to do', async () => {
   const first = await cli(['deploy', ...options()]);
   expect(first).toMatchObject({ code: 0, stderr: '' });
   expect(first.stdout).toMatch(/^created roles: .*\napplied migrations\/0001_/);
@@ -92,13 +92,13 @@ async function refused(args: string[], line: RegExp) {
   expect(outcome.stderr).not.toContain('s3cret');
 }
 
-test('no server: one line', async () => {
+test('deploy without a server: one line', async () => {
   const port = await freePort();
   const url = `postgres://me:s3cret@localhost:${port}/app`;
   await refused(['--database-url', url], /^no server answers at localhost:\d+: is it running\?/);
 });
 
-test('a host that is none: one line', () =>
+test('deploy to a host that does not exist: one line', () =>
   refused(
     ['--database-url', 'postgres://me:s3cret@nowhere.invalid/app'],
     /^no such host: nowhere\.invalid/,
@@ -134,7 +134,7 @@ test.each([
   if (!url.includes('require_auth')) expect(outcome.stderr).not.toContain('s3cret');
 });
 
-test('a database or a role that is not there: one line', async () => {
+test('deploy to a database or as a role that does not exist: one line', async () => {
   const noDatabase = databaseUrl(db.url, 'no_such_database');
   await refused(['--database-url', noDatabase], /^database "no_such_database" does not exist/);
   await refused(
@@ -143,7 +143,7 @@ test('a database or a role that is not there: one line', async () => {
   );
 });
 
-test('a server that asks for a password that was not given: one line', () => {
+test('deploy without the password that the server asks for: one line', () => {
   const asked = 'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string';
   expect(explain(new Error(asked))).toBe(
     'the server asks for a password and none was given: check PGUSER and PGPASSWORD',
@@ -155,7 +155,7 @@ test.each([
   ['28P01', 'password authentication failed for user "me"', /^password auth.*URL$/m],
   ['28000', 'no pg_hba.conf entry for host "10.0.0.1"', /^no pg_hba.*sslmode\)$/m],
   ['57P03', 'the database system is starting up', /not ready .*--wait SECONDS$/m],
-])('a server that refuses with %s, %s: one line', async (code, text, line) => {
+])('deploy to a server that refuses with %s, %s: one line', async (code, text, line) => {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
     sockets.push(socket);
@@ -172,7 +172,7 @@ test.each([
   }
 });
 
-test('missing privileges: one line with the statement that would give them', async () => {
+test('deploy without privileges: one line with the statement that would give them', async () => {
   const other = await createDatabase({ empty: true });
   try {
     const name = `${db.rolePrefix}cli_poor`;
@@ -189,7 +189,7 @@ test('missing privileges: one line with the statement that would give them', asy
   }
 });
 
-test('--wait says what it waits for, and ends', async () => {
+test('deploy --wait says what it waits for, and ends', async () => {
   const port = await freePort();
   const url = new URL('postgres://me@127.0.0.1/app');
   url.port = String(port);
@@ -198,7 +198,7 @@ test('--wait says what it waits for, and ends', async () => {
   expect(outcome.stderr).toMatch(/^waiting for the server at 127\.0\.0\.1:\d+\nno server answers/);
 });
 
-test('interrupted: one line, status 130, and the server is left as it was', async () => {
+test('deploy that is interrupted: one line, status 130, and the server is left as it was', async () => {
   const holder = await db.connect();
   await holder.query('begin; select pg_advisory_xact_lock(7238316498215403)');
   const running = cli(['deploy', '--reapply', ...options()]);

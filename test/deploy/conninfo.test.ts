@@ -53,7 +53,7 @@ test.each([
   expect(parseConninfo(text)).toEqual(settings);
 });
 
-test('the text comes before its service, and that before the environment', () => {
+test('what a connection string says comes before its service, and that before the environment', () => {
   const file = join(mkdtempSync(join(inject('folder'), 'service ')), 'services');
   writeFileSync(
     file,
@@ -76,7 +76,7 @@ test('the text comes before its service, and that before the environment', () =>
   expect(readSettings(undefined)).toEqual(found);
 });
 
-test('what nothing says is as everywhere: localhost, 5432, one’s own name, also that of the database', () => {
+test('a connection defaults to localhost, 5432 and one’s own name, which is also the database’s', () => {
   const [way] = waysTo({});
   const { user } = way?.target ?? {};
   expect(user).not.toBe('');
@@ -98,7 +98,7 @@ test('what nothing says is as everywhere: localhost, 5432, one’s own name, als
   });
 });
 
-test('a socket is not encrypted, whatever the mode', () => {
+test('a connection through a socket is not encrypted, whatever the sslmode', () => {
   vi.stubEnv('PGSSLMODE', 'verify-full');
   const ways = waysTo({ connectionString: 'postgres:///shop?host=/tmp' });
   expect(ways.map(({ config }) => config.ssl)).toEqual([false]);

@@ -26,7 +26,7 @@ const oids = () =>
      union all select 0, xmin::text, path from credits_private.applied_files order by 3, 1`,
   );
 
-test('applies migrations, then sql/ in its order, and says so', async () => {
+test('deploy applies migrations, then sql/ in its order, and says so', async () => {
   const report = await apply();
   expect(report.migrations).toEqual(['migrations/0001_accounts.sql', 'migrations/0002_notes.sql']);
   expect(report.files).toEqual([
@@ -40,14 +40,14 @@ test('applies migrations, then sql/ in its order, and says so', async () => {
   expect(await db.one(`select credits.bump('acme') as balance`)).toEqual({ balance: 1 });
 });
 
-test('the second time changes nothing, and says so', async () => {
+test('a second deploy changes nothing, and says so', async () => {
   await apply();
   const before = await oids();
   expect(await apply()).toMatchObject({ upToDate: true, migrations: [], files: [] });
   expect(await oids()).toEqual(before);
 });
 
-test('a changed file is applied alone, and what the roles may do after it', async () => {
+test('deploy applies a changed file alone, and then what the roles may do', async () => {
   await apply();
   const changed = { 'sql/views/balances.sql': `${small['sql/views/balances.sql']}-- again\n` };
   const report = await apply(changed);
@@ -58,7 +58,7 @@ test('a changed file is applied alone, and what the roles may do after it', asyn
   expect(await apply(changed)).toMatchObject({ upToDate: true });
 });
 
-test('a new migration brings all of sql/ with it; so does reapply', async () => {
+test('a new migration brings all of sql/ with it, and so does deploy --reapply', async () => {
   await apply({ 'migrations/0002_notes.sql': '' });
   const report = await apply();
   expect(report.migrations).toEqual(['migrations/0002_notes.sql']);
@@ -66,7 +66,7 @@ test('a new migration brings all of sql/ with it; so does reapply', async () => 
   expect((await apply({}, { reapply: true })).files).toHaveLength(5);
 });
 
-test('a file that the package no longer has is forgotten, and is applied again when it returns', async () => {
+test('deploy forgets a file that the package no longer has, and applies it again when it returns', async () => {
   await apply();
   await apply({ 'sql/views/account_names.sql': '' });
   const paths = await db.query('select path from credits_private.applied_files order by path');
@@ -74,7 +74,7 @@ test('a file that the package no longer has is forgotten, and is applied again w
   expect((await apply()).files).toEqual(['sql/views/account_names.sql', 'sql/roles.sql']);
 });
 
-test('the version is recorded', async () => {
+test('deploy records the version', async () => {
   const { version } = await apply();
   const row = await db.one(
     `select checksum from credits_private.applied_files where path = 'package'`,
@@ -100,7 +100,7 @@ test.each([
   expect(await schemas()).toEqual([]);
 });
 
-test('a broken file leaves the state before it', async () => {
+test('deploy of a broken file leaves the state before it', async () => {
   await apply();
   const before = await oids();
   await expect(
@@ -109,28 +109,28 @@ test('a broken file leaves the state before it', async () => {
   expect(await oids()).toEqual(before);
 });
 
-test('a database that is ahead of the package is refused', async () => {
+test('deploy refuses a database that is ahead of the package', async () => {
   await apply({ 'migrations/0003_later.sql': 'select 1;' });
   await expect(apply()).rejects.toThrow(
     'the database is ahead of this package (migration 0003_later): deploy a newer pg-credits',
   );
 });
 
-test('a migration that changed after it was applied is refused', async () => {
+test('deploy refuses a migration that changed after it was applied', async () => {
   await apply();
   await expect(apply({ 'migrations/0002_notes.sql': 'select 2;' })).rejects.toThrow(
     'migrations/0002_notes.sql is not what was applied to this database',
   );
 });
 
-test('a migration that slipped in before applied ones is refused', async () => {
+test('deploy refuses a migration that slipped in before applied ones', async () => {
   await apply({ 'migrations/0002_notes.sql': '', 'migrations/0003_x.sql': 'select 1;' });
   const slipped = apply({ 'migrations/0003_x.sql': 'select 1;' });
   await expect(slipped).rejects.toThrow('migrations/0002_notes.sql was not applied');
 });
 
 test.each(['credits', 'credits_private'])(
-  'a schema %s of somebody else is refused',
+  'deploy refuses a schema %s of somebody else',
   async (name) => {
     await db.query(`create schema ${name}`);
     await expect(apply()).rejects.toThrow(`schema ${name} exists and was not made by pg-credits`);
@@ -155,7 +155,7 @@ test('a dry run says what would run and changes nothing, before and after', asyn
   expect(await apply({}, { dryRun: true })).toMatchObject({ upToDate: true });
 });
 
-test('twenty at once into an empty database: all succeed, one applies', async () => {
+test('of twenty deploys at once into an empty database all succeed, and one applies', async () => {
   const root = packageWith();
   const rolePrefix = `${db.rolePrefix}many_`;
   const said: string[] = [];
@@ -173,7 +173,7 @@ test('twenty at once into an empty database: all succeed, one applies', async ()
   );
 });
 
-test('two databases of one server at once: both create the roles', async () => {
+test('deploys of two databases of one server at once both create the roles', async () => {
   const other = await createDatabase({ empty: true });
   const root = packageWith();
   const rolePrefix = `${db.rolePrefix}two_`;
@@ -191,7 +191,7 @@ test('two databases of one server at once: both create the roles', async () => {
   }
 });
 
-test('waits for a caller in the middle of a transaction, and applies when that is over', async () => {
+test('deploy waits for a caller in the middle of a transaction, and applies when that is over', async () => {
   // The second attempt locks the views as well, and with each of them what it reads.
   const reads = 'create or replace view credits.tables as select relname from pg_catalog.pg_class;';
   const changes = { 'sql/views/tables.sql': reads };
@@ -216,7 +216,7 @@ test('waits for a caller in the middle of a transaction, and applies when that i
   );
 });
 
-test('gives up on a lock that nobody releases, names its holder, and changes nothing', async () => {
+test('deploy gives up on a lock that nobody releases, names its holder, and changes nothing', async () => {
   await apply();
   const before = await oids();
   const caller = await db.connect();
@@ -228,11 +228,11 @@ test('gives up on a lock that nobody releases, names its holder, and changes not
   expect(await oids()).toEqual(before);
 });
 
-test('a lock timeout that would let callers fail is refused', async () => {
+test('deploy refuses a lock timeout that would let callers fail', async () => {
   await expect(apply({}, { lockTimeout: 1000 })).rejects.toThrow("server's deadlock_timeout");
 });
 
-test('a connection that breaks is one line, and nothing was changed', async () => {
+test('deploy whose connection breaks says one line, and has changed nothing', async () => {
   await apply();
   const holder = await db.connect();
   await holder.query('begin; select pg_advisory_xact_lock(7238316498215403)');

@@ -51,7 +51,7 @@ test('what --sql prints is a deploy: run by anybody, it leaves what deploy leave
   }
 });
 
-test('psql runs it as it is', async () => {
+test('psql runs what deploy --dry-run --sql prints as it is', async () => {
   const { stdout } = await dryRun('--sql');
   try {
     execFileSync('psql', ['--version']);

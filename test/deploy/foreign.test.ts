@@ -194,7 +194,7 @@ const refused: [string, string, string][] = [
   ],
 ];
 
-test.each(refused)('%s is refused before it runs', async (_, statements, subject) => {
+test.each(refused)('deploy refuses before it runs: %s', async (_, statements, subject) => {
   await copyWhatIsLeft();
   await asMallory(statements);
   const texts = await runAll();
@@ -254,7 +254,7 @@ test('schemas that only have the names of ours are refused before anything of th
   expect(texts.get('deploy')).toMatch(/^the schemas are not as pg-credits made them/);
 });
 
-test('bookkeeping that is a view is refused', async () => {
+test('deploy refuses bookkeeping that is a view', async () => {
   await copyWhatIsLeft();
   await asMallory(`drop table ${files};
     create view ${files} as select ''::text as path, ''::text as checksum, now() as applied_at where evil.act()`);
@@ -354,7 +354,7 @@ test('a trigger that is made while a deploy waits for its locks does not run', a
   );
 });
 
-test('a trigger on the bookkeeping cannot be allowed', async () => {
+test('--allow does not extend to a trigger on the bookkeeping', async () => {
   await copyWhatIsLeft();
   await asMallory(trigger(files));
   const args = ['deploy', '--allow', 'boo', '--role-prefix', prefix, '--database-url', db.url];

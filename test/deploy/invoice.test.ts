@@ -19,7 +19,7 @@ beforeAll(async () => {
   period = row.period_start;
 });
 
-test('the period that is running, in the account’s unit, leads from opening to closing', async () => {
+test('invoice shows the running period in the account’s unit, from opening to closing balance', async () => {
   const outcome = await invoice('acme');
   expect(outcome).toMatchObject({ code: 0, stderr: '' });
   expect(outcome.stdout).toBe(`account  acme
@@ -43,7 +43,7 @@ total                   3  8.70      0.09  8.61
 `);
 });
 
-test('--json has exact whole numbers', async () => {
+test('invoice --json has exact whole numbers', async () => {
   const { stdout } = await invoice('acme', '--json', '--period', period);
   expect(JSON.parse(stdout)).toMatchObject([
     {
@@ -67,7 +67,7 @@ test('--json has exact whole numbers', async () => {
   ]);
 });
 
-test('a month finds the period that starts in it; an account without entries has an empty invoice', async () => {
+test('invoice finds the period that starts in a month, and is empty for an account without entries', async () => {
   const month = await invoice('acme', '--period', period.slice(0, 7));
   expect(month.stdout).toContain(`period   from ${period}, open`);
   const empty = await invoice('new');
@@ -75,7 +75,7 @@ test('a month finds the period that starts in it; an account without entries has
   expect(empty.stdout).toContain('= closing balance  0 credit\n');
 });
 
-test('several periods that start in one month are all shown', async () => {
+test('invoice shows all periods that start in one month', async () => {
   // The period is made of nothing but the account's own dates: a day later in the same month begins another.
   const day = period.slice(8) === '28' ? '27' : '28';
   const other = `${period.slice(0, 8)}${day}`;
@@ -107,13 +107,13 @@ test.each([
   [[], 2, /^invoice: name the account: pg-credits invoice ACCOUNT; see .*\n$/],
   [[''], 2, /^invoice: name the account: /],
   [['acme', 'bob'], 2, /^invoice: one ACCOUNT at a time, not also bob; see .*\n$/],
-])('%j: status %i and one line', async (args, code, line) => {
+])('invoice %j: status %i and one line', async (args, code, line) => {
   const outcome = await invoice(...args);
   expect(outcome).toMatchObject({ code, stdout: '' });
   expect(outcome.stderr).toMatch(line);
 });
 
-test('without the right to read invoices: one line that says whose it is', async () => {
+test('invoice without the right to read invoices: one line that says whose it is', async () => {
   const name = `${db.rolePrefix}i_stranger`;
   await db.query(`create role ${name} login password 'p'`);
   const url = new URL(db.url);

@@ -14,20 +14,23 @@ test('a role prefix reaches the text and the checksum of sql/, not those of the 
   expect(prefixed.migrations).toEqual(plain.migrations);
 });
 
-test.each(['Staging_', '1a', 'a-b', 'a"b', 'a'.repeat(32)])('%s is no role prefix', (prefix) => {
-  expect(() => readPackage(packageWith(), prefix)).toThrow('role prefix');
-});
+test.each(['Staging_', '1a', 'a-b', 'a"b', 'a'.repeat(32)])(
+  '%s is refused as a role prefix',
+  (prefix) => {
+    expect(() => readPackage(packageWith(), prefix)).toThrow('role prefix');
+  },
+);
 
 test.each([
   [{ 'sql/views/balances.sql': '-- requires: views/nothing.sql\n' }, 'requires views/nothing.sql'],
   [{ 'sql/views/balances.sql': '-- requires: views/account_names.sql\n' }, 'requires in a circle'],
   [{ 'sql/tables/x.sql': 'select 1;' }, 'sql/tables/x.sql is in none of'],
   [{ 'migrations/0002_other.sql': 'select 1;' }, 'have the same number'],
-])('%j is refused', (files, message) => {
+])('%j is refused as a change of the package', (files, message) => {
   expect(() => readPackage(packageWith(files))).toThrow(message);
 });
 
-test('line ends of another system are the same file; a README is none', () => {
+test('a file of sql/ with line ends of another system is the same file, and a README is none', () => {
   const root = packageWith({ 'sql/private/x.sql': 'select 1;\r\n', 'sql/README.md': 'text' });
   const files = readPackage(root).files.filter((file) => /x\.sql|README/.test(file.path));
   expect(files.map((file) => file.text)).toEqual(['select 1;\n']);
@@ -48,7 +51,7 @@ test('statements are told apart as Postgres does it', () => {
 
 const answering = (row: object) => ({ query: async () => ({ rows: [row] }) }) as never;
 
-test('an old server and a replica are refused', async () => {
+test('deploy refuses a server that is too old, and a replica', async () => {
   await expect(readGround(answering({ version: 140012, recovering: false }))).rejects.toThrow(
     'this server is Postgres 14: pg-credits needs 15 or later',
   );

@@ -86,7 +86,7 @@ test('every command that reads the app’s tables says which of the mapping are 
     );
 });
 
-test('a rollback where nothing was adopted says so', async () => {
+test('adopt rollback says so where nothing was adopted', async () => {
   const args = ['cutover', '--rollback', '--mapping', mappingFile(), '--database-url', db.url];
   const { code, stderr } = await within(args);
   expect(code).toBe(1);

@@ -8,7 +8,7 @@ beforeEach(async () => {
 });
 afterEach(() => db.drop());
 
-test('a database’s own settings change nothing of a deploy, nor of what verify says', async () => {
+test('a database’s own settings change nothing about a deploy, nor about what verify says', async () => {
   const { version } = await db.one("select current_setting('server_version_num')::int as version");
   const settings = {
     quote_all_identifiers: 'on',

@@ -23,7 +23,7 @@ afterAll(async () => {
 });
 
 test.runIf(pgbouncer)(
-  'deploys through a transaction pooler, three at once, and leaves no trace',
+  'three deploys at once through a transaction pooler succeed, and leave no trace in its sessions',
   async () => {
     const root = packageWith();
     const rolePrefix = `${db.rolePrefix}pool_`;

@@ -27,7 +27,7 @@ const mayGrant = async () =>
     )
   ).may;
 
-test('what default privileges give is taken away, said, and found where it is given later', async () => {
+test('deploy revokes what default privileges give and says so, and verify finds what is given later', async () => {
   const { user } = await db.one('select current_user as user');
   await db.query(`create role ${prefix}credits_owner nologin`);
   for (const role of [user, `${prefix}credits_owner`])
@@ -71,7 +71,7 @@ test('what default privileges give is taken away, said, and found where it is gi
   expect(await verify()).toMatchObject({ code: 0 });
 });
 
-test('a role that is allowed keeps what it may do', async () => {
+test('deploy --allow leaves a role what it may do', async () => {
   await apply();
   await db.query(
     `grant usage on schema credits to ${anon}; grant select on credits.invoice to ${anon}`,
@@ -84,7 +84,7 @@ test('a role that is allowed keeps what it may do', async () => {
   expect(await verify()).toMatchObject({ code: 1 });
 });
 
-test('a role of ours that may do more than its page says may do only that again', async () => {
+test('deploy revokes what a role of ours may do beyond sql/roles.sql', async () => {
   await apply();
   await db.query(`grant execute on function credits.open_account to ${prefix}credits_spender`);
   expect(await verify()).toMatchObject({ code: 1 });
@@ -92,7 +92,7 @@ test('a role of ours that may do more than its page says may do only that again'
   expect(await verify()).toMatchObject({ code: 0 });
 });
 
-test('what anybody may do with the sequence of a table is found and taken away', async () => {
+test('verify finds, and deploy revokes, what anybody may do with the sequence of a table', async () => {
   await apply();
   await db.query(`grant all on sequence credits_private.migrations_id_seq to ${anon}`);
   expect((await verify()).stdout).toContain(
@@ -102,7 +102,7 @@ test('what anybody may do with the sequence of a table is found and taken away',
   expect(await verify()).toMatchObject({ code: 0 });
 });
 
-test('another deployment’s role of the same name without the prefix is not taken for ours', async () => {
+test('the role of another deployment, with our name but without the prefix, is not taken for ours', async () => {
   const bare = 'credits_spender';
   const { was } = await db.one('select count(*) > 0 as was from pg_roles where rolname = $1', [
     bare,
@@ -129,7 +129,7 @@ test('a role whose name begins with that of an allowed one is not allowed', asyn
   expect(await verify('--allow', longer)).toMatchObject({ code: 0 });
 });
 
-test('an owner that was there before, with members and attributes, is used, and said', async () => {
+test('deploy uses an owner role that was there before, and names its members and attributes', async () => {
   const owner = `${prefix}credits_owner`;
   await db.query(`create role ${owner} login createdb; grant ${owner} to ${anon}`);
   const notes = [

@@ -62,7 +62,7 @@ const everyKind: Files = {
     create materialized view credits_private.kept as select 1 as one;`,
 };
 
-test('a superuser: credits_owner owns everything, and logs in nowhere', async () => {
+test('deployed by a superuser, credits_owner owns everything and logs in nowhere', async () => {
   const report = await apply(db.url, everyKind);
   expect(report).toMatchObject({
     owner: `${prefix}credits_owner`,
@@ -81,7 +81,7 @@ test('a superuser: credits_owner owns everything, and logs in nowhere', async ()
   expect(await spenderMayBump()).toBe(true);
 });
 
-test('CREATEROLE is enough: the roles are made, and credits_owner owns everything', async () => {
+test('deployed with CREATEROLE, the roles are made and credits_owner owns everything', async () => {
   const url = await deployer('createrole');
   const report = await apply(url, everyKind);
   expect(report).toMatchObject({ owner: `${prefix}credits_owner`, administratorStatements: [] });
@@ -102,7 +102,7 @@ test('since Postgres 16 the deploying user does not inherit what the owner may',
   expect(row.may).toBe(false);
 });
 
-test('without CREATEROLE: goes on, and says what an administrator must run; the next deploy takes it up', async () => {
+test('deploy without CREATEROLE goes on and says what an administrator must run, and the next deploy takes it up', async () => {
   const url = await deployer('');
   const first = await apply(url, everyKind);
   expect(first).toMatchObject({ owner: `${prefix}deployer`, ownerIsDeployer: true });
@@ -137,7 +137,7 @@ test('without CREATEROLE: goes on, and says what an administrator must run; the 
   expect(await apply(url, everyKind)).toMatchObject({ upToDate: true });
 });
 
-test('roles that an administrator made and nothing granted: one statement is asked for', async () => {
+test('deploy asks for one statement when an administrator has made the roles and granted nothing', async () => {
   for (const kind of ['owner', 'spender', 'granter', 'auditor'])
     await db.query(`create role ${prefix}credits_${kind} nologin`);
   const report = await apply(await deployer(''));
@@ -164,7 +164,7 @@ test('after a superuser deployed, an ordinary user may not, and is told what wou
   });
 });
 
-test('no right to create schemas: refused with the statements, and a dry run lists them', async () => {
+test('deploy without the right to create schemas is refused with the statements, which a dry run lists', async () => {
   const url = await deployer('', false);
   const statement = `grant create on database "${db.name}" to "${prefix}deployer";`;
   await expect(apply(url)).rejects.toThrow(statement);
@@ -174,14 +174,14 @@ test('no right to create schemas: refused with the statements, and a dry run lis
   expect((await apply(url)).administratorStatements).toEqual([]);
 });
 
-test('another role prefix than the database was deployed with is refused', async () => {
+test('deploy refuses another role prefix than the database was deployed with', async () => {
   await apply(db.url);
   await expect(apply(db.url, {}, { rolePrefix: `${prefix}other_` })).rejects.toThrow(
     `this database belongs to ${prefix}credits_owner: deploy with --role-prefix ${prefix}`,
   );
 });
 
-test('roles that were dropped and made again get their privileges back', async () => {
+test('deploy gives roles that were dropped and made again their privileges back', async () => {
   await apply(db.url);
   await db.query(`drop owned by ${prefix}credits_spender; drop role ${prefix}credits_spender`);
   const report = await apply(db.url);

@@ -75,7 +75,7 @@ const said = (running: Running, word: string) =>
     });
   });
 
-test('settles everything that is due, in batches, and the second time says that nothing was', async () => {
+test('settle books everything that is due, in batches, and on a second run says that nothing was', async () => {
   await openDue(25);
   await grantAt(db, 'due 26', Date.now() * 1000, { key: 'grant', amount: 10 });
   const first = await settle('--batch', '10');
@@ -86,7 +86,7 @@ test('settles everything that is due, in batches, and the second time says that 
   await expectNoDiscrepancies(db);
 });
 
-test('--json, and --max-accounts, the longest due first', async () => {
+test('settle --json --max-accounts settles those that are due longest first', async () => {
   await openDue(5);
   const settled = async (...args: string[]) => {
     const outcome = await settle('--json', ...args);
@@ -105,7 +105,7 @@ test('--json, and --max-accounts, the longest due first', async () => {
   expect(await settled()).toEqual({ settled: 0, seconds, stopped_by: null, not_settled: [] });
 });
 
-test('three at once share the work', async () => {
+test('three runs of settle at once share the work', async () => {
   await openDue(90);
   const holder = await stopAt();
   const running = times(3, () => settle('--json', '--batch', '5'));
@@ -121,7 +121,7 @@ test('three at once share the work', async () => {
   await expectNoDiscrepancies(db);
 });
 
-test('whatever its user’s isolation level is, no call of others makes it begin a batch again', async () => {
+test('settle never repeats a batch because of other calls, whatever its user’s isolation level', async () => {
   await openDue(3);
   const holder = await stopAt('due 2');
   const url = as(db.url, null, '-c default_transaction_isolation=serializable');
@@ -137,7 +137,7 @@ test('whatever its user’s isolation level is, no call of others makes it begin
   expect(created_at.getTime()).toBeLessThanOrEqual(now.getTime());
 });
 
-test('an account that is locked is left alone, without waiting for it', async () => {
+test('settle leaves a locked account alone, without waiting for it', async () => {
   await openDue(3);
   const holder = await db.connect();
   await holder.query('begin');
@@ -152,36 +152,39 @@ test('an account that is locked is left alone, without waiting for it', async ()
 test.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)('%s: finishes the batch, says how far it came, status %i', async (signal, code) => {
-  await openDue(6);
-  for (const [args, account, counts] of [
-    [['--json'], 'due 2', [1, 1, 0, 0, 0, 0]],
-    [[], 'due 5', [1, 1, 1, 1, 1, 1]],
-  ] as const) {
-    const holder = await stopAt(account);
-    const running = settle('--batch', '2', ...args);
-    await blocked();
-    const noticed = said(running, signal);
-    running.child.kill(signal);
-    await noticed;
-    await holder.query('rollback');
-    const outcome = await running;
-    expect(outcome.code).toBe(code);
-    const line = `${signal}: stopping after the batch that is running; a second one stops at once`;
-    if (args.length > 0) {
-      expect(JSON.parse(outcome.stderr)).toEqual({ progress: line });
-      expect(JSON.parse(outcome.stdout)).toMatchObject({ settled: 2, stopped_by: signal });
-    } else {
-      expect(outcome.stderr).toBe(`${line}\n`);
-      expect(outcome.stdout).toMatch(
-        /^interrupted: settled 4 accounts in \d+\.\d s; the next run does the rest\n$/,
-      );
+] as const)(
+  'settle on %s finishes the batch, says how far it came and ends with status %i',
+  async (signal, code) => {
+    await openDue(6);
+    for (const [args, account, counts] of [
+      [['--json'], 'due 2', [1, 1, 0, 0, 0, 0]],
+      [[], 'due 5', [1, 1, 1, 1, 1, 1]],
+    ] as const) {
+      const holder = await stopAt(account);
+      const running = settle('--batch', '2', ...args);
+      await blocked();
+      const noticed = said(running, signal);
+      running.child.kill(signal);
+      await noticed;
+      await holder.query('rollback');
+      const outcome = await running;
+      expect(outcome.code).toBe(code);
+      const line = `${signal}: stopping after the batch that is running; a second one stops at once`;
+      if (args.length > 0) {
+        expect(JSON.parse(outcome.stderr)).toEqual({ progress: line });
+        expect(JSON.parse(outcome.stdout)).toMatchObject({ settled: 2, stopped_by: signal });
+      } else {
+        expect(outcome.stderr).toBe(`${line}\n`);
+        expect(outcome.stdout).toMatch(
+          /^interrupted: settled 4 accounts in \d+\.\d s; the next run does the rest\n$/,
+        );
+      }
+      expect(await expiries()).toEqual(counts);
     }
-    expect(await expiries()).toEqual(counts);
-  }
-});
+  },
+);
 
-test('a signal that comes again ends it at once', async () => {
+test('settle ends at once at a second signal', async () => {
   await openDue(1);
   await stopAt();
   const running = settle();
@@ -191,7 +194,7 @@ test('a signal that comes again ends it at once', async () => {
   expect(outcome).toMatchObject({ code: 130, stdout: '' });
 });
 
-test('a lock that was not to be had in time is tried again', async () => {
+test('settle retries a lock that it did not get in time', async () => {
   await openDue(2);
   const holder = await stopAt();
   const running = cli(['settle', '--database-url', as(db.url, null, '-c lock_timeout=100ms')]);
@@ -203,7 +206,7 @@ test('a lock that was not to be had in time is tried again', async () => {
   expect(await expiries()).toEqual([1, 1]);
 });
 
-test('but not for ever: one line', async () => {
+test('settle does not retry a lock for ever: one line', async () => {
   await openDue(1);
   await stopAt();
   const url = as(db.url, null, '-c lock_timeout=100ms');
@@ -212,7 +215,7 @@ test('but not for ever: one line', async () => {
   expect(outcome.stderr).toMatch(/^canceling statement due to lock timeout: .*try again later\n$/);
 });
 
-test('a lost connection: one line with how far it came', async () => {
+test('settle whose connection is lost: one line with how far it came', async () => {
   await openDue(4);
   await stopAt('due 3');
   const running = settle('--batch', '1');
@@ -226,7 +229,7 @@ test('a lost connection: one line with how far it came', async () => {
   expect(await expiries()).toEqual([1, 1, 0, 0]);
 });
 
-test('without the privilege: one line with the grant that gives it, and no more is needed', async () => {
+test('settle without the privilege: one line with the only grant that is needed', async () => {
   await openDue(2);
   const name = `${db.rolePrefix}settler`;
   await db.query(`create role ${name} login password 'p'`);
@@ -242,7 +245,7 @@ test('without the privilege: one line with the grant that gives it, and no more 
   expect((await cli(args)).stdout).toMatch(/^settled 2 accounts in /);
 });
 
-test('a database without pg-credits: one line', async () => {
+test('settle in a database without pg-credits: one line', async () => {
   const empty = await createDatabase({ empty: true });
   try {
     const outcome = await cli(['settle', '--database-url', empty.url]);
@@ -262,20 +265,20 @@ test.each([
   [['--batch', '1000000000000'], /^settle: --batch must be a whole number, not .*\n$/],
   [['--max-accounts', '0'], /^settle: --max-accounts must be at least 1, not 0; see .*\n$/],
   [['acme'], /^settle: Unexpected argument 'acme'.*\n$/],
-])('%j is refused with one line and status 2', async (args, line) => {
+])('settle %j is refused with one line and status 2', async (args, line) => {
   const outcome = await settle(...args);
   expect(outcome).toMatchObject({ code: 2, stdout: '' });
   expect(outcome.stderr).toMatch(line);
 });
 
-test('--help says what it takes', async () => {
+test('settle --help lists the options', async () => {
   const { code, stdout } = await cli(['settle', '--help']);
   expect(code).toBe(0);
   for (const option of ['--batch', '--max-accounts', '--database-url', '--json'])
     expect(stdout).toContain(`\n  ${option} `);
 });
 
-test('an account that cannot be settled is named once, and the exit status says so', async () => {
+test('settle names an account that cannot be settled once, and its exit status says so', async () => {
   await openDue(3);
   const gone = 'due 2 was not settled: ';
   await grantAt(db, gone, us('2024-01-01T00:00:00Z'), { key: 'grant', amount: 10 });

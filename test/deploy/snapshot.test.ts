@@ -21,7 +21,7 @@ test('the schema as deployed is the committed snapshot', async () => {
   expect(live === facts ? [] : shortDiff(facts, live)).toEqual([]);
 });
 
-test('the same database gives the same text, one fact a line, no key twice', async () => {
+test('a snapshot of the same database is the same text, one fact a line, no key twice', async () => {
   const text = await snapshot();
   expect(await snapshot()).toBe(text);
   const facts = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
@@ -29,7 +29,7 @@ test('the same database gives the same text, one fact a line, no key twice', asy
   expect(text).not.toContain(db.rolePrefix);
 });
 
-test('the session’s settings do not show in it', async () => {
+test('the session’s settings do not show in a snapshot', async () => {
   const text = await snapshot();
   const client = await db.connect();
   await client.query(
@@ -38,7 +38,7 @@ test('the session’s settings do not show in it', async () => {
   expect(await readOnly(client, (live) => readSnapshot(client, live.rolePrefix))).toBe(text);
 });
 
-test('a view that reads one relation is the same text on Postgres 15 and after', () => {
+test('a view that reads one relation has the same text in a snapshot on every Postgres from 15 on', () => {
   const [old, now] = [
     ` SELECT e.a,\n    count(*) FILTER (WHERE (e.kind = 'FROM e.x'::text)) AS n\n   FROM p.entries e\n  GROUP BY e.a;`,
     ` SELECT a,\n    count(*) FILTER (WHERE (kind = 'FROM e.x'::text)) AS n\n   FROM p.entries e\n  GROUP BY a;`,
@@ -50,7 +50,7 @@ test('a view that reads one relation is the same text on Postgres 15 and after',
   expect(withoutQualifiers(joined)).toBe(joined);
 });
 
-test('what a view quotes is its text as it stands, so that no other view reads the same', () => {
+test('a snapshot keeps what a view quotes as it stands, so that no other view reads the same', () => {
   const view = (literal: string) => `SELECT a.x FROM p.t a WHERE (a.kind = ${literal}::text);`;
   const texts = ["'open'", "'a.open'", "' open'", "'  open'", "'( open'", "'(open'"].map(view);
   expect(new Set(texts.map(withoutQualifiers)).size).toBe(texts.length);
@@ -59,7 +59,7 @@ test('what a view quotes is its text as it stands, so that no other view reads t
   );
 });
 
-test('a name with a line break breaks no line', async () => {
+test('a name with a line break breaks no line of a snapshot', async () => {
   await db.query('create view credits."x\ny: z" as select 1 as one');
   expect(await snapshot()).toContain('view credits."x\\u000ay: z"');
   await db.query('drop view credits."x\ny: z"');

@@ -51,7 +51,7 @@ async function deployer(attributes = ''): Promise<string> {
 }
 
 describe('status, verify, deploy and its dry run agree', () => {
-  test('where all is as deployed', async () => {
+  test('status, verify and deploy agree that everything is as deployed', async () => {
     await apply();
     expect((await ask(...roles())).isUpToDate).toBe(true);
   });
@@ -67,7 +67,7 @@ describe('status, verify, deploy and its dry run agree', () => {
        select account_id from credits_private.accounts`,
     ],
     ['a view has another owner', 'alter view credits.usage owner to current_user'],
-  ])('where %s: deploy mends it', async (_, statement) => {
+  ])('status, verify and deploy agree where %s, and deploy repairs it', async (_, statement) => {
     await apply();
     await db.query(statement.replace('AUDITOR', `${prefix}credits_auditor`));
     const first = await ask(...roles());
@@ -76,7 +76,7 @@ describe('status, verify, deploy and its dry run agree', () => {
     expect((await ask(...roles())).isUpToDate).toBe(true);
   });
 
-  test('where something is not ours: deploy refuses it, and allowing it is all that is asked', async () => {
+  test('status, verify and deploy agree where something is not ours: deploy refuses it until it is allowed', async () => {
     await apply();
     await db.query(`
       create function public.audit() returns trigger language plpgsql as 'begin return null; end';
@@ -99,7 +99,7 @@ describe('status, verify, deploy and its dry run agree', () => {
     expect(await db.query(enabled)).toEqual([{ enabled: 'O' }]);
   });
 
-  test('where an index or a publication is somebody’s own: a note, as nobody’s promise is broken', async () => {
+  test('an index or a publication of somebody else is a note, as no promise is broken', async () => {
     await apply();
     await db.query(`create index app_units on credits_private.accounts (unit);
       create publication app_entries for table credits_private.entries`);
@@ -111,7 +111,7 @@ describe('status, verify, deploy and its dry run agree', () => {
       );
   });
 
-  test('where an index of ours is missing: deploy does not guess, and says what it was', async () => {
+  test('deploy does not recreate a missing index by guessing, and says what it was', async () => {
     await apply();
     await db.query('drop index credits_private.holds_open');
     const said = await ask(...roles());
@@ -119,7 +119,7 @@ describe('status, verify, deploy and its dry run agree', () => {
     expect((await ask(...roles(), '--allow', 'holds_open')).isUpToDate).toBe(true);
   });
 
-  test('where roles are missing that the deploying user may not make', async () => {
+  test('status, verify and deploy agree where roles are missing that the deploying user may not make', async () => {
     const url = await deployer();
     await apply(url);
     const options = [...roles()];
@@ -138,7 +138,7 @@ describe('status, verify, deploy and its dry run agree', () => {
     }
   });
 
-  test('where the role prefix is left out, or is another one', async () => {
+  test('status, verify and deploy agree where the role prefix is left out, or is another one', async () => {
     await db.query(
       ['owner', 'spender', 'granter', 'auditor']
         .map((kind) => `create role ${prefix}credits_${kind} nologin`)
@@ -188,25 +188,25 @@ describe.skipIf(!hasClient)('a database that was restored', () => {
   });
   afterEach(() => source.drop());
 
-  test('whole: nothing is to be done', async () => {
+  test('restored whole, nothing is to be done', async () => {
     await restoreInto(db, source);
     expect((await ask(...roles())).isUpToDate).toBe(true);
   });
 
-  test('without privileges and owners: deploy puts them right', async () => {
+  test('restored without privileges and owners, deploy puts them right', async () => {
     await restoreInto(db, source, '-O', '-x');
     expect((await ask(...roles())).isUpToDate).toBe(false);
     expect((await ask(...roles())).isUpToDate).toBe(true);
   });
 
-  test('without privileges and owners: that it had a role prefix is not forgotten', async () => {
+  test('restored without privileges and owners, it still knows its role prefix', async () => {
     await restoreInto(db, source, '-O', '-x');
     expect(await said(['deploy', '--database-url', db.url])).toContain(
       `this database was deployed with --role-prefix ${prefix}: say so again, or --role-prefix ''`,
     );
   });
 
-  test('into other role names: deploy takes it over for them', async () => {
+  test('restored under other role names, deploy takes it over for them', async () => {
     await restoreInto(db, source, '-O', '-x');
     const other = ['--role-prefix', `${prefix}other_`];
     expect((await ask(...other)).isUpToDate).toBe(false);
@@ -214,7 +214,7 @@ describe.skipIf(!hasClient)('a database that was restored', () => {
     expect(await said(['verify', '--database-url', db.url])).toMatch(/^all promises hold: 1 acc/m);
   });
 
-  test('schema only: what is there is noted as applied, and nothing runs twice', async () => {
+  test('restored schema-only, what is there is noted as applied and nothing runs twice', async () => {
     await restoreInto(db, source, '--schema-only');
     const first = await ask(...roles());
     expect(first.isUpToDate).toBe(false);
@@ -227,7 +227,7 @@ describe.skipIf(!hasClient)('a database that was restored', () => {
     await db.query(`select from credits.grant_credits('acme', 100, 'g')`);
   });
 
-  test('schema only, and then changed: refused', async () => {
+  test('restored schema-only and then changed, it is refused', async () => {
     await restoreInto(db, source, '--schema-only');
     await db.query('alter table credits_private.grants alter column priority drop not null');
     expect(await said(['deploy', ...roles(), '--database-url', db.url])).toMatch(

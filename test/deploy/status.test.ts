@@ -4,7 +4,7 @@ import { within } from './fixture.ts';
 
 const db = useDatabase();
 
-test('says what is deployed and how the accounts stand', async () => {
+test('status says what is deployed and how the accounts stand', async () => {
   await db.query(`
     select from credits.open_account('dollars', 'usd', 2);
     select from credits.grant_credits('dollars', 861, 'g');
@@ -39,7 +39,7 @@ test('says what is deployed and how the accounts stand', async () => {
   });
 });
 
-test('names files that differ, and accounts that are due', async () => {
+test('status names files that differ, and accounts that are due', async () => {
   const other = await createDatabase();
   try {
     await other.query(`select from credits.open_account('acme')`);
@@ -64,7 +64,7 @@ test('names files that differ, and accounts that are due', async () => {
   }
 });
 
-test('an auditor sees what views show, and is told what not', async () => {
+test('status shows an auditor what views show, and says what is left out', async () => {
   const name = `${db.rolePrefix}s_member`;
   await db.query(`create role ${name} login password 'p' in role ${db.rolePrefix}credits_auditor`);
   const url = new URL(db.url);
@@ -86,7 +86,7 @@ test('an auditor sees what views show, and is told what not', async () => {
   expect(due.exec(stdout)?.[0]).toBe(due.exec(owner.stdout)?.[0]);
 });
 
-test('a database without pg-credits: one line', async () => {
+test('status of a database without pg-credits: one line', async () => {
   const empty = await createDatabase({ empty: true });
   try {
     const outcome = await within(['status', '--database-url', empty.url]);

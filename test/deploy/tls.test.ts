@@ -137,7 +137,7 @@ test.each([
   },
 );
 
-test('the modes come from PGSSLMODE and its like, too, from key=value pairs, and from a default', async () => {
+test('the sslmode may come from PGSSLMODE and its like, from key=value pairs, or from a default', async () => {
   const pairs = (more: string) => `host=localhost port=${server.port} dbname=app user=app ${more}`;
   expect(await outcome(pairs(''))).toBe('encrypted');
   expect(await outcome(pairs('sslmode=disable'))).toBe('plain');
@@ -202,7 +202,7 @@ test.each([
   },
 );
 
-test('a certificate that signs itself, one that has ended, and one that was revoked', async () => {
+test('a server’s certificate that signs itself, has expired or was revoked is refused as psql refuses it', async () => {
   const alone = makeCertificate({ name: 'localhost' });
   const ended = makeCertificate({ name: 'localhost', until: new Date('2020-01-01') }, authority);
   keep('alone.crt', alone.certificate);
@@ -227,7 +227,7 @@ test('a certificate that signs itself, one that has ended, and one that was revo
   expect(await outcome(ca(right, { sslcrl: files['local.crl'] ?? '' }))).toBe('refused');
 });
 
-test('a certificate of one’s own, its key locked or not', async () => {
+test('a client’s certificate logs in, with its key locked or not', async () => {
   const own = makeCertificate({ name: 'app' }, clients);
   const key = createPrivateKey(own.key);
   const locked = key.export({
@@ -297,7 +297,7 @@ test('channel_binding=require logs in only where the login is bound to the certi
   }
 });
 
-test('the command says nothing of Node’s, and one line where it is refused', async () => {
+test('a command over TLS shows no warning of Node’s, and one line where it is refused', async () => {
   const nothingThere = /^no pg-credits in database app: run pg-credits deploy first\n$/;
   const at = (settings: Record<string, string>, host?: string) =>
     cli(['status', '--database-url', url(settings, host)], { HOME: folder });
@@ -313,7 +313,7 @@ test('the command says nothing of Node’s, and one line where it is refused', a
   );
 });
 
-test('what cannot be had is said in one line, with what to do', async () => {
+test('an option of TLS that is not supported is refused in one line that says what to do', async () => {
   const said = (settings: Record<string, string>) => why(url(settings));
   expect(await said({ sslmode: 'require', sslrootcert: files['wrong.crt'] ?? '' })).toMatch(
     /^the certificate of localhost:\d+ was not issued by one that .*wrong\.crt has \(.*\): sslrootcert=FILE names its issuer's$/,
@@ -331,7 +331,7 @@ test('what cannot be had is said in one line, with what to do', async () => {
   );
 });
 
-test('a wrong password is said once, and one that is wanted is asked for', async () => {
+test('a wrong password is reported once, and a missing one is asked for', async () => {
   await server.admit('host all app 127.0.0.1/32 scram-sha-256');
   try {
     vi.stubEnv('PGPASSWORD', 'wrong');

@@ -31,7 +31,7 @@ test('a deploy that another session keeps out gives up, names it, and has change
   );
 });
 
-test('a deploy goes on once the other is over', async () => {
+test('a deploy that another session keeps out goes on once that is over', async () => {
   const holder = await db.connect();
   await holder.query(lock);
   let waiting = () => {};
@@ -45,7 +45,7 @@ test('a deploy goes on once the other is over', async () => {
   expect(await deploying).toMatchObject({ upToDate: true });
 });
 
-test('of two in a row, the second leaves even the schemas’ own rows alone', async () => {
+test('the second of two deploys in a row leaves even the schemas’ own rows alone', async () => {
   const written = () => db.query(`select nspname, xmin::text from pg_namespace order by 1`);
   await deploy({ connectionString: db.url }, { rolePrefix: db.rolePrefix });
   const before = await written();

@@ -34,7 +34,7 @@ const spend = `
   select from credits.grant_credits('acme', 100, 'g');
   select from credits.deduct_credits('acme', 30, 'd', 'key', 'search')`;
 
-test('a fresh deploy: all holds, one line, status 0; --json says the same', () =>
+test('verify of a fresh deploy finds nothing: one line, status 0, and --json says the same', () =>
   withDatabase(async (db) => {
     await db.query(spend);
     const outcome = await within(['verify', '--database-url', db.url]);
@@ -167,7 +167,7 @@ function ANY() {
   return expect.stringMatching(/./);
 }
 
-test.each(schemaDamage)('%s is one finding', (_, statements, expected) =>
+test.each(schemaDamage)('verify: %s is one finding', (_, statements, expected) =>
   withDatabase(async (db) => {
     await db.query(
       statements
@@ -178,7 +178,7 @@ test.each(schemaDamage)('%s is one finding', (_, statements, expected) =>
   }),
 );
 
-test('a disabled trigger of a foreign key is found too', () =>
+test('verify finds a disabled trigger of a foreign key', () =>
   withDatabase(async (db) => {
     await db.query(`alter table ${accounts} disable trigger all`);
     const findings = await verify(await db.connect());
@@ -188,7 +188,7 @@ test('a disabled trigger of a foreign key is found too', () =>
     expect(subjects).toContain(`trigger ${accounts} of constraint a_grant_belongs_to_an_account`);
   }));
 
-test('what deploy --reapply puts right is right afterwards', () =>
+test('verify finds nothing after deploy --reapply has put things right', () =>
   withDatabase(async (db) => {
     await db.query(`alter table ${accounts} disable trigger user`);
     await db.query('drop function credits.settle_account(text)');
@@ -198,7 +198,7 @@ test('what deploy --reapply puts right is right afterwards', () =>
     expect(await verify(client)).toEqual([]);
   }));
 
-test('a balance changed behind the triggers: a table, status 1; --json has it all', () =>
+test('verify finds a balance that was changed behind the triggers: a table, status 1, and all of it in --json', () =>
   withDatabase(async (db) => {
     await db.query(spend);
     await db.query(`alter table ${accounts} disable trigger user;
@@ -227,7 +227,7 @@ test('a balance changed behind the triggers: a table, status 1; --json has it al
     });
   }));
 
-test('many findings: the first 50, and how many more', () =>
+test('verify shows the first 50 findings, and how many more there are', () =>
   withDatabase(async (db) => {
     await db.query(`select from generate_series(1, 60) as i,
       lateral credits.open_account('account ' || i)`);
@@ -238,7 +238,7 @@ test('many findings: the first 50, and how many more', () =>
     expect(stdout.trimEnd().split('\n')).toHaveLength(54);
   }));
 
-test('under load from callers there are no false alarms', () =>
+test('verify raises no false alarm while callers are at work', () =>
   withDatabase(async (db) => {
     await db.query(`select from credits.grant_credits('acme', 1000000, 'g')`);
     let busy = true;
@@ -257,7 +257,7 @@ test('under load from callers there are no false alarms', () =>
     expect(reports.at(-1)?.entries).toBeGreaterThan(reports[0]?.entries ?? 0n);
   }));
 
-test('a member of credits_auditor may run it; who may read nothing is told so, with status 3', () =>
+test('a member of credits_auditor may run verify; whoever may read nothing is told so, with status 3', () =>
   withDatabase(async (db) => {
     const [member, stranger] = [`${db.rolePrefix}v_member`, `${db.rolePrefix}v_stranger`];
     await db.query(`create role ${member} login password 'p' in role ${db.rolePrefix}credits_auditor;
@@ -273,7 +273,7 @@ test('a member of credits_auditor may run it; who may read nothing is told so, w
     );
   }));
 
-test('where deploy could not make the roles, what they may do is left out with a note', () =>
+test('verify leaves out with a note what roles may do that deploy could not make', () =>
   withDatabase(
     async (db) => {
       const prefix = `${db.rolePrefix}v_`;
@@ -291,7 +291,7 @@ test('where deploy could not make the roles, what they may do is left out with a
     { empty: true },
   ));
 
-test('a database without pg-credits: one line, status 1; wrong usage: status 2', () =>
+test('verify of a database without pg-credits: one line, status 1; wrong usage: status 2', () =>
   withDatabase(
     async (db) => {
       const outcome = await within(['verify', '--database-url', db.url]);
@@ -309,7 +309,7 @@ test('a database without pg-credits: one line, status 1; wrong usage: status 2',
     { empty: true },
   ));
 
-test('another prefix than the database’s is refused', () =>
+test('verify refuses another role prefix than the database’s', () =>
   withDatabase(async (db) => {
     const client = await db.connect();
     await expect(verify(client, { rolePrefix: 'other_' })).rejects.toThrow(

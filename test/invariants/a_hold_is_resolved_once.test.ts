@@ -66,7 +66,7 @@ describe.each([
   [1, 'captured'],
   [2, 'released'],
   [3, 'expired'],
-])('by hand, hold %i, which is %s, is refused, to the owner and a superuser,', (hold) => {
+])('changing hold %i, which is %s, by hand is refused to the owner and to a superuser:', (hold) => {
   test.each([
     ['to be opened', `state = 'open', resolved_at = null`],
     ['another end', `state = 'other'`],
@@ -189,7 +189,7 @@ test.each<[string, Record<string, unknown>, Finding[]]>([
     { hold_id: 99, is_final: true },
     [['a_hold_is_resolved_once', 'hold 99', 'a hold', 'none']],
   ],
-])('%s, written by hand, is found', async (_, changes, expected) => {
+])('a hold with %s, written by hand, is found', async (_, changes, expected) => {
   const capture = { kind: 'capture', is_first: false, ...changes };
   expect(await found((broken) => insertEntry(broken, 'broken', capture))).toEqual(expected);
 });

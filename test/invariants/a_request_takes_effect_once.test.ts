@@ -93,7 +93,7 @@ test.each([
   ['update', `update credits_private.idempotency_keys set available = 9 where account_id = 'kept'`],
   ['delete', `delete from credits_private.idempotency_keys where account_id = 'kept'`],
   ['truncate', 'truncate credits_private.idempotency_keys'],
-])('to %s keys is refused, to the owner too', async (change, statement) => {
+])('to %s idempotency keys is refused, to the owner too', async (change, statement) => {
   await db.query(`select credits.grant_credits('kept', 1, 'grant')`);
   expect(await raised(asOwner(db, statement))).toMatchObject({
     code: '23514',

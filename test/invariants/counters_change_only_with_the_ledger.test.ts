@@ -139,7 +139,7 @@ test.each([
   ['usage_counters', 'api_key_id', `'forgotten api key 1'`, `= ''`],
   ['limit_counters', 'scope_id', `'other'`, `= ''`],
   ['limit_counters', 'scope_id', `'forgotten run 1'`, `= ''`],
-])('of %s, %s does not become %s where it %s', async (table, column, value, where) => {
+])('in %s, %s does not become %s where it %s', async (table, column, value, where) => {
   const update = `update credits_private.${table} set ${column} = ${value}
     where account_id = 'sample' and ${column} ${where}`;
   const { detail, ...error } = refused(table, 'update');

@@ -33,7 +33,7 @@ async function poison(account: string, at: number) {
   );
 }
 
-test('one that cannot be settled is found before and after anybody tries', async () => {
+test('an account that cannot be settled is found before and after anybody tries', async () => {
   await poison('found', now);
   expect(await found('found')).toMatchObject([{ subject: 'grant 1 expires' }]);
   expect(await settleDue(now)).toBe(0);
@@ -41,7 +41,7 @@ test('one that cannot be settled is found before and after anybody tries', async
   expect(failed.actual).toBe('23514: the ledger refuses this entry');
 });
 
-test('one that cannot be settled stops no other, and is not the first again in every run', async () => {
+test('an account that cannot be settled stops no other, and is not the first again in every run', async () => {
   const later = now + DAY;
   await poison('poisoned', later);
   for (const account of ['healthy 1', 'healthy 2']) {
@@ -66,7 +66,7 @@ test('one that cannot be settled stops no other, and is not the first again in e
   expect(await failures()).toBe(2);
 });
 
-test('once it can be settled, nothing of it is left', async () => {
+test('an account that can be settled again leaves no trace of having failed', async () => {
   const at = now + 2 * DAY;
   await poison('mended', at);
   await settleDue(at);
@@ -81,7 +81,7 @@ test('once it can be settled, nothing of it is left', async () => {
 });
 
 test.each(['40001', '40P01'])(
-  'an error %s ends the call, as it is the caller’s to repeat',
+  'an error %s ends settle_due, as the caller has to repeat it',
   async (code) => {
     const account = `raises ${code}`;
     const at = now + 3 * DAY;

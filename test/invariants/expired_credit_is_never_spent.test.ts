@@ -72,7 +72,7 @@ test('an expired grant cannot be drawn on, at the very instant of its expiry', a
   ]);
 });
 
-test('what was held of it before can be captured, and not one credit more', async () => {
+test('what was held of a grant before its expiry can be captured, and not one credit more', async () => {
   await grantBoth('held');
   const hold = { key: 'hold', amount: 6, expiresIn: '20 days' };
   await holdAt(db, 'held', expires - 1, hold);

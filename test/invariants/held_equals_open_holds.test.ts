@@ -74,7 +74,7 @@ test('the views show what is held now: of the account, of its holds, of its gran
   ).toEqual({ held: 90, of_holds: 90, of_grants: 85 });
 });
 
-describe('by hand, it is refused, to the owner and to a superuser,', () => {
+describe('by hand the owner and a superuser are refused', () => {
   const promise = 'held_equals_open_holds';
   const own = `where account_id = 'sample' and hold_id = 1`;
   test.each([

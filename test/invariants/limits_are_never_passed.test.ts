@@ -103,7 +103,7 @@ test('a ceiling that was lowered by hand below what has been spent is found', as
   expect(found).toEqual([['limits_are_never_passed', 'limit run, entry 10', 'at most 22', '25']]);
 });
 
-test('a deduction that passed a limit behind its back is found', async () => {
+test('a deduction that was written past a limit is found', async () => {
   const found = await findings(async (sample) => {
     const now = us('2024-03-02T00:00:00Z');
     await limitAt(sample, 'broken', now, { id: 'day', ceiling: 5, window: 'day' });

@@ -94,13 +94,13 @@ test.each([
   ['spent = 0', `limit_id = 'ever'`, ofEver, '(52,9)', '(0,9)'],
   ['spent = 8', `limit_id = 'key' and scope_id <> ''`, ofKey, '(7,9)', '(8,9)'],
   ['last_entry_id = 8', `limit_id = 'key' and scope_id <> ''`, ofKey, '(7,9)', '(7,8)'],
-])('a counter that was changed by hand to %s is found', async (change, which, ...found) => {
+])("a limit's counter that was changed by hand to %s is found", async (change, which, ...found) => {
   const statement = `update credits_private.limit_counters set ${change}
     where account_id = 'broken' and ${which}`;
   expect(await broken(statement)).toEqual([['limits_equal_ledger', ...found]]);
 });
 
-test('a counter that is missing, or that no call has made, is found', async () => {
+test("a limit's counter that is missing, or that no call has made, is found", async () => {
   const statement = `delete from credits_private.limit_counters
       where account_id = 'broken' and limit_id = 'key';
     insert into credits_private.limit_counters (${counter}, spent)
@@ -112,7 +112,7 @@ test('a counter that is missing, or that no call has made, is found', async () =
   ]);
 });
 
-test('what was spent while a limit was not looked at is found', async () => {
+test("what was spent while an account's limits were ignored is found", async () => {
   const found = await findings(async (sample) => {
     await limitAt(sample, 'broken', now, { id: 'ever', ceiling: 100, window: 'total' });
     const update = `update credits_private.accounts set has_limits = false where account_id = 'broken'`;

@@ -24,7 +24,7 @@ test('an account that a call reached while the clock was ahead is found, and no 
   expect(await found('right')).toEqual([]);
 });
 
-test('its calls go on, at the moment that the account has reached', async () => {
+test('calls on an account that is ahead of the clock go on, at the moment that it has reached', async () => {
   const deduct = `select balance from credits.deduct_credits('ahead', 1, 'after')`;
   expect(await db.one(deduct)).toEqual({ balance: 7 });
   const { late } = await db.one(

@@ -91,7 +91,7 @@ test.each([
   ['credits_used = 24', '(24,20,1)'],
   ['credits_refunded = 0', '(60,0,1)'],
   ['calls = 2', '(60,20,2)'],
-])('a counter that was changed by hand to %s is found', async (change, actual) => {
+])('a usage counter that was changed by hand to %s is found', async (change, actual) => {
   const statement = `update credits_private.usage_counters set ${change}
     where account_id = 'broken' and operation = 'search'`;
   expect(await findingsOf('usage_counters', statement)).toEqual([
@@ -99,7 +99,7 @@ test.each([
   ]);
 });
 
-test('a counter that is missing, or that no call has made, is found', async () => {
+test('a usage counter that is missing, or that no call has made, is found', async () => {
   const found = await findingsOf(
     'usage_counters',
     `delete from credits_private.usage_counters where account_id = 'broken' and api_key_id = '';

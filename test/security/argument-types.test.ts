@@ -59,12 +59,12 @@ beforeAll(async () => {
         create type pg_temp.with_${word(type)} as (field ${type})`);
 });
 
-test('every type of an argument is here', async () => {
+test("every type of a public function's argument is tried here", async () => {
   const used = (await callsOf(db, account)).flatMap(({ parameters }) => parameters);
   expect([...new Set(used.map(({ type }) => type))].sort()).toEqual([...all].sort());
 });
 
-test.each(Object.entries(ways))('arguments %s are the values that they are', async (_, way) => {
+test.each(Object.entries(ways))('arguments %s keep their values', async (_, way) => {
   for (const call of await callsOf(db, account)) {
     const client = sessions.of(call);
     for (const first of [undefined, call])
@@ -105,6 +105,6 @@ test('a uuid is no account until it is made a text, whoever calls', async () => 
   }
 });
 
-test('after all of that, every promise holds', async () => {
+test('after arguments of every type, every promise holds', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });

@@ -99,6 +99,6 @@ test('ids from columns of different collations make one call', async () => {
   expect(rows).toEqual([{ balance: '800' }]);
 });
 
-test('after all of that, every promise holds', async () => {
+test('after ids in every collation, every promise holds', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });

@@ -149,6 +149,6 @@ describe.each(usable)('a collation by which %s are equal', (_, { sql, respelled 
   });
 });
 
-test('after all of that, every promise holds', async () => {
+test('after calls with odd collations, every promise holds', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });

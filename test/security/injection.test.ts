@@ -136,7 +136,7 @@ test('a text that is too long is refused, and not said again', async () => {
     }
 });
 
-test('a NUL is no text: it does not reach us', async () => {
+test('a text with a NUL is refused before it reaches our functions', async () => {
   const call = client.query('select credits.deduct_credits($1, 1, $1)', ['acme\0']);
   expect(await raised(call)).toMatchObject({ code: '22021' });
   const inside = client.query(`select credits.deduct_credits('acme', 1, 'nul', p_metadata => $1)`, [
@@ -160,7 +160,7 @@ test.each(hostile)('%j breaks no line of an invoice, and turns none', async (tex
   expect(nobody).toMatch(/^no account '[^\p{Cc}\p{Bidi_Control}]*' in database /u);
 });
 
-test('after all of that, every account is as it was, and every promise holds', async () => {
+test('after every hostile text, every account is as it was, and every promise holds', async () => {
   const accounts = await db.query(`select account_id, balance, held from credits.remaining`);
   expect(accounts).toHaveLength(hostile.length + 1);
   for (const account of accounts) expect(account).toMatchObject({ balance: 1999, held: 1 });

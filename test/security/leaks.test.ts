@@ -222,7 +222,7 @@ test('the text of our functions, the sizes of our tables, the rows that its call
   expect(touched.rows).toEqual([{ both: true }]);
 });
 
-test('what it cannot have is refused by name, and tells nothing', async () => {
+test('what a spender may not use is refused by name, and tells nothing', async () => {
   for (const what of ['remaining', 'entries', 'grants', 'invoice', 'transactions'])
     expect(await raised(spender.query(`explain select from credits.${what}`))).toMatchObject({
       code: '42501',

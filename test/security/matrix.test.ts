@@ -88,7 +88,7 @@ beforeAll(async () => {
   await opened.query('grant usage on schema credits, credits_private to public');
 });
 
-test('every function and view of credits has a row here, and no row is of none', async () => {
+test('every function and view of credits has a row in the matrix of roles, and every row has one', async () => {
   const isOurs = ({ name }: { name: string }) => name.startsWith('credits.');
   const functions = (await routines(db)).map(({ name }) => name);
   const isPublic = (name: string) => isOurs({ name });
@@ -98,7 +98,7 @@ test('every function and view of credits has a row here, and no row is of none',
   expect(views.map(({ name }) => name)).toEqual(Object.keys(mayRead));
 });
 
-test('the calls below are calls: their owner is refused none', async () => {
+test("the matrix's calls are valid: their owner is refused none", async () => {
   const owner = await asRole(db, 'credits_owner');
   const all = await routines(db);
   expect(all.length).toBeGreaterThan(100);
@@ -154,12 +154,12 @@ const readableBy = (role: Role) =>
   Object.keys(mayRead).filter((name) => mayRead[name]?.includes(role));
 
 describe.each(roles)('%s', (role) => {
-  test('calls what is its to call, and nothing else', async () => {
+  test('can call what the matrix says, and nothing else', async () => {
     const isPublic = (name: string) => name.startsWith('credits.');
     expect(await called(await member(db, role), db)).toEqual(callableBy(role).filter(isPublic));
   });
 
-  test('reads what is its to read, and writes nothing', async () => {
+  test('can read what the matrix says, and write nothing', async () => {
     expect(await read(await member(db, role), db)).toEqual(readableBy(role));
   });
 
@@ -170,7 +170,7 @@ describe.each(roles)('%s', (role) => {
   });
 });
 
-test('none of it has changed anything', async () => {
+test('no attempt of the matrix has changed anything', async () => {
   for (const each of [db, opened]) {
     const account = await each.one(
       'select count(*)::int, sum(balance)::int from credits.remaining',

@@ -66,7 +66,7 @@ test.each(rounds)('every view shows the same with odd settings (%i)', async (rou
   expect(await shown(auditor)).toEqual(plain);
 });
 
-test('where a session may not write, every function that would says so', async () => {
+test('every function that would write says so in a session that may not', async () => {
   const sessions = await callers(db);
   for (const session of sessions.all) await session.query('set default_transaction_read_only = on');
   const answered: string[] = [];
@@ -77,6 +77,6 @@ test('where a session may not write, every function that would says so', async (
   expect(answered).toEqual(['available_for', 'explain_balance']);
 });
 
-test('after all of that, every promise holds', async () => {
+test('after calls with odd settings, every promise holds', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });

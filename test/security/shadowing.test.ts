@@ -38,7 +38,7 @@ async function hostile(role: string, pathFirst?: boolean): Promise<pg.Client> {
   return client;
 }
 
-test('the plain session does what it is meant to', () => {
+test('a session without shadows gets the expected answers', () => {
   const codes = expected.outcomes.map((each) => each.match(/"code":"(.....)"/)?.[1] ?? 'done');
   expect(new Set(codes)).toEqual(
     new Set(['done', 'PT402', 'PT404', 'PT409', 'PT410', 'PT429', '22023']),
@@ -46,7 +46,7 @@ test('the plain session does what it is meant to', () => {
   expect(expected.rows.length).toBeGreaterThan(30);
 });
 
-test('what is planted runs where nothing keeps it out', async () => {
+test('a planted shadow does run where no search_path keeps it out', async () => {
   const client = await hostile('credits_spender');
   const planted = [
     'select 1::int8 + 1::int8',
@@ -58,12 +58,12 @@ test('what is planted runs where nothing keeps it out', async () => {
     expect(await raised(client.query(statement)), statement).toMatchObject({ code: 'EVIL0' });
 });
 
-test('shadows of functions, operators, tables and types change nothing', async () => {
+test('shadows of functions, operators, tables and types change nothing of what a spender calls', async () => {
   expect(await outcome(await hostile('credits_spender'), 'shadows')).toEqual(expected);
   expect(await outcome(await hostile('credits_spender', false), 'types')).toEqual(expected);
 });
 
-test('nor do they in any other function', async () => {
+test('shadows of functions, operators, tables and types change nothing of any other function', async () => {
   await createStateFunction(db);
   await furnishAll(db, 'all');
   const [plain, shadowed] = [await callers(db), await callers(db)];
@@ -75,7 +75,7 @@ test('nor do they in any other function', async () => {
       });
 });
 
-test('nor do they in any view', async () => {
+test('shadows of functions, operators, tables and types change nothing of any view', async () => {
   const client = await hostile('credits_auditor');
   const views = await db.query(`select relname as name from pg_class
     where relnamespace = 'credits'::regnamespace and relkind = 'v'`);
@@ -83,7 +83,7 @@ test('nor do they in any view', async () => {
   for (const { name } of views) await client.query(`table credits.${name}`);
 });
 
-test('types of the caller run what they run as the caller', async () => {
+test("code in a caller's own type runs as the caller", async () => {
   const client = await login(db, 'credits_spender');
   await furnish(db, 'types of its own');
   await client.query(`
@@ -113,7 +113,7 @@ test('no caller sets what would switch our triggers off, or the language of our 
     expect(await raised(client.query(`set ${setting}`))).toMatchObject({ code: '42501' });
 });
 
-test.each(rounds)('no setting that a caller may change does (%i)', async (round) => {
+test.each(rounds)('no setting that a caller may change changes an answer (%i)', async (round) => {
   const client = await login(db, 'credits_spender');
   await unsettle(client, round);
   await client.query(`set credits.role = 'owner'; set credits_private.now = '1970-01-01';
@@ -121,7 +121,7 @@ test.each(rounds)('no setting that a caller may change does (%i)', async (round)
   expect(await outcome(client, `round ${round}`)).toEqual(expected);
 });
 
-test('where a session may not write, a call says so and a question is answered', async () => {
+test('in a session that may not write, a call says so and a question is answered', async () => {
   const client = await login(db, 'credits_spender');
   await furnish(db, 'read only');
   await client.query('set default_transaction_read_only = on');
@@ -133,6 +133,6 @@ test('where a session may not write, a call says so and a question is answered',
   expect(rows).toEqual([{ available: 120 }]);
 });
 
-test('after all of that, every promise holds', async () => {
+test('after every shadow, every promise holds', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });

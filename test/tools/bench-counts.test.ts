@@ -77,7 +77,7 @@ tps = 866.666667 (without initial connection time)`;
   const progress = `progress: 1.2 s, 600.0 tps, lat 1.0 ms stddev 0.1, 0 failed
 progress: 2.2 s, 990.0 tps, lat 1.0 ms stddev 0.1, 0 failed`;
 
-  test('its first seconds are left out', () => {
+  test('the first seconds are left out', () => {
     const { transactions, perSecond } = readOutcome(said(0), progress, 1);
     expect(transactions).toBe(2600);
     expect(perSecond).toBeCloseTo(1000, 3); // (2600 - 600) / (3 s - 1 s)
@@ -85,7 +85,7 @@ progress: 2.2 s, 990.0 tps, lat 1.0 ms stddev 0.1, 0 failed`;
   });
   test('a failed transaction fails the bench', () =>
     expect(() => readOutcome(said(3), progress, 1)).toThrow('pgbench: 3 transactions failed'));
-  test('no figure without a line of progress', () =>
+  test('pgbench without a line of progress gives no figure', () =>
     expect(readOutcome(said(0), '', 1).perSecond).toBeNaN());
 });
 
@@ -96,4 +96,4 @@ test.each([
   [['--only', 'floor,us'], '--only knows floor, hand, house, deduct, batch: us'],
   [['--frobnicate'], "Unknown option '--frobnicate'"],
   [['growth', 'more'], "unexpected argument 'more'"],
-])('%j is refused', (args, line) => expect(() => parseOptions(args)).toThrow(line));
+])('the bench refuses %j', (args, line) => expect(() => parseOptions(args)).toThrow(line));

@@ -9,11 +9,11 @@ test('the total of a callgrind file is read, and a file without one is no 0', ()
   expect(() => readTotal('version: 1\n')).toThrow(/without its totals/);
 });
 
-test('what the marks between phases cost is taken off each phase, and the warm-up is left out', () => {
+test('the cost of the marks is taken off each phase, and the warm-up is left out', () => {
   expect(withoutMarks([900, 7, 107, 57])).toEqual([100, 50]);
 });
 
-test('a statement is one line, and each phase ends with a mark', () => {
+test('a measured script has one statement a line, and ends each phase with a mark', () => {
   const lines = scriptOf(['prepare\n  a'], [['one', 'two'], ['three']])
     .trim()
     .split('\n');
@@ -21,7 +21,7 @@ test('a statement is one line, and each phase ends with a mark', () => {
   expect(lines).toEqual(['prepare a', mark, mark, 'one', 'two', mark, 'three', mark]);
 });
 
-test('each kind of call is counted by one run', () => {
+test('the bench counts each kind of call in one run', () => {
   const counted = runs.flatMap(({ phases }) => phases.flatMap(({ cell }) => cell ?? []));
   expect(counted.sort()).toEqual([...cells].sort());
 });

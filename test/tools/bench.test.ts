@@ -28,7 +28,9 @@ const tiny = [
 ];
 const range = { median: expect.any(Number), min: expect.any(Number), max: expect.any(Number) };
 
-test('the alternatives, tiny: every contender, the goals, and a plot', { timeout }, async () => {
+test('the bench of alternatives, run small, has every contender, the goals and a plot', {
+  timeout,
+}, async () => {
   const { code, stdout, stderr } = await bench(
     [...tiny, '--clients', '2', '--json', '--out', folder],
     {
@@ -69,7 +71,9 @@ test('the alternatives, tiny: every contender, the goals, and a plot', { timeout
   expect(svg).not.toMatch(/NaN|undefined|Infinity/);
 });
 
-test('growth, tiny, in databases of a given server, which it drops', { timeout }, async () => {
+test('the bench of growth, run small on a given server, drops its databases', {
+  timeout,
+}, async () => {
   const { code, stdout, stderr } = await bench(['growth', ...tiny, '--entries', '400', '--json'])
     .ended;
   expect({ code, stderr }).toMatchObject({ code: 0 });
@@ -88,7 +92,7 @@ test('growth, tiny, in databases of a given server, which it drops', { timeout }
   expect(await leftovers()).toEqual([]);
 });
 
-test('interrupted, it says so and leaves nothing', { timeout }, async () => {
+test('the bench says so when it is interrupted, and leaves nothing', { timeout }, async () => {
   const running = bench([...tiny, '--seconds', '60']);
   await running.said('warm-up');
   running.kill('SIGINT');
@@ -98,7 +102,7 @@ test('interrupted, it says so and leaves nothing', { timeout }, async () => {
   expect(await leftovers()).toEqual([]);
 });
 
-test('a wrong argument: one line and status 2, before any server is started', async () => {
+test('the bench refuses a wrong argument with one line and status 2, before it starts a server', async () => {
   const outcome = await bench(['--driver', 'mysql']).ended;
   expect(outcome).toEqual({
     code: 2,

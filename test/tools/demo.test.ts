@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(temp, { recursive: true, force: true }));
 
-test('one account, one month: what they said then, what ours say, and a refund', async () => {
+test('the demo shows one account for one month: the old figures, ours, and a refund', async () => {
   const { code, stdout, stderr } = await demo([]).ended;
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
 
@@ -68,7 +68,7 @@ test('one account, one month: what they said then, what ours say, and a refund',
   expect(leftovers()).toEqual([]); // the folder goes after the server
 });
 
-test('--keep stays up, can be connected to, and ends without a trace at Ctrl-C', async () => {
+test('the demo with --keep can be connected to, and ends without a trace at Ctrl-C', async () => {
   const running = demo(['--keep']);
   await vi.waitFor(() => expect(running.stdout()).toMatch(/-- refused\n/), { timeout: 50_000 });
   const [, url = ''] = /^ {2}psql "(postgresql:.*\/app)"$/m.exec(running.stdout()) ?? [];
@@ -95,19 +95,22 @@ test('--keep stays up, can be connected to, and ends without a trace at Ctrl-C',
   expect(leftovers()).toEqual([]);
 });
 
-test('--help answers without a server', async () => {
+test("the demo's --help answers without a server", async () => {
   const { code, stdout } = await demo(['--help']).ended;
   expect(code).toBe(0);
   expect(stdout).toMatch(/^npm run demo: .*--keep/s);
 });
 
-test.each([['--frobnicate'], ['now']])('%s is refused with one line and status 2', async (arg) => {
-  const outcome = await demo([arg]).ended;
-  expect(outcome).toMatchObject({ code: 2, stdout: '' });
-  expect(outcome.stderr).toMatch(/^Un.*'(--frobnicate|now)'.*; see npm run demo -- --help\n$/);
-});
+test.each([['--frobnicate'], ['now']])(
+  'the demo refuses %s with one line and status 2',
+  async (arg) => {
+    const outcome = await demo([arg]).ended;
+    expect(outcome).toMatchObject({ code: 2, stdout: '' });
+    expect(outcome.stderr).toMatch(/^Un.*'(--frobnicate|now)'.*; see npm run demo -- --help\n$/);
+  },
+);
 
-test('a server that does not start is one line and status 1', async () => {
+test('the demo ends with one line and status 1 when its server does not start', async () => {
   // tsx would make the folder, for its cache.
   const missing = { TMPDIR: join(temp, 'missing'), TSX_DISABLE_CACHE: '1' };
   const { code, stderr } = await demo([], missing).ended;

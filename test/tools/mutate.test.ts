@@ -21,7 +21,7 @@ async function run(args: string[], plant = '') {
   }
 }
 
-test('whatever is changed by hand is refused or found, or is on the list', {
+test('mutate: whatever is changed by hand is refused or found, or is on the list', {
   timeout,
 }, async () => {
   const reports = await run(['--small']);
@@ -61,16 +61,20 @@ test.each([
     'hold_parts (deleted)',
     'drop trigger _100_hold_parts_are_immutable on credits_private.hold_parts',
   ],
-])('a hole is reported: %s, triggers %s, %s', { timeout }, async (_, triggers, what, plant) => {
-  const args = [...few, '--triggers', triggers, '--columns', what];
-  const [report] = await run(args, plant);
-  expect(report?.totals.unfound).toBeGreaterThan(0);
-  expect(report?.faults).toEqual(
-    expect.arrayContaining([expect.stringContaining(`${what}: unfound: `)]),
-  );
-});
+])(
+  'mutate reports a planted hole: %s, triggers %s, %s',
+  { timeout },
+  async (_, triggers, what, plant) => {
+    const args = [...few, '--triggers', triggers, '--columns', what];
+    const [report] = await run(args, plant);
+    expect(report?.totals.unfound).toBeGreaterThan(0);
+    expect(report?.faults).toEqual(
+      expect.arrayContaining([expect.stringContaining(`${what}: unfound: `)]),
+    );
+  },
+);
 
-test('a search that ends with an error is a fault', { timeout }, async () => {
+test('mutate counts a search that ends with an error as a fault', { timeout }, async () => {
   const fails = `create or replace view credits_private.check_entries_are_immutable as
     select ''::text as invariant, e.account_id, ''::text as expected, ''::text as actual,
       ''::text as subject from credits_private.entries as e where 1 / e.entry_count < 0`;
@@ -118,7 +122,7 @@ describe('the verdict', () => {
 test.each([
   ['a way that there is not', ['--triggers', 'none'], '--triggers is on or off: none'],
   ['a number that is none', ['--mutants', '0'], '--mutants must be at least 1, not 0'],
-])('%s is wrong usage, with status 2', { timeout }, async (_, args, message) => {
+])('mutate: %s is wrong usage, with status 2', { timeout }, async (_, args, message) => {
   const command = ['--import', 'tsx', 'tools/mutate/main.ts', ...args];
   const ended = await promisify(execFile)(process.execPath, command, { cwd: packageRoot }).catch(
     (error) => error,

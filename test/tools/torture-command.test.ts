@@ -25,7 +25,9 @@ function torture(...args: string[]) {
   return { child, ended, folders };
 }
 
-test('Ctrl-C stops its servers, says so, and leaves nothing', { timeout: 120_000 }, async () => {
+test('torture stops its servers at Ctrl-C, says so, and leaves nothing', {
+  timeout: 120_000,
+}, async () => {
   const { child, ended, folders } = torture('--only', 'kill,cut', '--small', '--seed', '1');
   await vi.waitFor(() => expect(folders()).toHaveLength(1), timeout);
   child.kill('SIGINT');
@@ -39,7 +41,7 @@ test.each([
   [['--only', 'earthquake'], /^no fault 'earthquake': kill, .*; see npm run torture -- --help\n$/],
   [['--seed', 'x'], /^--seed must be a whole number, not x; see/],
   [['--database-url', 'postgres://'], /^Unknown option '--database-url'; see/],
-])('%j is wrong usage', async (args, line) => {
+])('torture %j is wrong usage', async (args, line) => {
   const { status, said } = await torture(...args).ended();
   expect(status).toBe(2);
   expect(said).toMatch(line);

@@ -114,7 +114,7 @@ describe.each(['opening', 'history'] as const)('--book %s', (book) => {
   });
 });
 
-test('a history is the ledger of the same calls', async () => {
+test('an adopted history becomes the ledger that the same calls would have written', async () => {
   await inApp(async (db) => {
     await adoptAll(db, { book: 'history', trust: 'transactions' });
     for (const { id, history, zone } of accounts) {
@@ -131,7 +131,7 @@ test('a history is the ledger of the same calls', async () => {
   });
 });
 
-test('what is adopted is noted, with the metadata of the account and the snapshot that read it', async () => {
+test("adopt records what it adopted, the account's metadata and the snapshot that it read", async () => {
   await inApp(async (db) => {
     await adoptAll(db, { book: 'opening', trust: 'balance' });
     const rows = await db.query(
@@ -151,7 +151,7 @@ test('what is adopted is noted, with the metadata of the account and the snapsho
   });
 });
 
-test('an account that the app has since is adopted by the next run, as that run is told', async () => {
+test('an account that the app creates later is adopted by the next run, with the options of that run', async () => {
   await inApp(async (db) => {
     await adoptAll(db, { book: 'opening', trust: 'balance' });
     await addAccounts(db, [{ id: 50, zone: null, balance: 4, history: randomHistory(seed, 20) }]);
@@ -163,7 +163,7 @@ test('an account that the app has since is adopted by the next run, as that run 
   });
 });
 
-test('without balances, the last balance_after is one', async () => {
+test('where no balances are mapped, the last balance_after counts as the balance', async () => {
   await inApp(async (db) => {
     const mapping = mappingWith({
       balances: undefined,
@@ -201,7 +201,7 @@ test.each(['opening', 'history'] as const)(
   },
 );
 
-test('two at once share the work: what one has adopted, the other passes over', async () => {
+test('two runs of adopt at once share the work: each skips what the other has adopted', async () => {
   await inApp(async (db) => {
     const started = Date.now();
     const holder = await db.connect();
@@ -226,7 +226,7 @@ test('two at once share the work: what one has adopted, the other passes over', 
   });
 });
 
-test('accounts that are in use already are named, and nothing is written', async () => {
+test('adopt names accounts that are already in use, and writes nothing', async () => {
   await inApp(async (db) => {
     await db.query(`select credits.open_account('1'), credits.open_account('3')`);
     for (const account of ['2', '4'])
@@ -242,7 +242,7 @@ test('accounts that are in use already are named, and nothing is written', async
   });
 });
 
-test('so is one that comes into use in between', async () => {
+test('adopt names an account that comes into use during the run, and does not write to it', async () => {
   await inApp(async (db) => {
     const [user, client] = [await db.connect(), await db.connect()];
     const waiting = await pid(client);

@@ -37,7 +37,7 @@ async function expectNothingWritten() {
   expect(row).toEqual({ accounts: 0, unmade: true });
 }
 
-test('--plan says what would be booked, and books nothing', async () => {
+test('adopt --plan says what would be booked, and books nothing', async () => {
   const file = mappingFile();
   const outcome = await adoptCommand(db, file, '--plan');
   expect(outcome).toMatchObject({ code: 0, stderr: '' });
@@ -90,7 +90,7 @@ ${shadowIsOff}`);
   expect(text.stdout).not.toContain(shadowIsOff);
 });
 
-test('where figures differ, somebody must say which is believed', async () => {
+test('adopt with differing figures asks which of them to trust', async () => {
   const file = mappingFile();
   const outcome = await adoptCommand(db, file);
   expect(outcome).toEqual({
@@ -107,7 +107,7 @@ test('where figures differ, somebody must say which is believed', async () => {
   expect(done).toMatchObject({ code: 0, stderr: shadowIsOff });
 });
 
-test('adopts, says what it booked, and the second time that there is nothing to do', async () => {
+test('adopt says what it booked, and on a second run that nothing is left to do', async () => {
   const file = mappingFile();
   const outcome = await adoptCommand(db, file, '--trust', 'balance', '--batch', '4');
   expect(outcome).toMatchObject({ code: 0, stderr: shadowIsOff });
@@ -129,7 +129,7 @@ ${shadowIsOff}`,
   expect((await cli(['verify', '--database-url', db.url])).code).toBe(0);
 });
 
-test('--json', async () => {
+test('adopt --json prints the report as JSON', async () => {
   const { code, stdout, stderr } = await adoptCommand(
     db,
     mappingFile(),
@@ -158,29 +158,32 @@ test('--json', async () => {
 test.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)('%s: finishes the batch, says how far it came, status %i', async (signal, code) => {
-  const holder = await db.connect();
-  await holder.query('begin');
-  await holder.query(`select credits_private.begin_import('3')`);
-  const running = adoptCommand(db, mappingFile(), '--trust', 'balance', '--batch', '2');
-  const said = (word: string) =>
-    new Promise<void>((resolve) => {
-      running.child.stderr?.on('data', (data) => String(data).includes(word) && resolve());
-    });
-  await blocked();
-  const noticed = said(signal);
-  running.child.kill(signal);
-  await noticed;
-  await holder.query('commit');
-  const outcome = await running;
-  expect(outcome.code).toBe(code);
-  expect(outcome.stderr).toBe(
-    `${shadowIsOff}${signal}: stopping after the batch that is running; a second one stops at once\n`,
-  );
-  expect(outcome.stdout).toMatch(
-    /^adopted 6 accounts in .*\n.*\ninterrupted: run it again for the rest\n$/,
-  );
-});
+] as const)(
+  'adopt on %s finishes the batch, says how far it came and ends with status %i',
+  async (signal, code) => {
+    const holder = await db.connect();
+    await holder.query('begin');
+    await holder.query(`select credits_private.begin_import('3')`);
+    const running = adoptCommand(db, mappingFile(), '--trust', 'balance', '--batch', '2');
+    const said = (word: string) =>
+      new Promise<void>((resolve) => {
+        running.child.stderr?.on('data', (data) => String(data).includes(word) && resolve());
+      });
+    await blocked();
+    const noticed = said(signal);
+    running.child.kill(signal);
+    await noticed;
+    await holder.query('commit');
+    const outcome = await running;
+    expect(outcome.code).toBe(code);
+    expect(outcome.stderr).toBe(
+      `${shadowIsOff}${signal}: stopping after the batch that is running; a second one stops at once\n`,
+    );
+    expect(outcome.stdout).toMatch(
+      /^adopted 6 accounts in .*\n.*\ninterrupted: run it again for the rest\n$/,
+    );
+  },
+);
 
 /** Until the command waits for a lock: seen, not slept for. */
 async function blocked() {
@@ -193,7 +196,7 @@ async function blocked() {
   }
 }
 
-test('a lock that was not to be had in time is tried again, but not for ever', async () => {
+test('adopt retries a lock that it did not get in time, but not for ever', async () => {
   const holder = await db.connect();
   await holder.query('begin');
   await holder.query(`select credits_private.begin_import('3')`);
@@ -219,7 +222,7 @@ test('a lock that was not to be had in time is tried again, but not for ever', a
   expect((await cli(args)).stdout).toMatch(/^adopted 7 accounts in /);
 });
 
-test('of a user who is no superuser, one line says what is missing, until nothing is', async () => {
+test('adopt tells a user without superuser rights in one line which privilege is missing, until none is', async () => {
   const role = `${db.rolePrefix}adopter`;
   await db.query(`create role ${role} login password 'p'`);
   await db.query(`grant usage on schema app to ${role}`);
@@ -272,7 +275,7 @@ test.each([
   if (other !== db) await other.drop();
 });
 
-test('what the ledger refuses, it says of which account, and what of it', async () => {
+test('adopt names the account and the reason when the ledger refuses a transaction', async () => {
   await db.query(`update app.transactions set api_key = repeat('x', 300) where id = '3 t1'`);
   const outcome = await adoptCommand(
     db,
@@ -290,7 +293,7 @@ test('what the ledger refuses, it says of which account, and what of it', async 
   );
 });
 
-test('wrong arguments and mappings: one line, and nothing is written', async () => {
+test('adopt answers wrong arguments and mappings with one line, and writes nothing', async () => {
   const file = mappingFile();
   const noBalances = mappingFile({ balances: undefined });
   const wrong = mappingFile({ transactions: { table: 'app.movements' } });
@@ -325,7 +328,7 @@ test('wrong arguments and mappings: one line, and nothing is written', async () 
   await expectNothingWritten();
 });
 
-test('wrong usage ends with status 2', async () => {
+test('wrong usage of adopt ends with status 2', async () => {
   const outcome = await adoptCommand(db, mappingFile(), '--book', 'diary');
   expect(outcome).toEqual({
     code: 2,
@@ -334,7 +337,7 @@ test('wrong usage ends with status 2', async () => {
   });
 });
 
-test('--help says what it takes', async () => {
+test('adopt --help lists the options', async () => {
   const { code, stdout } = await cli(['adopt', '--help']);
   expect(code).toBe(0);
   for (const option of ['--mapping', '--plan', '--book', '--trust', '--batch', '--json'])

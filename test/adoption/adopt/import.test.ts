@@ -32,7 +32,7 @@ describe('a history that is imported is the ledger of the same calls, made at th
     [seed, {}],
     [seed + 1, berlin],
     [seed + 2, { zone: 'America/Los_Angeles', anchor: 15 }],
-  ])('seed %i, %j', async (each, settings) => {
+  ])('made from seed %i with %j', async (each, settings) => {
     const history = randomHistory(each, 120);
     const [ours, theirs] = [`imported ${each}`, `called ${each}`];
     expect(await importHistory(db, ours, history, settings)).toBe(120);
@@ -46,7 +46,7 @@ describe('a history that is imported is the ledger of the same calls, made at th
   });
 });
 
-test('imported again, whole or in part, nothing changes', async () => {
+test('importing a history again, in whole or in part, changes nothing', async () => {
   const history = randomHistory(seed + 3, 80);
   await importHistory(db, 'again', history);
   const before = await ledgerOf(db, 'again');
@@ -55,7 +55,7 @@ test('imported again, whole or in part, nothing changes', async () => {
   expect(await ledgerOf(db, 'again')).toEqual(before);
 });
 
-test('a transaction that has changed since is refused, as every key with other arguments is', async () => {
+test('importing a transaction that has changed since is refused, like any key with other arguments', async () => {
   const debit: Legacy = { id: 'd', at: start, amount: -5 };
   const credit: Legacy = { id: 'c', at: start, amount: 9 };
   const refund: Legacy = { id: 'r', at: start, amount: 2, isRefund: true, refunded: 'd' };
@@ -75,7 +75,7 @@ test('a transaction that has changed since is refused, as every key with other a
   }
 });
 
-test('a refund gives back what it can be seen to refund; any other is a grant that says so', async () => {
+test('an imported refund goes back to its original where one is known, and is otherwise a grant of source refund', async () => {
   const refund = (id: string, amount: number, refunded?: string): Legacy => ({
     id,
     amount,
@@ -122,7 +122,7 @@ test('a refund gives back what it can be seen to refund; any other is a grant th
   ]);
 });
 
-test('a moment in the future is now, one before the last booked is that; what it was stays known', async () => {
+test("an imported moment in the future becomes now, one before the last entry becomes that entry's, and the metadata keeps the original", async () => {
   const before = Date.now();
   await importHistory(db, 'moments', [
     { id: 'first', at: start, amount: 10 },
@@ -150,7 +150,7 @@ test('a moment in the future is now, one before the last booked is that; what it
   ]);
 });
 
-test('a kind, an operation or a run id that is too long is cut between characters, and imported again it is the same', async () => {
+test('an imported kind, operation or run id that is too long is cut between characters, the same way each time', async () => {
   const long = `a${'ä'.repeat(500)}`;
   const label = `a${'ä'.repeat(127)}`;
   const history: Legacy[] = [
@@ -173,7 +173,7 @@ test('a kind, an operation or a run id that is too long is cut between character
   expect(await ledgerOf(db, 'labels')).toEqual(before);
 });
 
-test('an overdraft that was given stays what it is, however far the history goes', async () => {
+test('an import leaves the overdraft limit as it was, however deep the history goes into debt', async () => {
   await db.one(`select credits.open_account('overdrawn', p_overdraft_limit => 50)`);
   await importHistory(db, 'overdrawn', [
     { id: 'a', at: start, amount: -30 },
@@ -190,7 +190,7 @@ test('an overdraft that was given stays what it is, however far the history goes
   });
 });
 
-test('an account that was opened before, and not used, begins with its history', async () => {
+test('an account that was opened but never used begins with its imported history', async () => {
   const history = randomHistory(seed + 4, 40);
   const settings = { zone: 'Asia/Kolkata', anchor: 7 };
   await db.one(
@@ -205,7 +205,7 @@ test('an account that was opened before, and not used, begins with its history',
   expect(metadata).toEqual({ a: 1 });
 });
 
-test('one that is in use is refused, and nothing of it changes', async () => {
+test('importing into an account that is in use is refused, and changes nothing of it', async () => {
   const now = Date.now() * 1000;
   await Promise.all([
     grantAt(db, 'has entries', now, { key: 'k', amount: 1 }),
@@ -263,7 +263,7 @@ test.each([
   expect((await raised(importHistory(db, name, history, settings))).code).toBe('22023');
 });
 
-test('a balance is a grant, a debt, or nothing, and the metadata of the account has what was found', async () => {
+test("an opening balance is a grant, a debt or nothing, and the account's metadata keeps what was found", async () => {
   const end = (account: string, opening: number, difference: number) =>
     db
       .one('select credits_private.begin_import($1)', [account])

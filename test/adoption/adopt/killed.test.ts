@@ -90,7 +90,7 @@ test.each([
   ['each account whole', 1000],
   ['in pieces', 7],
 ])(
-  'its connection cut at random, %s, it ends in the same ledger, to the entry',
+  'adopt whose connection is cut at random, %s, ends in the same ledger, to the entry',
   async (_, piece) => {
     const since = Date.now();
     await stopAtRandom(async () => {
@@ -106,7 +106,7 @@ test.each([
   },
 );
 
-test('killed at random, and started again, it ends in the same ledger, to the entry', async () => {
+test('adopt that is killed at random and restarted ends in the same ledger, to the entry', async () => {
   const since = Date.now();
   const file = mappingFile();
   const args = ['--book', 'history', '--trust', 'balance', '--batch', '2'];

@@ -75,7 +75,7 @@ const imported = async (id: number) =>
   ).n;
 const begun = () => db.query('select account_id, book from credits_adoption.begun');
 
-test('stopped between pieces, what is committed is there, and another run ends in the same ledger', async () => {
+test('adopt that stops between pieces keeps what it committed, and another run ends in the same ledger', async () => {
   const since = Date.now();
   await stopAfter(2);
   const nonzero = accounts[0]?.history.slice(0, 20).filter(({ amount }) => amount !== 0);
@@ -96,7 +96,7 @@ test('stopped between pieces, what is committed is there, and another run ends i
   expect(await wholeLedger(db, since)).toEqual(await wholeAtOnce());
 });
 
-test('what is begun as a history is not ended as an opening balance', async () => {
+test('adoption that was begun as a history is not finished as an opening balance', async () => {
   await stopAfter(1);
   const before = await wholeLedger(db, 0);
   await expect(adoptAll(db, { ...choice, book: 'opening' })).rejects.toThrow(
@@ -105,7 +105,7 @@ test('what is begun as a history is not ended as an opening balance', async () =
   expect(await wholeLedger(db, 0)).toEqual(before);
 });
 
-test('nor is one that another adopt has begun meanwhile', async () => {
+test('adoption that another run has meanwhile begun as a history is not finished as an opening balance', async () => {
   const [holder, client] = [await db.connect(), await db.connect()];
   const waiting = await pid(client);
   await holder.query('begin');
@@ -120,7 +120,7 @@ test('nor is one that another adopt has begun meanwhile', async () => {
   await failed;
 });
 
-test('two at once book each transaction once, in order', async () => {
+test('two runs of adopt at once book each transaction once, in order', async () => {
   const since = Date.now();
   const holder = await db.connect();
   await holder.query('begin');
@@ -135,7 +135,7 @@ test('two at once book each transaction once, in order', async () => {
   expect(await wholeLedger(db, since)).toEqual(await wholeAtOnce());
 });
 
-test('what the app writes between pieces, of whatever moment, is in the ledger once', async () => {
+test('what the app writes between two pieces, of any moment, is in the ledger once', async () => {
   await shadow();
   await stopAfter(2);
   await addTransactions(db, 1, [
@@ -169,7 +169,7 @@ test('what the app writes between pieces, of whatever moment, is in the ledger o
   expect(await verify(await db.connect())).toEqual([]);
 });
 
-test('an account that somebody else uses between pieces is not adopted', async () => {
+test('an account that somebody else uses between two pieces is not adopted', async () => {
   await stopAfter(1);
   await db.query(`select credits.grant_credits('1', 5, 'k')`);
   await expect(adoptAll(db, choice)).rejects.toThrow(

@@ -15,7 +15,7 @@ async function begin(of: Database = db) {
   return client;
 }
 
-test('of two at once one makes it, as the owner of the ledger, for nobody else', async () => {
+test("two that create the adoption's schema at once: one does, as the owner of the ledger, readable by nobody else", async () => {
   const [first, second] = [await begin(), await begin()];
   await ensureAdoption(first);
   const { pid } = (await second.query('select pg_backend_pid() as pid')).rows[0];
@@ -42,7 +42,7 @@ test('of two at once one makes it, as the owner of the ledger, for nobody else',
   expect(current).toBe(true);
 });
 
-test('a schema of that name that is not ours is left alone: one line', async () => {
+test('a schema credits_adoption of somebody else is left alone, and one line says so', async () => {
   const other = await createDatabase();
   try {
     await other.query('create schema credits_adoption');
@@ -55,7 +55,7 @@ test('a schema of that name that is not ours is left alone: one line', async () 
   }
 });
 
-test('without pg-credits: one line', async () => {
+test('adoption without pg-credits in the database ends with one line', async () => {
   const empty = await createDatabase({ empty: true });
   try {
     await expect(ensureAdoption(await begin(empty))).rejects.toThrow(

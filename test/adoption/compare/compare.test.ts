@@ -54,12 +54,12 @@ async function shutBy(plant: () => Promise<unknown>, mend: () => Promise<unknown
   return objections;
 }
 
-test('open when every account agrees for as long as it watches, with what was mirrored meanwhile', async () => {
+test('the gate opens when every account agrees for as long as it watches, mirrored writes included', async () => {
   const report = await gate(0.001, () => write(db, 'u1', -1));
   expect(report).toMatchObject({ open: true, samples: 2, accounts: 4n, mirrored: 1n });
 });
 
-test('shut by one credit, at once', async () => {
+test('the gate shuts at once when an account differs by one credit', async () => {
   const lines = await shutBy(
     () => db.query(`select from credits.deduct_credits('u2', 1, 'elsewhere')`),
     () => db.query(`select from credits.grant_credits('u2', 1, 'back')`),
@@ -67,7 +67,7 @@ test('shut by one credit, at once', async () => {
   expect(lines).toEqual(['account u2: the transactions say 970, the ledger 969: it differs by -1']);
 });
 
-test('shut in the middle of its window, too', async () => {
+test('the gate shuts in the middle of its window, too', async () => {
   const report = await gate(30, async (n) => {
     if (n === 2) await db.query(`select from credits.deduct_credits('u2', 1, 'in the middle')`);
   });
@@ -75,7 +75,7 @@ test('shut in the middle of its window, too', async () => {
   await db.query(`select from credits.grant_credits('u2', 1, 'back again')`);
 });
 
-test('shut by a write that could not be mirrored', async () => {
+test('the gate is shut by a write that could not be mirrored', async () => {
   const add =
     'alter table credits_private.entries add constraint planted check (amount <> -7) not valid';
   const drop = 'alter table credits_private.entries drop constraint planted';
@@ -101,7 +101,7 @@ test('shut by a write that could not be mirrored', async () => {
   ]);
 });
 
-test('shut by an account that is not adopted', async () => {
+test('the gate is shut by an account that is not adopted', async () => {
   const lines = await shutBy(
     () => db.query(`insert into public.user_credits values ('new')`),
     () => adopt(db, 'new'),
@@ -111,7 +111,7 @@ test('shut by an account that is not adopted', async () => {
   ]);
 });
 
-test('shut with the shadow off, disabled, or of another mapping', async () => {
+test('the gate is shut while the shadow is off, disabled or made from another mapping', async () => {
   const table = 'public.credit_transactions';
   const trigger = '_900_pg_credits_shadow';
   const disabled = await shutBy(
@@ -138,7 +138,7 @@ test('shut with the shadow off, disabled, or of another mapping', async () => {
   expect(dropped).toEqual(['the shadow is off: it is not installed']);
 });
 
-test('rows that row security hides are missed by nobody', async () => {
+test('compare refuses to run where row security hides rows from its user', async () => {
   const owner = `${db.rolePrefix}hidden_from`;
   await db.query(`
     create role ${owner} login password 'p'; grant ${db.rolePrefix}credits_owner to ${owner};
@@ -157,7 +157,7 @@ test('rows that row security hides are missed by nobody', async () => {
   await db.query('drop table public.plain');
 });
 
-test('the command: 0 and 1, and what it says when nothing was written', async () => {
+test('compare ends with status 0 or 1, and says so when nothing was written meanwhile', async () => {
   const open = await command('--gate', '--window', '0');
   expect(open).toMatchObject({ code: 0, stderr: '' });
   expect(open.stdout).toBe(
@@ -187,7 +187,7 @@ test('the command: 0 and 1, and what it says when nothing was written', async ()
   await db.query(`select from credits.deduct_credits('u3', 9, 'mended')`);
 });
 
-test('trust in the balance: that is what is compared', async () => {
+test('the gate compares balances where the balance is trusted', async () => {
   await db.query(`insert into public.user_credits values ('odd', 40);
     insert into public.credit_transactions (user_id, amount) values ('odd', 55)`);
   await adopt(db, 'odd', 'balance');
@@ -199,7 +199,7 @@ test('trust in the balance: that is what is compared', async () => {
   await db.query(`update public.user_credits set balance = 40 where user_id = 'odd'`);
 });
 
-test('after a truncate every account differs, and nothing is wrong with the mapping', async () => {
+test('after a truncate every account differs, and the mapping is not blamed', async () => {
   const app = await createApp(2);
   const here = ['--database-url', app.url, '--mapping', file];
   await app.query('create table public.kept as select * from public.credit_transactions');
@@ -224,7 +224,7 @@ test('after a truncate every account differs, and nothing is wrong with the mapp
   await app.drop();
 });
 
-test('an account that has left the app, and is trusted for its balance: its difference stays in the ledger', async () => {
+test('the difference of an account that has left the app, trusted for its balance, stays in the ledger', async () => {
   await db.query(`insert into public.user_credits values ('left', 40);
     insert into public.credit_transactions (user_id, amount) values ('left', 35)`);
   await adoptAll(db, { book: 'opening', trust: 'balance' }, { mapping });
@@ -238,7 +238,7 @@ test('an account that has left the app, and is trusted for its balance: its diff
   await db.query(`select from credits.grant_credits('left', 1, 'back')`);
 });
 
-test('--watch goes on until it is stopped', async () => {
+test('compare --watch goes on until it is stopped', async () => {
   const running = cli(argsOf('--watch', '--every', '1', '--json'));
   const samples: string[] = [];
   await new Promise<void>((resolve) => {
@@ -252,7 +252,7 @@ test('--watch goes on until it is stopped', async () => {
   for (const sample of samples) expect(JSON.parse(sample)).toMatchObject({ differ: 0 });
 });
 
-test('accounts in the order of bytes, whatever the characters', async () => {
+test('compare lists accounts in the order of bytes, whatever their characters', async () => {
   const ids = ['Z', 'z', 'ä', '\uffee', '\u{1f600}', 'a b', 'A'];
   for (const id of ids) {
     await db.query('insert into public.user_credits values ($1)', [id]);
@@ -268,6 +268,6 @@ test.each([
   [['--window', '5'], '--window is for --gate'],
   [['--every', '5'], '--every is for --gate and --watch'],
   [['--gate', '--every', '0'], '--every must be at least 1, not 0'],
-])('%j is a wrong usage', async (args, line) => {
+])('compare %j is wrong usage', async (args, line) => {
   await expect(runCommand(compareCommand, args)).rejects.toThrow(new UsageError(line));
 });

@@ -52,7 +52,7 @@ const readers = [
 ];
 const readAll = () => Promise.all(readers.map((query) => db.query(query)));
 
-test('readers see the same rows before and after, and then what the ledger books', async () => {
+test('readers see the same rows before and after a cutover, and then what the ledger books', async () => {
   await prepare();
   const before = await readAll();
   const outcome = await cutover();
@@ -86,7 +86,7 @@ test('readers see the same rows before and after, and then what the ledger books
   expect(await db.one(ids)).toEqual(await db.one(ids));
 });
 
-test('other columns are written as before, a figure or a transaction fails loudly', async () => {
+test('after a cutover other columns are written as before, and writing a figure or a transaction fails loudly', async () => {
   await prepare();
   await cutover();
   await db.query(`update public.user_credits set plan = 'pro' where user_id = 'u1'`);
@@ -110,7 +110,7 @@ test('other columns are written as before, a figure or a transaction fails loudl
     expect(await raised(db.query(text))).toMatchObject({ code });
 });
 
-test('rolled back, the tables have what happened since, and the old code goes on', async () => {
+test('after a rollback the tables have what happened since, and the old code goes on', async () => {
   await prepare();
   await cutover();
   await db.query(
@@ -172,7 +172,7 @@ account without balance: public.user_credits has no row of it: of its 50 since t
   expect((await command('cutover', wallets)).stdout).not.toContain('left alone');
 });
 
-test('--plan prints the SQL, and changes nothing', async () => {
+test('cutover --plan prints the SQL, and changes nothing', async () => {
   await prepare();
   const { code, stdout } = await cutover('--plan');
   expect(code).toBe(0);
@@ -191,7 +191,7 @@ test('--plan prints the SQL, and changes nothing', async () => {
   ).toBe(965);
 });
 
-test('a writer that is under way is waited for, and what it wrote is there', async () => {
+test('a cutover waits for a writer that is under way, and includes what it wrote', async () => {
   await prepare();
   const writer = await db.connect();
   await writer.query('begin');
@@ -218,7 +218,7 @@ test('a writer that is under way is waited for, and what it wrote is there', asy
   expect(balances.map(({ balance }) => balance)).toEqual([940, 930, 970]);
 });
 
-test('a counter of what was used before an opening balance stays as it is', async () => {
+test('a cutover leaves a counter of usage from before an opening balance as it is', async () => {
   await prepare(mappingText, 'opening');
   const { stdout } = await cutover('--plan');
   expect(stdout).toMatch(
@@ -238,7 +238,7 @@ const since = (day: string) =>
     `counts: calls\n    since: (select (a.${day})::timestamp at time zone 'UTC' from credits_private.accounts as a where a.account_id = user_id)`,
   );
 
-test('a counter that does not count by billing periods, or otherwise than the ledger, stays', async () => {
+test('a cutover leaves a counter that does not count by billing period, or counts otherwise than the ledger', async () => {
   await prepare();
   const left = async (text: string) =>
     (await command('cutover', text, '--plan')).stdout.match(/(?<=^-- left alone: ).*$/gm);
@@ -260,7 +260,7 @@ test('a counter that does not count by billing periods, or otherwise than the le
   expect(counts.map(({ n }) => n)).toEqual([0, 1, 7]);
 });
 
-test('the gate is asked once more: an account that differs by one credit stops it', async () => {
+test('a cutover asks the gate once more: an account that differs by one credit stops it', async () => {
   await prepare();
   await db.query(`select from credits.deduct_credits('u2', 1, 'by another')`);
   const { code, stderr } = await cutover();

@@ -67,7 +67,7 @@ async function prepare(mapping: Mapping, url = db.url) {
 
 const log = () => {};
 
-test('uuids, enums, whole numbers of 4 bytes, times without zone', async () => {
+test('a cutover keeps uuids, enums, whole numbers of 4 bytes and times without zone', async () => {
   await db.query(tables);
   const mapping = mappingWith();
   const { client, parties } = await prepare(mapping);
@@ -113,7 +113,7 @@ test('uuids, enums, whole numbers of 4 bytes, times without zone', async () => {
   expect(await db.query('select credits from app.users')).toEqual([{ credits: 59 }]);
 });
 
-test("an old reader's query for one user reads no other user's entries", async () => {
+test("after a cutover, an old reader's query for one user reads no other user's entries", async () => {
   await db.query(tables);
   const mapping = mappingWith();
   const { client, parties } = await prepare(mapping);
@@ -133,7 +133,7 @@ test("an old reader's query for one user reads no other user's entries", async (
   for (const node of nodes) expect(node).toMatch(/"(Index|Recheck) Cond":"\(+account_id = /);
 });
 
-test('privileges and the owner stay; a grant that is missing is named', async () => {
+test('a cutover keeps privileges and the owner, and names a grant that is missing', async () => {
   const [app, reader] = [`${db.rolePrefix}app_owner`, `${db.rolePrefix}app_reader`];
   await db.query(
     `create role ${app}; create role ${reader}; ${tables};
@@ -172,7 +172,7 @@ test('privileges and the owner stay; a grant that is missing is named', async ()
   expect(rows).toEqual([{ credits: 70 }]);
 });
 
-test('there and back as the owner of the tables, who is no superuser', async () => {
+test('the owner of the tables, who is no superuser, can cut over and roll back', async () => {
   const [app, owner] = [`${db.rolePrefix}app_login`, `${db.rolePrefix}credits_owner`];
   await db.query(
     `${tables}; create role ${app} login password 'p';
@@ -200,7 +200,7 @@ test('there and back as the owner of the tables, who is no superuser', async () 
   expect(await compare(client, mapping, parties)).toMatchObject({ agree: 1n, mirrored: 1n });
 });
 
-test('a table that no view can stand for stays, and says why', async () => {
+test('a cutover leaves a table that no view can replace, and says why', async () => {
   await db.query(`${tables}; alter table app.users enable row level security`);
   const unsigned = mappingWith({
     amount: "case when kind = 'usage' then -abs(amount) else amount end",
@@ -228,7 +228,7 @@ app.moves: its amount is an expression, not a column`,
   expect(await db.query('select credits from app.users')).toEqual([{ credits: 63 }]);
 });
 
-test('what makes a rollback impossible is known before: a column, or a constraint', async () => {
+test('a cutover says beforehand which column or constraint makes a rollback impossible', async () => {
   await db.query(
     `${tables}; alter table app.moves add column source text not null default 'web', add column note text;
      update app.moves set note = ''; alter table app.moves alter column note set not null`,
@@ -247,7 +247,7 @@ test('what makes a rollback impossible is known before: a column, or a constrain
   await run();
 });
 
-test('a kind of a type of its own cannot be written, unless it has a default', async () => {
+test('a cutover refuses a kind of a type of its own, unless it has a default', async () => {
   await db.query(`${tables}; alter table app.moves alter column kind set not null`);
   const mapping = mappingWith();
   const { client, parties } = await prepare(mapping);
@@ -259,7 +259,7 @@ test('a kind of a type of its own cannot be written, unless it has a default', a
   expect((await run()).one_way).toEqual([]);
 });
 
-test('what is bound to a table is named; a name that is taken stops it', async () => {
+test('a cutover names what depends on a table, and stops at a name that is taken', async () => {
   await db.query(
     `${tables};
     create view app.summary as select sum(credits) from app.users;
@@ -307,7 +307,7 @@ async function prepareWithin(mapping: Mapping) {
   return prepare(mapping);
 }
 
-test("the app's own triggers find their tables, there and back", async () => {
+test("the app's own triggers find their tables after a cutover and after a rollback", async () => {
   await db.query(
     `${tables};
     ${triggerOn('moves', 'insert', 'update users set credits = credits + new.amount where id = new.user_id')};
@@ -325,7 +325,7 @@ test("the app's own triggers find their tables, there and back", async () => {
   expect((await client.query('show search_path')).rows).toEqual([{ search_path: 'app, public' }]);
 });
 
-test('a trigger that would refuse a figure is known before', async () => {
+test('a cutover says beforehand which trigger would refuse a figure', async () => {
   await db.query(`${tables}; ${triggerOn('users', 'update', `raise 'no %', new.credits`)}`);
   const mapping = mappingWith();
   const { client, parties } = await prepare(mapping);
@@ -366,7 +366,7 @@ if a trigger writes balances or transactions of its own, disable it, run this ag
   expect(await compare(client, mapping, parties)).toMatchObject({ agree: 1n, mirrored: 1n });
 });
 
-test('what is bound to a table that stepped aside does not write to it, and nobody knows', async () => {
+test('after a cutover, code that would still write to a table that stepped aside fails loudly', async () => {
   await db.query(
     `${tables};
     alter table app.moves drop constraint moves_user_id_fkey,
@@ -413,7 +413,7 @@ test('what is bound to a table that stepped aside does not write to it, and nobo
   expect(await db.query(`select from pg_proc where proname like '%before_pg_credits'`)).toEqual([]);
 });
 
-test("what a constraint of the app's refuses is named, and how to go on", async () => {
+test('a rollback names what a constraint of the app refuses, and how to go on', async () => {
   const other = user.replaceAll('1', '9');
   await db.query(
     `${tables};
@@ -445,7 +445,7 @@ drop the constraint or index "once" of app.moves_before_pg_credits, run this aga
   expect(await run()).toMatchObject({ transactions: 2, figures: 2 });
 });
 
-test('what the ledger had of another account before does not stop a rollback', async () => {
+test('earlier entries of another account in the ledger do not stop a rollback', async () => {
   const other = user.replaceAll('1', '9');
   await db.query(tables);
   const mapping = mappingWith();

@@ -332,7 +332,7 @@ test('what may be a duplicate is no reason to disagree, unless a figure has it o
   expect(once && disagrees(once)).toBe(true);
 });
 
-test('a refund is one in capitals too', async () => {
+test('a kind REFUND in capitals is a refund, too', async () => {
   const rows = right(grant, debit(5), { amount: 5, kind: 'REFUND', refunds: 2 });
   expect(await found({ rows, balance: 100, counters: both(0, 1) })).toEqual([]);
 });

@@ -50,7 +50,7 @@ test('the incident, with the mapping that --init writes: 861, 416, 36, 445, and 
   ]);
 });
 
-test('--json: every account that disagrees, then the totals; --check: status 3', async () => {
+test('diagnose --json lists every account that disagrees, then the totals, and --check ends with status 3', async () => {
   const outcome = await diagnose('--mapping', mappingFile(legacyMapping), '--json', '--check');
   expect(outcome).toMatchObject({ code: 3, stderr: '' });
   const { accounts, totals, ...rest } = JSON.parse(outcome.stdout);
@@ -84,7 +84,7 @@ test('--json: every account that disagrees, then the totals; --check: status 3',
   expect(totals.causes).toEqual([asOne, keyless, keys]);
 });
 
-test('where all agrees: it says so, and --check is content', async () => {
+test('diagnose says so when everything agrees, and --check ends with status 0', async () => {
   const mapping = mappingFile(
     legacyMapping.replace(/counters:[\s\S]*/, '').replace(/.*api_key_id.*\n/, ''),
   );
@@ -96,7 +96,7 @@ test('where all agrees: it says so, and --check is content', async () => {
   expect(JSON.parse(json.stdout)).toMatchObject({ accounts: [], totals: { disagreeing: 0 } });
 });
 
-test('with only transactions mapped, nothing agrees: it says so, and --check is not content', async () => {
+test('diagnose says so when only transactions are mapped, and --check fails', async () => {
   const mapping = mappingFile(
     legacyMapping
       .replace(/balances:[\s\S]*?(?=transactions:)/, '')
@@ -117,7 +117,7 @@ test('with only transactions mapped, nothing agrees: it says so, and --check is 
   );
 });
 
-test('a moment beyond all is in no period, and no day of the page', async () => {
+test('an infinite moment falls into no period, and onto no day of the page', async () => {
   await db.query(`
     create table public.endless as select * from public.credit_transactions where amount > 0;
     update public.endless set created_at = 'infinity';
@@ -146,7 +146,7 @@ test('a moment beyond all is in no period, and no day of the page', async () => 
   expect(readFileSync(html, 'utf8')).not.toMatch(/NaN|infinity/i);
 });
 
-test('what may be booked twice, for want of a reference: said, and no reason to fail', async () => {
+test('diagnose mentions possible duplicates without a reference, and does not fail for them', async () => {
   await db.query(`
     create table public.batch as
     select n as id, 'acme' as user_id, case when n = 0 then 100 else -5 end as amount, now() as created_at
@@ -170,7 +170,7 @@ transactions:
   ]);
 });
 
-test('it only reads, whatever the mapping’s expressions do', async () => {
+test('diagnose only reads, whatever the mapping’s expressions do', async () => {
   await db.query(`
     create table public.calls_seen (call int);
     create function public.count_itself() returns bigint language sql
@@ -191,13 +191,13 @@ test.each([
   [['--top', 'many'], '--top must be a whole number, not many'],
   [['--init', '--check'], '--init only writes a mapping'],
   [['--html'], '--html has no value'],
-])('%j: wrong usage', async (args, line) => {
+])('diagnose %j is wrong usage', async (args, line) => {
   const error = await runCommand(diagnoseCommand, args).catch((error) => error);
   expect(error).toBeInstanceOf(UsageError);
   expect(error.message).toContain(line);
 });
 
-test('--html: one page with the figures, which needs nothing else', async () => {
+test('diagnose --html writes one page with the figures, which needs nothing else', async () => {
   const html = join(folder(), 'page.html');
   writeFileSync(html, 'an older one');
   const outcome = await diagnose('--mapping', mappingFile(legacyMapping), '--html', html);
@@ -214,7 +214,7 @@ test('--html: one page with the figures, which needs nothing else', async () => 
   expect(readdirSync(dirname(html))).toEqual(['page.html']);
 });
 
-test('--html: an id of a user is text, whatever is in it', async () => {
+test('diagnose --html shows a user’s id as text, whatever is in it', async () => {
   const id = `<img src=x onerror="alert('1')">&amp;\u202e`;
   await db.query(`insert into public.users values ($1, 'x@example.com', 0, now())`, [id]);
   await db.query('insert into public.user_credits values ($1, 7, now())', [id]);
@@ -231,7 +231,7 @@ test('--html: an id of a user is text, whatever is in it', async () => {
   );
 });
 
-test('--html where no file can be: a line, before anything is read', async () => {
+test('diagnose --html to where no file can be fails with one line before it reads anything', async () => {
   const html = join(folder(), 'none', 'page.html');
   const outcome = await diagnose('--mapping', mappingFile(legacyMapping), '--html', html);
   expect(outcome).toMatchObject({ code: 1, stdout: '' });

@@ -75,7 +75,7 @@ test.each(seeds)(
   isLarge ? 3_600_000 : 60_000,
 );
 
-test('faults of each kind were among them', () => {
+test('the planted faults were of every kind', () => {
   expect([...kinds].sort()).toEqual([
     'api_key_calls | debits_without_api_key',
     'balance | balance_changed_without_transaction',

@@ -18,13 +18,13 @@ afterEach(() => db.drop());
 const run = (...args: string[]) =>
   within(['diagnose', '--database-url', db.url, '--mapping', file, ...args]);
 
-test('the incident’s tables: the mapping that one would write by hand', async () => {
+test('init finds for the incident’s tables the mapping that one would write by hand', async () => {
   await makeIncident(await db.connect());
   expect(await run('--init')).toMatchObject({ code: 0, stderr: '' });
   expect(readMapping(file)).toEqual(readMapping(mappingFile(legacyMapping)));
 });
 
-test('never over a file that is there', async () => {
+test('init never overwrites a file', async () => {
   await makeIncident(await db.connect());
   writeFileSync(file, 'mine');
   const outcome = await run('--init');
@@ -35,7 +35,7 @@ test('never over a file that is there', async () => {
   expect(readFileSync(file, 'utf8')).toBe('mine');
 });
 
-test('no table of transactions: it says so, and the template is all comments', async () => {
+test('init says that there is no table of transactions, and writes a template that is all comments', async () => {
   await db.query('create table public.users (id int primary key, credits int not null)');
   const outcome = await run('--init');
   expect(outcome).toMatchObject({ code: 0, stderr: '' });
@@ -54,7 +54,7 @@ test('no table of transactions: it says so, and the template is all comments', a
   ]);
 });
 
-test('names that need quotes, moments without a zone, debits without a sign, balances with the users', async () => {
+test('init maps names that need quotes, moments without a zone, debits without a sign and balances kept with the users', async () => {
   await db.query(`
     create schema app;
     create table app."User" (id uuid primary key, email text, credits int not null, "callsUsed" int not null,
@@ -197,7 +197,7 @@ test.each<[string, string, object]>([
       transactions: transactions({ reference: 'payment_intent_id' }),
     },
   ],
-])('%s: the balances are found, and agree', async (_, app, expected) => {
+])('init finds the balances of %s, and they agree', async (_, app, expected) => {
   await db.query(app);
   expect(await run('--init')).toMatchObject({ code: 0, stderr: '' });
   expect(readMapping(file)).toEqual({ ...expected, counters: [] });

@@ -124,7 +124,7 @@ test.each<[string, () => string, string]>([
     () => replaced('transaction_id: id', 'transaction_id: "1"'),
     'transactions: transaction_id is there before in 72 rows of public.credit_transactions: mend or leave them out, with where',
   ],
-])('%s: a line that says so', async (_, mapping, line) => {
+])('a mapping is refused with a line that says so: %s', async (_, mapping, line) => {
   await expect(check(mapping())).rejects.toThrow(new Failure(`mapping: ${line}`));
 });
 
@@ -159,27 +159,30 @@ test.each<[string, string, RegExp]>([
     legacyMapping.replace('counts: credits', 'counts: tokens'),
     /: counter monthly_calls_count: counts is credits or calls, not tokens$/,
   ],
-])('%s: a line that says so, before anything is read', async (_, text, line) => {
-  const { message } = await check(text).catch((error) => error);
-  expect(message).toMatch(line);
-  expect(message).not.toContain('\n');
-});
+])(
+  'a mapping is refused with a line that says so, before anything is read: %s',
+  async (_, text, line) => {
+    const { message } = await check(text).catch((error) => error);
+    expect(message).toMatch(line);
+    expect(message).not.toContain('\n');
+  },
+);
 
-test('a table whose name is none', async () => {
+test('a mapping whose table has no name that Postgres takes is refused', async () => {
   // Postgres 15 raises what later ones answer.
   await expect(check(withBalances('public..x'))).rejects.toThrow(
     /^mapping: balances\.table: (there is no public\.\.x|public\.\.x is not the name of a table)$/,
   );
 });
 
-test('decimals in the smallest unit, as that line says', async () => {
+test('a mapping may turn decimals into the smallest unit, as its error line says', async () => {
   await db.query(`
     create table public.decimals as select user_id, 12.34 as balance from public.user_credits`);
   const text = withBalances('public.decimals', '(balance * 100)::bigint');
   await check(text.replace('accounts:\n', 'accounts:\n  scale: "2"\n'));
 });
 
-test('row security that hides rows from the user: a line for the table, not for each column', async () => {
+test('row security that hides rows is reported once for the table, not for each column', async () => {
   const owner = `${db.rolePrefix}secured`;
   await db.query(`
     create table public.secured as select * from public.user_credits;
@@ -196,7 +199,7 @@ test('row security that hides rows from the user: a line for the table, not for 
   await check(withBalances('public.secured'), owner);
 });
 
-test('the command ends with these lines, and writes nothing', async () => {
+test('a command with a faulty mapping ends with its lines, and writes nothing', async () => {
   const html = join(folder(), 'page.html');
   const mapping = withBalances('public.gaps').replace('amount: amount', 'amount: credits');
   const outcome = await diagnose(mappingFile(mapping), '--html', html);
@@ -208,7 +211,7 @@ test('the command ends with these lines, and writes nothing', async () => {
   expect(text.stderr).toMatch(/^\S.*pg-credits\.yaml: Flow sequence .*\n$/);
 });
 
-test('a file that is not there: a line that names the command which makes one', async () => {
+test('a mapping file that is missing: one line names the command that makes one', async () => {
   const outcome = await diagnose(join(folder(), 'none.yaml'));
   expect(outcome).toMatchObject({ code: 1, stdout: '' });
   expect(outcome.stderr).toMatch(
@@ -216,7 +219,7 @@ test('a file that is not there: a line that names the command which makes one', 
   );
 });
 
-test('JSON is a mapping too', async () => {
+test('a mapping may be JSON', async () => {
   const outcome = await diagnose(
     mappingFile(
       JSON.stringify({

@@ -31,7 +31,7 @@ async function retry(of = mapping) {
   return retryFailures(client, of, await readParties(client));
 }
 
-test('a constraint that raises: the write goes on, is recorded with what it was, and retry mends it', async () => {
+test('a write that our constraint refuses goes on and is recorded, and retry books it', async () => {
   const plant = 'add constraint planted check (amount <> -7) not valid';
   await db.query(`alter table credits_private.entries ${plant}`);
   await write(db, 'u1', -7);
@@ -58,7 +58,7 @@ test('a constraint that raises: the write goes on, is recorded with what it was,
   await expectNoDiscrepancies(db);
 });
 
-test('a privilege that is revoked: the same', async () => {
+test('a write that a revoked privilege stops goes on and is recorded, and retry books it', async () => {
   const role = `${db.rolePrefix}credits_owner`;
   await db.query(`revoke insert on credits_private.entries from ${role}`);
   await write(db, 'u1', -7);
@@ -68,7 +68,7 @@ test('a privilege that is revoked: the same', async () => {
   expect(await figures(db, 'u1')).toEqual({ ours: 963, theirs: 963 });
 });
 
-test('a row that cannot be read is recorded as it is, and read by retry', async () => {
+test('a row that the mapping cannot read is recorded as it is, and read by retry', async () => {
   const role = `${db.rolePrefix}credits_owner`;
   await db.query(
     `create table public.kinds (kind text, name text); insert into public.kinds values ('usage', 'call');
@@ -99,7 +99,7 @@ test('a row that cannot be read is recorded as it is, and read by retry', async 
   expect(sources.map(({ source }) => source)).toEqual(['opening', 'call', 'call']);
 });
 
-test('what is read again keeps its ids, to the last digit', async () => {
+test('a recorded row that retry reads keeps its ids, to the last digit', async () => {
   const account = '1234567890123456789';
   await db.query(
     `alter table public.credit_transactions alter column user_id type bigint
@@ -126,7 +126,7 @@ test('what is read again keeps its ids, to the last digit', async () => {
   ).toEqual([{ account_id: account }, { account_id: 'u1' }]);
 });
 
-test('a column that was renamed, and renamed back: what was written meanwhile is not forgotten', async () => {
+test('what is written while a mapped column has another name is not forgotten', async () => {
   const rename = (from: string, to: string) =>
     db.query(`alter table public.credit_transactions rename column ${from} to ${to}`);
   await rename('amount', 'amt');
@@ -167,7 +167,7 @@ test('a row without an amount, an account or a moment is recorded, until it is r
   expect(await figures(db, 'u1')).toEqual({ ours: 977, theirs: 977 });
 });
 
-test('an amount with a fraction is not rounded: it is recorded, and retry books what a mended mapping says', async () => {
+test('an amount with a fraction is recorded, not rounded, and retry books what the corrected mapping says', async () => {
   await db.query('alter table public.credit_transactions alter column amount type numeric(12,2)');
   await insert(db, 'u1', -0.4);
   await insert(db, 'u1', -1.5);
@@ -200,7 +200,7 @@ test('a failure that cannot be recorded either is a warning, and the write goes 
   expect(await figures(db, 'u1')).toEqual({ ours: 970, theirs: 963 });
 });
 
-test('an id that is too long is recorded with which one it is; a label is cut', async () => {
+test('an id that is too long is recorded as a failure that names it, and a label is cut', async () => {
   await insert(db, 'x'.repeat(300), 5);
   await db.query(
     `insert into public.credit_transactions (user_id, amount, kind, api_key_id)

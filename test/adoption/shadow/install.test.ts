@@ -30,7 +30,7 @@ function as(name: string): string {
 
 const on = /^the shadow of public\.credit_transactions is on, since 20\d\d-.* UTC\n$/;
 
-test('install waits for writers that are under way, says whom it waits for, and is there once', async () => {
+test('shadow install waits for writers that are under way, names them, and installs once', async () => {
   const writer = await db.connect();
   await writer.query(`set application_name = 'the app'; begin`);
   await insert(writer, 'u1', -1);
@@ -60,7 +60,7 @@ test('install waits for writers that are under way, says whom it waits for, and 
   ).toEqual([first]);
 });
 
-test('status, remove, and remove again', async () => {
+test('shadow status and remove say what is there, and a second remove finds nothing', async () => {
   await adopt(db, 'u1');
   await insert(db, 'u1', -3);
   const status = await shadow('status');
@@ -79,7 +79,7 @@ test('status, remove, and remove again', async () => {
   expect((await shadow('status')).stdout).toMatch(/^the shadow is off: it is not installed\n/);
 });
 
-test("the owner of the app's tables may do it, who may act as the owner of the ledger", async () => {
+test("the owner of the app's tables may install the shadow when allowed to act as the owner of the ledger", async () => {
   const [app, other] = [`${db.rolePrefix}shop`, `${db.rolePrefix}stranger`];
   const owner = `${db.rolePrefix}credits_owner`;
   await db.query(
@@ -114,7 +114,7 @@ test("the owner of the app's tables may do it, who may act as the owner of the l
   );
 });
 
-test('what the owner of the ledger may not read is refused before anything is there', async () => {
+test('shadow install refuses a table that the owner of the ledger may not read, before it creates anything', async () => {
   await db.query('create schema secret; create table secret.kinds (kind text, name text)');
   const text = mappingText.replace(
     'kind: kind',
@@ -128,7 +128,7 @@ test('what the owner of the ledger may not read is refused before anything is th
   expect(await db.query(`select from pg_trigger where tgname ~ 'pg_credits_shadow'`)).toEqual([]);
 });
 
-test('a view, a table on which it is not, and a database without pg-credits: one line', async () => {
+test('shadow ends with one line for a view, a table without it, and a database without pg-credits', async () => {
   await db.query('create view public.moves as select * from public.credit_transactions');
   const text = mappingText.replace('public.credit_transactions', 'public.moves');
   expect((await shadow('install', { text })).stderr).toBe(
@@ -169,7 +169,7 @@ test('a table that others inherit from is refused, as no write to them would be 
   expect((await shadow('install')).stdout).toMatch(on);
 });
 
-test('what can never be booked is given up, by its number', async () => {
+test('shadow retry can give up by its number what can never be booked', async () => {
   await insert(db, 'x'.repeat(300), 5);
   const [{ id }] = await db.query('select failure_id as id from credits_adoption.failures');
   const stuck = await shadow('retry');
@@ -195,7 +195,7 @@ test('what can never be booked is given up, by its number', async () => {
   expect(await failures(db)).toEqual([]);
 });
 
-test('--forget drops what was adopted, but not what is still to be booked', async () => {
+test('shadow remove --forget drops what was adopted, but not what is still to be booked', async () => {
   await db.query(
     `insert into credits_adoption.failures (error, sqlstate) values ('planted', '00000')`,
   );
@@ -218,11 +218,11 @@ test.each([
   [['install', '--forget'], '--forget is for remove'],
   [['status', '--give-up', '1'], '--give-up is for retry'],
   [['retry', '--give-up', 'all'], '--give-up must be the number of a failure, not all'],
-])('%j is a wrong usage', async (args, line) => {
+])('shadow %j is wrong usage', async (args, line) => {
   await expect(runCommand(shadowCommand, args)).rejects.toThrow(new UsageError(line));
 });
 
-test('what default privileges give of the adoption’s schema is taken away', async () => {
+test('what default privileges grant on the adoption’s schema is revoked', async () => {
   const other = await createApp();
   const anon = `${db.rolePrefix}adoption_anon`;
   try {

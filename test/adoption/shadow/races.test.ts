@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
-test('the trigger waits less long than it takes to call a wait a deadlock', async () => {
+test("the shadow's trigger gives up a lock before a wait counts as a deadlock", async () => {
   const { waits } = await db.one(
     `select 2 * split_part(f.proconfig[2], '=', 2)::interval = current_setting('deadlock_timeout')::interval as waits
      from pg_proc as f where f.oid = 'credits_adoption.shadow()'::regprocedure`,
@@ -170,7 +170,7 @@ test('a statement that times out while it waits for us goes on, and its transact
   expect(await retry()).toMatchObject({ booked: 4 });
 });
 
-test('a second cancel is not caught, not even where a failure is recorded', async () => {
+test('the shadow catches no second cancel, not even while it records a failure', async () => {
   await patience(30_000);
   await adopt(db, 'u10');
   const [holder, blocker, app] = [await begin(), await begin(), await begin()];
@@ -189,7 +189,7 @@ test('a second cancel is not caught, not even where a failure is recorded', asyn
   expect(await ledger(db, 'u10')).toEqual(['grant 970']);
 });
 
-test('code that locks in the other order is no victim of a deadlock that we brought about', async () => {
+test('app code that locks in the other order never becomes the victim of a deadlock with the shadow', async () => {
   await adopt(db, 'u9');
   await patience(1000);
   const [webhook, debit] = [await begin(), await begin()];

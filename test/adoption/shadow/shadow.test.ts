@@ -84,7 +84,7 @@ test('a write to an account that is not adopted waits for adopt, and is in the l
   await agree('u20', 950);
 });
 
-test('it commits and rolls back with the write, in savepoints too', async () => {
+test("a mirrored transaction commits and rolls back with the app's write, in savepoints too", async () => {
   const u = await user();
   const app = await db.connect();
   await app.query('begin');
@@ -161,7 +161,7 @@ test('a transaction that moves to another account moves in the ledger, as far as
   await agree('u19', 945);
 });
 
-test('rows in many, with on conflict do update, by copy', async () => {
+test('inserts of many rows, with on conflict do update and by copy are mirrored', async () => {
   const u = await user();
   await db.query(
     'insert into public.credit_transactions (user_id, amount) select $1, -n from generate_series(1, 20) as n',
@@ -196,7 +196,7 @@ interface Copying {
   endCopyFrom(): void;
 }
 
-test('as a role that may insert and nothing else', async () => {
+test('the write of a role that may insert and nothing else is mirrored', async () => {
   const u = await user();
   const role = `${db.rolePrefix}app_writer`;
   await db.query(`create role ${role}; grant insert on public.credit_transactions to ${role}`);
@@ -206,7 +206,7 @@ test('as a role that may insert and nothing else', async () => {
   await agree(u, 964);
 });
 
-test.each(['repeatable read', 'serializable'])('at %s', async (level) => {
+test.each(['repeatable read', 'serializable'])('a write at %s is mirrored', async (level) => {
   const u = await user();
   const app = await db.connect();
   const { tries } = await retried(level, async (client) => write(client, u, -6))(app);
@@ -237,7 +237,7 @@ test("the mapping's where decides which rows count: one that comes to count is a
   expect(await ledger(db, u)).toEqual(['grant 970', 'grant 50', 'deduction -50']);
 });
 
-test('in a partitioned table, where a row that moves is deleted and inserted', async () => {
+test('writes to a partitioned table are mirrored, where a row that moves is deleted and inserted', async () => {
   const u = await user();
   await db.query(
     `create table public.parts (id bigint, user_id text, amount bigint, month int, created_at timestamptz default now())

@@ -26,7 +26,7 @@ test('amounts and balances go up to 2^53 - 1, exactly', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('no grant and no refund makes a balance of more', async () => {
+test('no grant and no refund makes a balance of more than 2^53 - 1', async () => {
   await grant('full', largest);
   const { transaction_id } = await deduct('full', 10);
   await grant('full', 10);
@@ -64,7 +64,7 @@ test('ids and keys have up to 255 bytes, and any characters', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('ids are compared as they are: case, spaces and accents count', async () => {
+test('ids are compared byte by byte: case, spaces and accents count', async () => {
   const accounts = ['id', 'ID', ' id', 'id ', 'íd', 'i\u0301d'];
   for (const account of accounts) await grant(account, 1);
   const rows = await db.query('select balance from credits.remaining where account_id = any ($1)', [

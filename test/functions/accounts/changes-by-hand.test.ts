@@ -38,16 +38,19 @@ const changes: [table: string, statement: string, constraint: string][] = [
   ['idempotency_keys', 'delete from $', 'a_request_takes_effect_once'],
   ['idempotency_keys', 'truncate $', 'a_request_takes_effect_once'],
 ];
-test.each(changes)('23514: %s: %s', async (table, statement, constraint) => {
-  const before = await everything(db);
-  const error = await raised(db.query(statement.replace('$', `credits_private.${table}`)));
-  expect(error).toMatchObject({ code: '23514', constraint });
-  const [change] = statement.split(' ');
-  expect(error.detail).toEqual({ table, change, invariant: constraint });
-  expect(error.hint).toBeTruthy();
-  expect(error.message).toBe('a change by hand is refused');
-  expect(await everything(db)).toBe(before);
-});
+test.each(changes)(
+  'changing %s by hand is refused with 23514: %s',
+  async (table, statement, constraint) => {
+    const before = await everything(db);
+    const error = await raised(db.query(statement.replace('$', `credits_private.${table}`)));
+    expect(error).toMatchObject({ code: '23514', constraint });
+    const [change] = statement.split(' ');
+    expect(error.detail).toEqual({ table, change, invariant: constraint });
+    expect(error.hint).toBeTruthy();
+    expect(error.message).toBe('a change by hand is refused');
+    expect(await everything(db)).toBe(before);
+  },
+);
 
 const columns = 'account_id, entry_id, transaction_id, entry_count, kind, grant_id, amount,';
 const entries: [what: string, constraint: string, values: string][] = [
@@ -55,24 +58,33 @@ const entries: [what: string, constraint: string, values: string][] = [
   ['with another balance', 'balance_equals_ledger', '3, 3, 1, 11'],
   ['of before', 'entries_never_run_back_in_time', "3, 3, 1, 10, '2024-01-01', '2024-01-01'"],
 ];
-test.each(entries)('23514: an entry by hand %s', async (_, constraint, values) => {
-  const before = await everything(db);
-  const [entry, transaction, count, balance, effective = 'clock_timestamp()', created = effective] =
-    values.split(', ');
-  const error = await raised(
-    db.query(
-      `insert into credits_private.entries (${columns} balance_after, effective_at, created_at,
+test.each(entries)(
+  'an entry written by hand %s is refused with 23514',
+  async (_, constraint, values) => {
+    const before = await everything(db);
+    const [
+      entry,
+      transaction,
+      count,
+      balance,
+      effective = 'clock_timestamp()',
+      created = effective,
+    ] = values.split(', ');
+    const error = await raised(
+      db.query(
+        `insert into credits_private.entries (${columns} balance_after, effective_at, created_at,
          period)
        select 'acme', ${entry}, ${transaction}, ${count}, 'grant', 1, 10, ${balance}, ${effective},
          ${created}, a.period from credits_private.accounts a`,
-    ),
-  );
-  expect(error).toMatchObject({ code: '23514', constraint });
-  expect(error.detail).toEqual({
-    account_id: 'acme',
-    entry_id: Number(entry),
-    invariant: constraint,
-  });
-  expect(error.hint).toBeTruthy();
-  expect(await everything(db)).toBe(before);
-});
+      ),
+    );
+    expect(error).toMatchObject({ code: '23514', constraint });
+    expect(error.detail).toEqual({
+      account_id: 'acme',
+      entry_id: Number(entry),
+      invariant: constraint,
+    });
+    expect(error.hint).toBeTruthy();
+    expect(await everything(db)).toBe(before);
+  },
+);

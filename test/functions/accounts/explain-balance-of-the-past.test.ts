@@ -37,7 +37,7 @@ function summed(rows: Row[]): Known {
 }
 
 test.each([61, 62])(
-  'of every past moment of a history, it says what stood there then, however late it was booked (%i)',
+  'explain_balance says for every past moment what stood there then, however late it was booked (seed %i)',
   async (seed) => {
     const [watched, late] = [`${seed} watched`, `${seed} late`];
     const was = new Map<number, Known>();

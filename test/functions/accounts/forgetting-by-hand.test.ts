@@ -32,19 +32,22 @@ test.each([
   ['holds', 'metadata', `'{"name": "bob"}'`, 'held_equals_open_holds'],
   ['usage_counters', 'api_key_id', `'other'`, 'counters_change_only_with_the_ledger'],
   ['limit_counters', 'scope_id', `'other'`, 'counters_change_only_with_the_ledger'],
-])('23514: in %s, %s = %s', async (table, column, value, constraint) => {
-  const where = `where ${column}::text like '%run%' or ${column}::text in ('key', '{"name": "ada"}')`;
-  const update = `update credits_private.${table} set ${column} = ${value} ${where}`;
-  for (const attempt of [() => db.query(update), () => asOwner(db, update)]) {
-    expect(await raised(attempt())).toMatchObject({
-      code: '23514',
-      constraint,
-      detail: { table, column, change: 'update', invariant: constraint },
-    });
-  }
-});
+])(
+  'a change of %s by hand that is no pseudonym is refused with 23514: %s = %s',
+  async (table, column, value, constraint) => {
+    const where = `where ${column}::text like '%run%' or ${column}::text in ('key', '{"name": "ada"}')`;
+    const update = `update credits_private.${table} set ${column} = ${value} ${where}`;
+    for (const attempt of [() => db.query(update), () => asOwner(db, update)]) {
+      expect(await raised(attempt())).toMatchObject({
+        code: '23514',
+        constraint,
+        detail: { table, column, change: 'update', invariant: constraint },
+      });
+    }
+  },
+);
 
-test('23514: no pseudonym where no id was', async () => {
+test('a pseudonym by hand where no id was is refused with 23514', async () => {
   for (const [column, id] of [
     ['api_key_id', 'forgotten api key 1'],
     ['run_id', 'forgotten run 1'],
@@ -69,7 +72,7 @@ test.each([
   expect(await db.query(accounts)).toEqual([{ account_id: 'acme' }, { account_id: 'empty' }]);
 });
 
-test('no role that we grant can delete one either', async () => {
+test('no role of ours can delete an account', async () => {
   for (const role of ['credits_spender', 'credits_granter', 'credits_auditor']) {
     const client = await asRole(db, role);
     const error = await raised(client.query('delete from credits_private.accounts'));

@@ -33,7 +33,7 @@ describe('a period begins at local midnight, and not a microsecond before', () =
     ['Pacific/Kiritimati', '2024-01-31 10:00', '2024-01-01', '2024-02-01'],
     ['Pacific/Pago_Pago', '2024-02-01 11:00', '2024-01-01', '2024-02-01'],
   ];
-  test.each(boundaries)('%s: %s UTC', async (zone, moment, before, from) => {
+  test.each(boundaries)('a period in %s begins at %s UTC', async (zone, moment, before, from) => {
     const { just_before } = await db.one(
       `select to_char($1::timestamp - interval '1 microsecond', 'YYYY-MM-DD HH24:MI:SS.US')
          as just_before`,
@@ -72,14 +72,14 @@ describe('the 29th, 30th and 31st are the last day of shorter months', () => {
     [28, '2024-02-28', '2024-02-28'],
     [1, '2024-02-29', '2024-02-01'],
   ];
-  test.each(days)('anchor day %i, %s', async (anchor, day, period) => {
+  test.each(days)('with anchor day %i, %s', async (anchor, day, period) => {
     expect(await periodsOf('UTC', anchor, [`${day} 00:00Z`, `${day} 23:59:59.999999Z`])).toEqual([
       period,
       period,
     ]);
   });
 
-  test('a year of days in one account', async () => {
+  test('a year of days in one account falls into the right periods', async () => {
     const year = await db.query(
       `select to_char(d, 'YYYY-MM-DD') as day from generate_series(
          timestamp '2023-02-01', '2024-03-05', '1 day') d`,

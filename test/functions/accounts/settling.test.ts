@@ -51,7 +51,7 @@ test('settle_account books what has expired, each as a transaction of its own, b
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('settling again books nothing', async () => {
+test('settling an account again books nothing', async () => {
   await grantAt('2024-01-01Z', 1, '2024-01-20Z');
   await settleAt('2024-01-25Z');
   const before = await everything(db);
@@ -102,7 +102,7 @@ test('what is expired and not yet settled is neither available nor remaining', a
   expect(await remaining()).toEqual({ ...figures, balance: 40 });
 });
 
-test('a new period is settled too, with no entry', async () => {
+test('settling a new period writes no entry', async () => {
   await grantAt('2024-01-01Z', 10, null);
   await settleAt('2024-01-31 23:59:59.999999Z');
   const period = async () =>

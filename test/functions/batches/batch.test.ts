@@ -52,7 +52,7 @@ test('a batch answers each deduction as deduct_credits would, in the order of th
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('what a deduction says of itself is kept, and null is as if it were left out', async () => {
+test('a batch keeps what each deduction says of itself, and null is as if it were left out', async () => {
   const account = await opened(100);
   const spent = { account_id: account, amount: 3 };
   const said = { api_key_id: 'key', operation: 'search', run_id: 'run', metadata: { a: [1] } };
@@ -74,7 +74,7 @@ test('what a deduction says of itself is kept, and null is as if it were left ou
   ]);
 });
 
-test('a whole number is one however it is written', async () => {
+test('a batch takes a whole number however it is written in JSON', async () => {
   const account = await opened(1000);
   const written = ['5', '5.0', '5e0', '0.5e1', '50e-1'].map(
     (amount, i) => `{"account_id": "${account}", "amount": ${amount}, "idempotency_key": "${i}"}`,
@@ -108,7 +108,7 @@ test('a batch settles what is due, and draws on what is left', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a deduction that leaves a soft ceiling behind says so, and the next one is refused', async () => {
+test('a deduction of a batch that passes a soft ceiling says so, and the next one is refused', async () => {
   const account = await opened(100);
   await call(db, 'set_limit', {
     p_account_id: account,

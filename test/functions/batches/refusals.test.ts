@@ -114,7 +114,7 @@ const malformed: [string, string | undefined, unknown][] = [
 ];
 
 test.each(malformed)(
-  '22023: %s in place of a deduction; the others are booked',
+  'a batch answers 22023 to %s in place of a deduction, and books the others',
   async (...args) => {
     const [, argument, item] = args;
     const isChange = item !== null && typeof item === 'object' && !Array.isArray(item);
@@ -135,16 +135,19 @@ test.each([
   ['a number', 5, '5'],
   ['an object', { id: 'acme' }, '{"id": "acme"}'],
   ['true', true, 'true'],
-])('22023: %s for an account, though one is named so, and however many', async (_, id, name) => {
-  await on('grant_credits', { p_amount: 100, p_idempotency_key: unique() }, name);
-  const bad = () => deduction({ account_id: id });
-  const refused = { transaction_id: null, error_code: '22023' };
-  expect(await batch(db, [bad()])).toMatchObject([refused]);
-  expect(await batch(db, [bad(), bad()])).toMatchObject([refused, refused]);
-  const booked = { balance: 99, error_code: null };
-  const good = deduction({ account_id: name });
-  expect(await batch(db, [bad(), good, bad()])).toMatchObject([refused, booked, refused]);
-});
+])(
+  'a batch answers 22023 to %s as an account, though one is named so, and however often it comes',
+  async (_, id, name) => {
+    await on('grant_credits', { p_amount: 100, p_idempotency_key: unique() }, name);
+    const bad = () => deduction({ account_id: id });
+    const refused = { transaction_id: null, error_code: '22023' };
+    expect(await batch(db, [bad()])).toMatchObject([refused]);
+    expect(await batch(db, [bad(), bad()])).toMatchObject([refused, refused]);
+    const booked = { balance: 99, error_code: null };
+    const good = deduction({ account_id: name });
+    expect(await batch(db, [bad(), good, bad()])).toMatchObject([refused, booked, refused]);
+  },
+);
 
 test.each([
   '1e400',
@@ -153,7 +156,7 @@ test.each([
   '1e-400',
   '9223372036854775808',
   '-9223372036854775808',
-])('22023: an amount of %s, which no bigint holds', async (amount) => {
+])('a batch answers 22023 to an amount of %s, which no bigint holds', async (amount) => {
   const item = `{"account_id": "${account}", "idempotency_key": "huge", "amount": ${amount}}`;
   const [answer, ...others] = await db.query(
     'select transaction_id, error_code, error_detail from credits.deduct_credits_batch($1)',

@@ -44,7 +44,7 @@ test('a batch that is sent again gets the same answers, and takes effect once', 
   expect(await everything(db)).toBe(before);
 });
 
-test('what was refused can be sent again, and is booked when it can be', async () => {
+test('a refused deduction of a batch can be sent again, and is booked when it can be', async () => {
   const deductions = [deduction('1', 60), deduction('2', 60)];
   await batch(db, deductions);
   const more = { p_account_id: account, p_amount: 20, p_idempotency_key: 'more' };
@@ -77,7 +77,7 @@ test('the same key twice in one batch is one deduction, and with other arguments
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a key is per account: the same one of two accounts is two deductions', async () => {
+test('one key in a batch for two accounts is two deductions', async () => {
   const other = unique('account');
   const grant = { p_account_id: other, p_amount: 9, p_idempotency_key: 'grant' };
   await call(db, 'grant_credits', grant);
@@ -110,7 +110,7 @@ test('deduct_credits and a batch of one answer for each other', async () => {
   expect(first.transaction_id).toBe(alone.transaction_id + 1);
 });
 
-test('a replay also says which soft limits it had left behind', async () => {
+test('the replay of a batch also says which soft limits a deduction had passed', async () => {
   await call(db, 'set_limit', {
     p_account_id: account,
     p_limit_id: 'soft',
@@ -123,7 +123,7 @@ test('a replay also says which soft limits it had left behind', async () => {
   expect(await single('over', 8)).toMatchObject({ exceeded_limits: ['soft'], replayed: true });
 });
 
-test('a closed account still answers what it was asked before', async () => {
+test('a batch is answered again after its account was closed', async () => {
   const [first] = await batch(db, [deduction('before', 8)]);
   await call(db, 'close_account', { p_account_id: account });
   expect(await batch(db, [deduction('before', 8), deduction('after', 1)])).toMatchObject([

@@ -110,7 +110,7 @@ async function opened(amount: number, arguments_: object = {}): Promise<string> 
   return account;
 }
 
-test('one insert for all deductions of an account, and one change of each figure', async () => {
+test('a batch writes one insert for all deductions of an account, and changes each figure once', async () => {
   const account = await opened(1000);
   const client = await db.connect();
   await client.query('begin');
@@ -138,7 +138,7 @@ test.each([
   ['a key that comes twice', {}, [1, 1], 'same'],
   ['a scope', { p_operations: ['/search'] }, [1, 1], ''],
   ['a shortage', {}, [60, 60], ''],
-])('with %s, they are booked one by one', async (_, grant, amounts, key) => {
+])('deductions of a batch with %s are booked one by one', async (_, grant, amounts, key) => {
   const account = await opened(100, grant);
   await batch(
     db,
@@ -186,7 +186,7 @@ test.each<[string, object[], string]>([
   ['one adds', [{}, { amount: 1, balance_after: 100 }], 'every_change_has_an_entry'],
   ['one is no deduction', [{}, { kind: 'refund' }], 'every_change_has_an_entry'],
   ['its grant is not there', [{}, { grant_id: 7 }], 'expired_credit_is_never_spent'],
-])('entries of one statement are refused when %s', async (_, rows, invariant) => {
+])('entries that one statement inserts are refused when %s', async (_, rows, invariant) => {
   const account = unique('account');
   await callAt(db, 'grant_credits', moment(start), {
     p_account_id: account,
@@ -200,7 +200,7 @@ test.each<[string, object[], string]>([
   expect(await discrepancies(db, account)).toEqual([]);
 });
 
-test('as they should be, they are taken', async () => {
+test('entries that one statement inserts as a batch does are taken', async () => {
   const account = unique('account');
   await callAt(db, 'grant_credits', moment(start), {
     p_account_id: account,

@@ -26,7 +26,7 @@ test.each([
   ['now', null, '2024-03-31 00:00+00'],
   ['its beginning in the future', '2024-03-10Z', '2024-04-09 00:00+00'],
   ['its beginning in the past', '2024-02-20Z', '2024-03-21 00:00+00'],
-])('an interval counts from %s', async (from, effective, expected) => {
+])("a grant's interval counts from %s", async (from, effective, expected) => {
   const account = `from ${from}`;
   const client = await db.connect();
   await client.query(`set timezone = 'America/Havana'`); // has a day of 23 hours in between
@@ -40,7 +40,7 @@ test.each([
   expect(error).toMatchObject({ code: 'PT409', detail: { differs: ['expires_at'] } });
 });
 
-test('22023: an expiry as a moment and as an interval', async () => {
+test('a grant with an expiry both as a moment and as an interval is refused with 22023', async () => {
   const both = { p_expires_at: '2999-01-01Z', p_expires_in: '1 day' };
   const grant = { p_account_id: 'both', p_amount: 5, p_idempotency_key: 'g', ...both };
   expect(await raised(call(db, 'grant_credits', grant))).toMatchObject({

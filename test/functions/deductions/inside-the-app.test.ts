@@ -47,12 +47,12 @@ test("an app's own trigger can deduct, and gets the transaction's number", async
   expect(await balance()).toBe(7);
 });
 
-test('several rows of one statement are several deductions', async () => {
+test("several rows that one statement inserts under the app's trigger are several deductions", async () => {
   await db.query(`insert into app.searches values (2, 'acme', 'a'), (3, 'acme', 'b')`);
   expect(await balance()).toBe(1);
 });
 
-test("where credits are short, the app's own row is not written either", async () => {
+test("a shortage in the app's trigger keeps the app's own row from being written", async () => {
   expect(await raised(search(4))).toMatchObject({ code: 'PT402', detail: { available: 1 } });
   expect(await db.query('select * from app.searches where search_id = 4')).toEqual([]);
 });
@@ -130,7 +130,7 @@ test('a run of the app holds, captures and ends in its own trigger, or leaves no
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('what a statement of the app has chosen is one batch', async () => {
+test('a batch can be made of the rows that a statement of the app selects', async () => {
   await db.query(`select credits.grant_credits('batched', 10, 'grant')`);
   const answers = await db.query(
     `select b.balance, b.error_code
@@ -148,7 +148,7 @@ test('what a statement of the app has chosen is one batch', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a role that may spend does so by the function alone', async () => {
+test('a role that may spend writes to the ledger by the function alone', async () => {
   const spender = await asRole(db, 'credits_spender');
   const args = { p_account_id: 'acme', p_amount: 1, p_idempotency_key: 'spent' };
   expect(await call(spender, 'deduct_credits', args)).toMatchObject({ balance: 0 });

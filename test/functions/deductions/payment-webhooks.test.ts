@@ -31,7 +31,7 @@ const handlers = (account: string) => {
   return { paid, takeBack, spend };
 };
 
-test('payment, refund, and a replay of each: the refund is taken back once', async () => {
+test('webhooks of a payment and its refund, each replayed, take the refund back once', async () => {
   const { paid, takeBack, spend } = handlers('in order');
   const first = await paid();
   await spend(100);
@@ -80,7 +80,7 @@ test('a refund and a dispute of one payment, in any order, with replays, take ba
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('the same event on many connections at once is taken back once', async () => {
+test('one refund webhook on many connections at once is taken back once', async () => {
   const { takeBack, spend, paid } = handlers('at once');
   await paid();
   await spend(100);

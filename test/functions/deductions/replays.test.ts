@@ -67,7 +67,7 @@ test('a call is answered again after its grant has expired, and that settles not
   expect(await call(db, 'deduct_credits', { ...old, ...deduct })).toMatchObject({ balance: 6 });
 });
 
-test('metadata is not compared: the first one stays', async () => {
+test('a replay with other metadata is the same request, and the first metadata stays', async () => {
   const base = { p_amount: 1, p_idempotency_key: unique() };
   await expectReplay(
     'deduct_credits',
@@ -104,7 +104,7 @@ test('a default that is written out makes no other request', async () => {
 });
 
 const expiry = (at: string) => ({ p_expires_at: at });
-test('one moment is one moment, in whatever zone it is written', async () => {
+test('a replay may write the same moment in another zone', async () => {
   const base = { p_amount: 1, p_idempotency_key: unique() };
   const [first, again] = [expiry('2999-01-01 00:00Z'), expiry('2999-01-01 05:30+05:30')];
   await expectReplay('grant_credits', { ...base, ...first }, { ...base, ...again });
@@ -136,7 +136,7 @@ describe('another value is another request', () => {
     expect(error).toMatchObject({ code: 'PT409', constraint: 'a_request_takes_effect_once' });
   });
 
-  test('refund_credits: transaction, and an amount where there was none', async () => {
+  test('refund_credits with another transaction, or an amount where there was none, is another request', async () => {
     const deduct = { p_amount: 5, p_idempotency_key: unique() };
     const { transaction_id } = await on('deduct_credits', deduct);
     const refund = { p_transaction_id: transaction_id, p_idempotency_key: unique() };

@@ -58,7 +58,7 @@ test('a replay is recognised from a session with other settings, both ways', asy
   expect(await call(db, 'deduct_credits', deduct)).toMatchObject({ balance: 60, replayed: true });
 });
 
-test('functions behave as ever in such a session', async () => {
+test('functions behave as ever in a session with odd settings', async () => {
   const more = { p_account_id: 'odd', p_amount: 10, p_idempotency_key: 'grant' };
   await call(odd, 'open_account', { p_account_id: 'odd', p_time_zone: 'Europe/Berlin' });
   expect(await call(odd, 'grant_credits', more)).toMatchObject({ balance: 10, available: 10 });

@@ -54,7 +54,7 @@ async function rowsRead(session: pg.Client, work: string) {
   return rows[0];
 }
 
-test.each(calls)('%s of the 200th account reads no more than that of the first', async (call) => {
+test.each(calls)('%s for the 200th account reads no more than for the first', async (call) => {
   const { scans, fetched } = await rowsRead(
     session,
     `select count(*) from (select 'account ' || i from generate_series(1, ${accounts}) as i) as i (a)
@@ -78,7 +78,7 @@ test.each([
       `end_import(a, 0, 3, '{}')`,
     ],
   ],
-])('%s, of a session that knew the ledger when it was small', async (_, doors) => {
+])('%s reads as little in a session that knew the ledger when it was small', async (_, doors) => {
   const young = await createDatabase();
   try {
     await young.query(`select from credits.grant_credits('the first', 1, 'grant'); analyze`);

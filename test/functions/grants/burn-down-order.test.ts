@@ -41,11 +41,11 @@ const all = (pick: (criterion: (typeof criteria)[number]) => Arguments) =>
 describe.each(criteria.map(([name, first, last], rank) => ({ name, first, last, rank })))(
   'a grant that has $name',
   ({ first, last, rank }) => {
-    test('is drawn first, if nothing else differs', async () => {
+    test('is drawn first if nothing else differs', async () => {
       expect(await drawn([last, first])).toEqual([2, 1]);
     });
 
-    test('is drawn first, though all that counts for less speaks against it', async () => {
+    test('is drawn first even if every lesser criterion says otherwise', async () => {
       const better = { ...all(([, , l]) => l), ...all(([, f]) => f) };
       for (const [, f, l] of criteria.slice(rank + 1)) Object.assign(better, f, l);
       const worse = { ...all(([, f]) => f), ...last };

@@ -26,7 +26,7 @@ async function indebtedWithHold(account: string): Promise<void> {
   await deductAt(db, account, start, { key: 'deduct', amount: 20 });
 }
 
-test('what a release frees repays', async () => {
+test('credit that a release frees repays debt', async () => {
   await indebtedWithHold('released');
   expect(await figuresAt(db, 'released', start)).toMatchObject({ available: 30, debt: 20 });
   const release = { key: 'release', hold: 1 };
@@ -42,7 +42,7 @@ test('what a release frees repays', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('so does what the expiry of a hold, or a capture of less, frees', async () => {
+test('credit that the expiry of a hold, or a capture of less, frees repays debt', async () => {
   for (const account of ['hold expired', 'captured']) await indebtedWithHold(account);
   expect(await figuresAt(db, 'hold expired', start + DAY)).toMatchObject({
     available: 40,
@@ -98,7 +98,7 @@ const granted = async (account: string, amount: number): Promise<string> => {
   return account;
 };
 
-test('a refund to a grant, or to a new one if that has expired, repays and says how much', async () => {
+test('a refund to a grant, or to a new one if that has expired, repays debt and says how much', async () => {
   for (const [account, at] of [
     ['refunded', start],
     ['re-granted', start + 40 * DAY],

@@ -15,7 +15,7 @@ async function indebted(account: string): Promise<void> {
   await deductAt(db, account, start, { key: 'deduct', amount: 40, apiKey: 'key a' });
 }
 
-test('the next grant repays first, says how much, and says so again on a replay', async () => {
+test('a grant repays debt first and says how much, also on a replay', async () => {
   await indebted('granted');
   const grant = { key: 'next', amount: 12 };
   const answer = await grantAt(db, 'granted', start, grant);
@@ -47,7 +47,7 @@ test('the next grant repays first, says how much, and says so again on a replay'
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a repayment is a transaction of its own, without a key, that leaves the balance', async () => {
+test('a repayment is a transaction of its own, without a key, and leaves the balance as it is', async () => {
   await indebted('transaction');
   await grantAt(db, 'transaction', start, { key: 'next', amount: 12 });
   expect(
@@ -67,7 +67,7 @@ test('a repayment is a transaction of its own, without a key, that leaves the ba
   ]);
 });
 
-test('credit with a scope repays nothing', async () => {
+test('scoped credit repays no debt', async () => {
   await indebted('scoped');
   const scoped = { key: 'scoped', amount: 100, operations: ['search'] };
   expect(await grantAt(db, 'scoped', start, scoped)).toMatchObject({
@@ -79,7 +79,7 @@ test('credit with a scope repays nothing', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a scheduled grant repays when it begins, whether or not anything has settled it', async () => {
+test('a scheduled grant repays debt when it begins, whether or not anything has settled it', async () => {
   await indebted('scheduled');
   const grant = { key: 'later', amount: 20, effective: start + DAY };
   expect(await grantAt(db, 'scheduled', start, grant)).toMatchObject({ balance: -30, repaid: 0 });

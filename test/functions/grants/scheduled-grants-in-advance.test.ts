@@ -22,7 +22,7 @@ const nothing = { available: 0, scoped: 0, held: 0, debt: 0 };
 const schedule = (account: string, grant: Partial<Grant> = {}) =>
   grantAt(db, account, start, { key: 'grant', amount: 20, effective: start + DAY, ...grant });
 
-test('what is scheduled counts for how much a balance can be: it is always possible to book it', async () => {
+test('scheduled grants count towards the largest balance, so that they can always be booked', async () => {
   await schedule('full', { amount: largest - 10 });
   await grantAt(db, 'full', start, { key: 'now', amount: 10 });
   const { transaction_id } = await deductAt(db, 'full', start, { key: 'deduct', amount: 10 });
@@ -42,7 +42,7 @@ test('what is scheduled counts for how much a balance can be: it is always possi
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('its state is scheduled, then active, spent or expired', async () => {
+test("a scheduled grant's state is scheduled, then active, spent or expired", async () => {
   const now = Date.now() * 1000;
   const [past, future] = [now - DAY, now + DAY];
   const grants: Partial<Grant>[] = [
@@ -69,7 +69,7 @@ test('its state is scheduled, then active, spent or expired', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('of a part that is revoked before it begins, so much never arrives', async () => {
+test('the part of a scheduled grant that is revoked before it begins never arrives', async () => {
   for (const onSpent of ['clamp', 'debt'] as const) {
     await schedule(onSpent);
     const revocation = { key: 're_1', grant: 1, amount: 15, onSpent };
@@ -87,7 +87,7 @@ test('of a part that is revoked before it begins, so much never arrives', async 
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('one that is revoked whole before it begins is cancelled, and never arrives', async () => {
+test('a scheduled grant that is revoked whole before it begins is cancelled, and never arrives', async () => {
   await schedule('cancelled');
   await revokeAt(db, 'cancelled', start, { key: 're_1', grant: 1, amount: 15 });
   const rest = { key: 'dp_1', grant: 1, onSpent: 'debt' as const };

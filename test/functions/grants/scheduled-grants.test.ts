@@ -13,7 +13,7 @@ const nothing = { available: 0, scoped: 0, held: 0, debt: 0 };
 const schedule = (account: string, grant: Partial<Grant> = {}) =>
   grantAt(db, account, start, { key: 'grant', amount: 20, effective: start + DAY, ...grant });
 
-test('it is in no figure before its moment', async () => {
+test('a scheduled grant is in no figure before its moment', async () => {
   const effective = us('2199-01-01T00:00:00Z');
   await schedule('before', { effective, expires: effective + DAY });
   expect(
@@ -42,7 +42,7 @@ test('it is in no figure before its moment', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('it is there at its moment, whether or not anything has settled it', async () => {
+test('a scheduled grant is there at its moment, whether or not anything has settled it', async () => {
   await schedule('at');
   const then = { ...nothing, available: 20 };
   expect(await figuresAt(db, 'at', start + DAY)).toEqual(then);
@@ -55,7 +55,7 @@ test('it is there at its moment, whether or not anything has settled it', async 
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('it is booked for the moment when it was due, in that period, however late', async () => {
+test('a scheduled grant is booked for the moment when it was due, in that period, however late', async () => {
   await schedule('late', { effective: us('2024-02-03T00:00:00Z') });
   await settleAt(db, 'late', us('2024-05-05T00:00:00Z'));
   expect(
@@ -83,7 +83,7 @@ test('it is booked for the moment when it was due, in that period, however late'
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('its answer has no transaction, nor has a replay before it begins, or after', async () => {
+test('the answer to a scheduled grant has no transaction, nor has a replay before it begins, or after', async () => {
   const answer = await schedule('answer');
   expect(answer).toEqual({
     grant_id: 1,
@@ -107,7 +107,7 @@ test('its answer has no transaction, nor has a replay before it begins, or after
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('one that begins and expires before anything settles it is booked twice, at both moments', async () => {
+test('a scheduled grant that begins and expires before anything settles it is booked at both moments', async () => {
   await schedule('gone', { expires: start + 3 * DAY });
   await schedule('gone', { key: 'next', effective: start + 2 * DAY, expires: start + 2 * DAY + 1 });
   expect(await figuresAt(db, 'gone', start + 2 * DAY)).toEqual({ ...nothing, available: 40 });
@@ -129,7 +129,7 @@ test('one that begins and expires before anything settles it is booked twice, at
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('of several at one moment, the first granted is booked first, after what expires then', async () => {
+test('of several scheduled grants at one moment, the first granted is booked first, after what expires then', async () => {
   await grantAt(db, 'several', start, { key: 'old', amount: 5, expires: start + DAY });
   await schedule('several', { key: '2', amount: 1 });
   await schedule('several', { key: '3', amount: 2, operations: ['search'] });

@@ -106,7 +106,7 @@ test.each([
     ],
   ],
 ])(
-  'a release of a hold on a grant that has expired, %s, returns what has not, and the rest expires then',
+  'of a hold on an expiring grant, a release %s returns what has not expired, and the rest expires then',
   async (_, at, balance, available, expected) => {
     await hold('10 days');
     const release = { key: 'release', hold: 1 };
@@ -138,7 +138,7 @@ test.each([
     ],
   ],
 ])(
-  'a hold that expires %s its grant loses that part then, whoever books it and when',
+  'a hold that expires %s loses its part at that moment, whoever books it and when',
   async (_, expiresIn, expected) => {
     await hold(expiresIn);
     const end = start + 20 * DAY;

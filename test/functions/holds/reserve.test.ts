@@ -186,7 +186,7 @@ test.each<[string, (account: string) => Promise<unknown>, number[]]>([
     whole,
   ],
 ])(
-  'what %s leaves of a hold returns to the same grants, though today another comes first',
+  'what %s leaves returns to the same grants, though today another comes first',
   async (name, end, amounts) => {
     await grantAll(
       name,

@@ -90,7 +90,7 @@ test('a limit stops a key that has spent its ceiling, and a blocked one, also af
   }
 });
 
-test('forgetting twice is forgetting once, and a key keeps its count however often it is forgotten', async () => {
+test("forgetting a person twice is forgetting once, and a limit's count of an API key survives it", async () => {
   const account = 'twice';
   await openAt(db, account, now);
   await limitAt(db, account, now, { id: 'run', ceiling: 20, scope: 'run' });
@@ -129,7 +129,7 @@ test('what a limit counted in windows that are over is forgotten', async () => {
   expect(await discrepancies(db, account)).toEqual([]);
 });
 
-test('removing a limit forgets the ids that it kept, and so does closing an account that holds nothing', async () => {
+test('removing a limit forgets the ids that it kept, and so does forgetting a closed account that holds nothing', async () => {
   for (const account of ['removed', 'closed']) {
     await openAt(db, account, now);
     await limitAt(db, account, now, { id: 'run', ceiling: 20, scope: 'run' });

@@ -37,7 +37,7 @@ const capture = (id: number, amount: number, final = true, at = now) =>
 const refund = (transaction: number, amount: number | null = null, at = now) =>
   refundAt(db, account, at, { key: unique(), transaction, amount });
 
-test('what is held counts as reserved, for deductions and holds alike', async () => {
+test('a limit counts what is held as reserved, for deductions and holds alike', async () => {
   await deduct(30);
   await hold(50);
   await hold(90, { run: 'other' });
@@ -50,7 +50,7 @@ test('what is held counts as reserved, for deductions and holds alike', async ()
   expect(await discrepancies(db, account)).toEqual([]);
 });
 
-test('a capture turns what was reserved into what is spent, and its rest is free again', async () => {
+test('a capture turns what a limit has reserved into spent, and frees the rest', async () => {
   const id = await hold(100);
   await capture(id, 40, false);
   const open = { spent: 40, reserved: 60, remaining: 0, requested: 1, scope_id };
@@ -66,7 +66,7 @@ test('a capture turns what was reserved into what is spent, and its rest is free
   expect(await discrepancies(db, account)).toEqual([]);
 });
 
-test('a release gives back, and so does the end of a hold, settled or not', async () => {
+test('a limit gets back what a release or the end of a hold frees, settled or not', async () => {
   const id = await hold(100);
   await expectPassed(deduct(1), account, set, {
     spent: 0,
@@ -111,7 +111,7 @@ test('what is held can be captured, however low a limit is set meanwhile', async
   expect(await discrepancies(db, account)).toEqual([]);
 });
 
-test('what exceeds a hold is checked as a deduction is, and the hold itself counts once', async () => {
+test('a limit checks the excess of a capture as a deduction, and counts the hold itself once', async () => {
   await deduct(30);
   await hold(10);
   const id = await hold(40);
@@ -131,7 +131,7 @@ test('what exceeds a hold is checked as a deduction is, and the hold itself coun
   expect(await discrepancies(db, account)).toEqual([]);
 });
 
-test('a refund gives back, of a deduction and of a capture, in part and whole', async () => {
+test('a limit gets back what a refund of a deduction or a capture returns, in part or whole', async () => {
   const deduction = (await deduct(60)).transaction_id;
   const captured = (await capture(await hold(40), 40)).transaction_id;
   await refund(deduction, 25);
@@ -153,7 +153,7 @@ describe('a refund lowers the window in which the original was spent', () => {
     await limitAt(db, account, now, { id: 'day', ceiling: 100, window: 'day' });
   });
 
-  test('which a later one does not feel', async () => {
+  test('and leaves a later window as it is', async () => {
     const { transaction_id } = await deduct(60);
     await deduct(90, now + 30 * DAY);
     await refund(transaction_id, 45, now + 30 * DAY);
@@ -169,7 +169,7 @@ describe('a refund lowers the window in which the original was spent', () => {
     expect(await discrepancies(db, account)).toEqual([]);
   });
 
-  test('or none, if that was before the limit was set', async () => {
+  test('and none if that was before the limit was set', async () => {
     const { transaction_id } = await deduct(60);
     await settleAt(db, account, now + 30 * DAY);
     const late: Limit = { id: 'late', ceiling: 90 };
@@ -183,7 +183,7 @@ describe('a refund lowers the window in which the original was spent', () => {
   });
 });
 
-test('what was reserved in one window and captured in the next is spent in the next', async () => {
+test('what a limit reserved in one window and a capture took in the next is spent in the next', async () => {
   await limitAt(db, account, now, { id: 'day', ceiling: 100, window: 'day' });
   const id = await hold(70, { expiresIn: '2 days' });
   const tomorrow = now + DAY;

@@ -63,7 +63,7 @@ test('a ceiling of 0 stops all, and with an overage all of it is beyond', async 
 });
 
 const scopes = ['api_key', 'operation', 'run'] as const;
-describe.each(scopes)('of scope %s', (scope) => {
+describe.each(scopes)('scope %s', (scope) => {
   test('a limit with a scope id counts that one, and stops no other', async () => {
     const set: Limit = { id: 'one', ceiling: 10, scope, scopeId: 'mine' };
     expect(await limit(set)).toMatchObject({ scope, scope_id: 'mine' });
@@ -77,7 +77,7 @@ describe.each(scopes)('of scope %s', (scope) => {
     expect(await discrepancies(db, account)).toEqual([]);
   });
 
-  test('a limit without one counts each for itself, and what names none as one more', async () => {
+  test('a limit without a scope id counts each id for itself, and calls that name none as one more', async () => {
     const set: Limit = { id: 'each', ceiling: 10, scope };
     await limit(set);
     await deduct(3);
@@ -146,7 +146,7 @@ test('a limit and the balance running out together: the limit is named, with exa
   expect(await raised(of(1))).toMatchObject({ code: 'PT402', detail: { available: 0 } });
 });
 
-test('a limit is one account only', async () => {
+test('a limit concerns one account only', async () => {
   await limit({ id: 'mine', ceiling: 1 });
   const other = unique('other');
   await openAt(db, other, now);

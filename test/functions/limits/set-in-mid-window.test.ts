@@ -88,18 +88,24 @@ describe.each(rows)('a limit per %s that is set in mid-window', (window, start, 
   }
 
   const set = { id: 'limit', ceiling: 2000, window };
-  test('on the account starts from what the ledger shows', async () => {
+  test('on the account starts from what the ledger shows for the window', async () => {
     expect(await counted(set)).toEqual([['', all]]);
   });
 
-  test.each(['api_key', 'operation', 'run'] as const)('on each %s does too', async (scope) => {
-    const unnamed: Counted = [['', 1000]];
-    expect(await counted({ ...set, scope })).toEqual([...unnamed, ...each]);
-  });
+  test.each(['api_key', 'operation', 'run'] as const)(
+    'on each %s starts from what the ledger shows for the window',
+    async (scope) => {
+      const unnamed: Counted = [['', 1000]];
+      expect(await counted({ ...set, scope })).toEqual([...unnamed, ...each]);
+    },
+  );
 
-  test.each(['api_key', 'operation', 'run'] as const)('on one %s does too', async (scope) => {
-    expect(await counted({ ...set, scope, scopeId: 'mine' })).toEqual(each.slice(0, 1));
-  });
+  test.each(['api_key', 'operation', 'run'] as const)(
+    'on one %s starts from what the ledger shows for the window',
+    async (scope) => {
+      expect(await counted({ ...set, scope, scopeId: 'mine' })).toEqual(each.slice(0, 1));
+    },
+  );
 });
 
 test('a limit that is passed when it is set stops what comes next, until enough is refunded', async () => {
@@ -116,7 +122,7 @@ test('a limit that is passed when it is set stops what comes next, until enough 
   expect(await discrepancies(db, account)).toEqual([]);
 });
 
-test('what is held when a limit is set counts from then on', async () => {
+test('a limit counts from the start what is held when it is set', async () => {
   const account = unique('held');
   await openAt(db, account, now);
   await holdAt(db, account, now, { key: 'hold', amount: 25, ...mine });
@@ -127,7 +133,7 @@ test('what is held when a limit is set counts from then on', async () => {
   await expectPassed(more, account, set, left);
 });
 
-test('a clock that is set back after a limit was set does not leave its window', async () => {
+test('a limit stays in its window when the clock is set back after it was set', async () => {
   const account = unique('clock');
   await openAt(db, account, yesterday);
   await deductAt(db, account, yesterday, { key: 'before', amount: 6 });

@@ -128,7 +128,7 @@ test('credits.limits says of every limit what is spent, reserved and left now', 
   expect(rows).toHaveLength(7);
 });
 
-test('it shows the window of now, and no hold that has expired, also before anything settles', async () => {
+test('credits.limits shows the current window, and no hold that has expired, also before anything settles', async () => {
   const long = Date.now() * 1000 - 100 * DAY;
   await openAt(db, account, long);
   await limitAt(db, account, long, { id: 'day', ceiling: 100, window: 'day' });

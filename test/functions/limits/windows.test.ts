@@ -92,7 +92,7 @@ const windows: Window[] = [
   },
 ];
 
-test.each(windows)('$what is one window, to the microsecond', async (row) => {
+test.each(windows)('a limit counts $what as one window, to the microsecond', async (row) => {
   const account = unique('account');
   const [from, until] = [us(row.from), us(row.until)];
   const set: Limit = { id: 'ten', ceiling: 10, window: row.window };
@@ -114,7 +114,7 @@ test.each(windows)('$what is one window, to the microsecond', async (row) => {
   expect(await discrepancies(db, account)).toEqual([]);
 });
 
-test('a total never starts anew', async () => {
+test('a limit in total never starts anew', async () => {
   const account = unique('account');
   const start = us('2024-01-01T00:00Z');
   const set: Limit = { id: 'ever', ceiling: 10, window: 'total' };
@@ -140,7 +140,7 @@ describe('another time zone', () => {
       moment(at(time)),
     ]);
 
-  test('has other days, and what limits count per day is counted anew in them', async () => {
+  test('has other days, and limits per day are counted anew in them', async () => {
     const account = unique('account');
     await openAt(db, account, at('00:00'));
     const day: Limit = { id: 'day', ceiling: 7, window: 'day' };
@@ -165,7 +165,7 @@ describe('another time zone', () => {
     expect(await discrepancies(db, account)).toEqual([]);
   });
 
-  test('may put more into a day than its limit allows: that is no fault of what was spent', async () => {
+  test('may put more into a day than its limit allows, which is no discrepancy', async () => {
     const account = unique('account');
     const day: Limit = { id: 'day', ceiling: 10, window: 'day' };
     const evening = at('22:00') - DAY;

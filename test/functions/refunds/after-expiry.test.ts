@@ -37,7 +37,7 @@ beforeEach(async () => {
   await at('2024-01-02Z', 'deduct_credits', { p_amount: 15, p_operation: 'search' });
 });
 
-test('to an expired grant, a refund makes a new one: same priority and scope, valid for 30 days', async () => {
+test('a refund to an expired grant makes a new one: same priority and scope, valid for 30 days', async () => {
   expect(await refund('2024-02-20 06:00Z')).toMatchObject({
     amount: 15,
     balance: 20,
@@ -64,7 +64,7 @@ test('to an expired grant, a refund makes a new one: same priority and scope, va
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('on the invoice that is a refund, and not a grant', async () => {
+test('on the invoice a refund to an expired grant is a refund, and not a grant', async () => {
   await refund('2024-02-20Z');
   expect(
     await db.one(
@@ -88,13 +88,13 @@ test('the last microsecond of a grant still takes its refund, which expires with
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('the very instant of its expiry no longer does', async () => {
+test('at the very instant of its expiry a grant no longer takes its refund', async () => {
   await refund('2024-02-10Z');
   expect(await grants(3)).toMatchObject([{ source: 'refund', origin_grant_id: 1, remaining: 10 }]);
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('what is refunded in parts makes a grant for each part', async () => {
+test('refunds in parts to an expired grant make a grant for each part', async () => {
   for (const amount of [7, 2, 6]) await refund('2024-02-20Z', amount);
   expect((await grants(3)).map((grant) => [grant.origin_grant_id, grant.amount])).toEqual([
     [1, 2],
@@ -106,7 +106,7 @@ test('what is refunded in parts makes a grant for each part', async () => {
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('the new grant is scoped as the old one was, and expires in its turn', async () => {
+test('the grant that a refund makes is scoped as the expired one was, and expires in its turn', async () => {
   await refund('2024-02-20Z');
   const deduct = (time: string, operation: string) =>
     at(time, 'deduct_credits', { p_amount: 11, p_operation: operation });
@@ -118,7 +118,7 @@ test('the new grant is scoped as the old one was, and expires in its turn', asyn
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a refund to the new grant, after it has expired, makes another', async () => {
+test('a refund to a grant that a refund made, after that has expired, makes another', async () => {
   await refund('2024-02-20Z');
   const args = { p_amount: 10, p_operation: 'embed' };
   const { transaction_id } = await at('2024-02-21Z', 'deduct_credits', args);

@@ -56,7 +56,7 @@ const refunds = async (account: string) =>
     )
   ).map((row) => [row.amount, row.grant_id, row.refunded_entry_id, row.repaid_entry_id]);
 
-test('what has been repaid goes back to the grants that repaid it, the latest first', async () => {
+test('a refund of debt that has been repaid goes back to the grants that repaid it, the latest first', async () => {
   await indebted('repaid');
   await grantAt(db, 'repaid', start, { key: 'second', amount: 15 }); // entry 5 repays
   await grantAt(db, 'repaid', start, { key: 'third', amount: 20 }); // entry 8 repays
@@ -78,7 +78,7 @@ test('what has been repaid goes back to the grants that repaid it, the latest fi
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('to a grant that has expired since it repaid, it comes back as a new one', async () => {
+test('a refund of debt that a since expired grant repaid comes back as a new grant', async () => {
   await indebted('expired');
   const grant = { amount: 25, priority: 7, expires: start + DAY };
   await grantAt(db, 'expired', start, { key: 'second', ...grant });
@@ -105,7 +105,7 @@ test('to a grant that has expired since it repaid, it comes back as a new one', 
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('what comes back to a grant repays what others still owe', async () => {
+test('a refund to a grant repays what other deductions still owe', async () => {
   await indebted('others');
   await grantAt(db, 'others', start, { key: 'second', amount: 40 }); // repays all
   const { transaction_id } = await deductAt(db, 'others', start, { key: 'again', amount: 30 });

@@ -78,7 +78,7 @@ test('a refund of the whole is one transaction, and its grants can be spent agai
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('it goes where it came from, though today another grant would come first', async () => {
+test('a refund goes to the grants it came from, though today another would come first', async () => {
   await at('2024-01-03Z', 'grant_credits', { p_amount: 10, p_priority: 1 });
   await refund('2024-01-04Z', 12);
   expect(await refundEntries()).toEqual([
@@ -87,11 +87,11 @@ test('it goes where it came from, though today another grant would come first', 
   ]);
 });
 
-test('an entry within a transaction is no transaction of its own', async () => {
+test('a refund of an entry within a transaction is refused: it is no transaction of its own', async () => {
   expect(await raised(refund('2024-01-03Z', 1, 5))).toMatchObject({ code: 'PT404' });
 });
 
-test('it lowers the net usage of the key and operation that it gives back', async () => {
+test('a refund lowers the net usage of the API key and operation of its deduction', async () => {
   await at('2024-01-03Z', 'deduct_credits', { p_amount: 1, p_api_key_id: 'other' });
   await refund('2024-01-04Z', 7);
   const expected = [
@@ -109,7 +109,7 @@ test('it lowers the net usage of the key and operation that it gives back', asyn
   }
 });
 
-test('in a later period it lowers the net usage of that one, and leaves the closed one alone', async () => {
+test('a refund in a later period lowers the net usage of that one, and leaves the closed one alone', async () => {
   const invoices = () =>
     db.query(
       `select period, opening_balance, credits_used, credits_refunded, closing_balance, net_used,

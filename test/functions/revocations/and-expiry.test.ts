@@ -17,7 +17,7 @@ async function granted(account: string, spent: number): Promise<void> {
 const revoke = (account: string, revocation: Omit<Parameters<typeof revokeAt>[3], 'grant'>) =>
   revokeAt(db, account, start, { grant: 1, ...revocation });
 
-test('what has expired is gone: it is no debt, and nothing is taken in its place later', async () => {
+test('a revocation makes no debt of what has expired, and takes nothing in its place later', async () => {
   await granted('expired', 60);
   const late = start + 31 * DAY; // 40 of the grant have expired
   const revocation = { key: 're_1', grant: 1, onSpent: 'debt' as const };
@@ -38,7 +38,7 @@ test('what has expired is gone: it is no debt, and nothing is taken in its place
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('of a grant that has expired unused, nothing is taken and nothing is owed', async () => {
+test('a revocation of a grant that has expired unused takes nothing, and nothing is owed', async () => {
   await grantAt(db, 'unused', start, { key: 'pay_1', amount: 100, expires: start + DAY });
   for (const onSpent of ['clamp', 'debt'] as const) {
     const revocation = { key: onSpent, grant: 1, onSpent };
@@ -53,7 +53,7 @@ test('of a grant that has expired unused, nothing is taken and nothing is owed',
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('held credit is not taken from its hold: with debt it is owed, until the hold lets go', async () => {
+test('a revocation takes no credit from a hold: with debt it is owed until the hold ends', async () => {
   for (const [onSpent, amount, owed, late] of [
     ['clamp', 70, 0, ['revocation', -30, 1]],
     ['debt', 100, 30, ['repay', -30, 1]],

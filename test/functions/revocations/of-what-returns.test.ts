@@ -30,7 +30,7 @@ const grantOf = (account: string, id = 1) =>
     [account, id],
   );
 
-test('clamp: what a refund brings back is taken at once, up to the amount asked for', async () => {
+test('a clamped revocation takes at once what a refund brings back, up to the amount asked for', async () => {
   await spent('refund');
   await revokeAt(db, 'refund', start, { key: 're_1', grant: 1, amount: 75 }); // 40 now
   const part = { key: 'part', transaction: 2, amount: 20 };
@@ -58,7 +58,7 @@ test('clamp: what a refund brings back is taken at once, up to the amount asked 
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('clamp: what a hold lets go of is taken, at a release, a capture of less, an expiry', async () => {
+test('a clamped revocation takes what a hold frees by a release, a capture of less or its expiry', async () => {
   for (const [account, end] of [
     ['released', () => releaseAt(db, 'released', start, { key: 'end', hold: 1 })],
     ['captured', () => captureAt(db, 'captured', start, { key: 'end', hold: 1, amount: 10 })],
@@ -77,7 +77,7 @@ test('clamp: what a hold lets go of is taken, at a release, a capture of less, a
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('clamp: held credit whose grant has expired is taken up to the amount, and the rest expires', async () => {
+test('a clamped revocation takes freed credit of an expired grant up to the amount, and the rest expires', async () => {
   await grantAt(db, 'both', start, { key: 'pay_1', amount: 100, expires: start + DAY });
   await holdAt(db, 'both', start, { key: 'hold', amount: 60, expiresIn: '2 days' });
   await revokeAt(db, 'both', start, { key: 're_1', grant: 1, amount: 65 }); // 40 now, 25 to come
@@ -90,7 +90,7 @@ test('clamp: held credit whose grant has expired is taken up to the amount, and 
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('clamp: what comes back in a new grant, the old one having expired, is taken, too', async () => {
+test('a clamped revocation takes what a refund brings back in a new grant, the old one having expired', async () => {
   await spent('re-grant');
   await revokeAt(db, 're-grant', start, { key: 're_1', grant: 1, amount: 70 }); // 40 now
   await refundAt(db, 're-grant', expiry, { key: 'refund', transaction: 2 });
@@ -103,7 +103,7 @@ test('clamp: what comes back in a new grant, the old one having expired, is take
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('revoking the origin reaches what is free of its re-grants, and so does revoking one of them', async () => {
+test('a revocation of a grant, or of one that a refund made of it, reaches what is free of both', async () => {
   for (const grant of [1, 2, 3]) {
     const account = `reached by ${grant}`;
     await spent(account);
@@ -125,7 +125,7 @@ test('revoking the origin reaches what is free of its re-grants, and so does rev
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('debt: what comes back later repays it, and is not taken again', async () => {
+test('what comes back after a revocation with debt repays the debt, and is not taken again', async () => {
   await spent('owed');
   await revokeAt(db, 'owed', start, { key: 're_1', grant: 1, onSpent: 'debt' });
   const refund = { key: 'refund', transaction: 2, amount: 50 };
@@ -146,7 +146,7 @@ test('debt: what comes back later repays it, and is not taken again', async () =
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('debt: what comes back for some operations only is taken in its place', async () => {
+test('scoped credit that comes back after a revocation with debt is taken in place of the debt', async () => {
   const scope = { operations: ['search'] };
   await grantAt(db, 'scoped', start, { key: 'pay_1', amount: 100, ...scope });
   await deductAt(db, 'scoped', start, { key: 'deduct', amount: 70, operation: 'search' });
@@ -172,7 +172,7 @@ test('debt: what comes back for some operations only is taken in its place', asy
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('debt: what a hold lets go of after the expiry is taken in its place, and does not expire', async () => {
+test("credit that a hold frees after its grant's expiry is taken in place of the revocation's debt", async () => {
   const late = expiry + DAY;
   for (const [account, end, balance] of [
     ['let go', () => releaseAt(db, 'let go', late, { key: 'end', hold: 1 }), 0],
@@ -194,7 +194,7 @@ test('debt: what a hold lets go of after the expiry is taken in its place, and d
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('debt: what came back and repaid is settled, and the rest of the grant expires beside other debt', async () => {
+test("what came back and repaid a revocation's debt is settled, and the rest expires beside other debt", async () => {
   await grantAt(db, 'paid', start, { key: 'pay_1', amount: 100, expires: expiry });
   await holdAt(db, 'paid', start, { key: 'hold', amount: 40, expiresIn: '31 days' });
   await deductAt(db, 'paid', start, { key: 'deduct', amount: 60 });
@@ -209,7 +209,7 @@ test('debt: what came back and repaid is settled, and the rest of the grant expi
   expect((await entriesOf(db, 'paid')).slice(-1)).toEqual([['expiry', -40, 1]]);
 });
 
-test('credit that repaid debt is spent: it comes back with a refund of that debt, and is taken then', async () => {
+test('revoked credit that repaid debt comes back with a refund of that debt, and is taken then', async () => {
   await overdraftAt(db, await overdrawn('repaid'), start, 0);
   await grantAt(db, 'repaid', start, { key: 'pay_2', amount: 30 }); // repays 20
   expect(await revokeAt(db, 'repaid', start, { key: 're_2', grant: 2 })).toMatchObject({
@@ -235,7 +235,7 @@ async function overdrawn(account: string): Promise<string> {
   return account;
 }
 
-test('debt: what a hold returns to a scoped grant repays, and not what had come back before', async () => {
+test("what a hold returns to a scoped grant repays a revocation's debt, and not what had come back before", async () => {
   const operations = ['search'];
   const search = { operation: 'search' };
   await grantAt(db, 'before', start, { key: 'pay_1', amount: 30, operations });

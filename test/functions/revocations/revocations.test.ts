@@ -17,7 +17,7 @@ async function granted(account: string, spent: number): Promise<void> {
 const revoke = (account: string, revocation: Omit<Parameters<typeof revokeAt>[3], 'grant'>) =>
   revokeAt(db, account, start, { grant: 1, ...revocation });
 
-test('clamp takes what is free of the grant, and never makes debt', async () => {
+test('a clamped revocation takes what is free of the grant, and never makes debt', async () => {
   await granted('clamp', 60);
   expect(await revoke('clamp', { key: 're_1' })).toEqual({
     grant_id: 1,
@@ -41,7 +41,7 @@ test('clamp takes what is free of the grant, and never makes debt', async () => 
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('debt books the rest at once, beyond any overdraft, and free credit repays it', async () => {
+test('a revocation with debt books the rest at once, beyond any overdraft, and free credit repays it', async () => {
   await granted('debt', 60);
   expect(await revoke('debt', { key: 're_1', onSpent: 'debt' })).toEqual({
     grant_id: 1,
@@ -62,7 +62,7 @@ test('debt books the rest at once, beyond any overdraft, and free credit repays 
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a part takes so much: of what is free, and then of what is spent', async () => {
+test('a revocation in part takes its amount of what is free, and then of what is spent', async () => {
   await granted('part', 60);
   const answers = [
     await revoke('part', { key: 're_1', amount: 30 }),
@@ -106,7 +106,7 @@ test('a refund and a dispute of one payment, each with a key of its own, take ba
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('a repeat with the same key is answered the same, also where nothing was taken', async () => {
+test('a repeated revocation is answered the same, also where nothing was taken', async () => {
   await granted('replayed', 100);
   for (const revocation of [
     { key: 're_1' },

@@ -15,7 +15,7 @@ const grantsOf = (account: string) =>
     [account],
   );
 
-test('grants show what is held and remains now, before and after anything settles it', async () => {
+test('credits.grants shows what is held and remains now, before and after anything settles it', async () => {
   const account = unique('account');
   const long = now() - 10 * DAY;
   await grantAt(db, account, long, { key: 'held', amount: 100 });
@@ -70,7 +70,7 @@ test('credits.accounts tells what was set, what is closed, and since when someth
   expect((await read()).closed_at).toBeInstanceOf(Date);
 });
 
-test('PT409: another unit or scale once a grant is scheduled or a limit is set', async () => {
+test('another unit or scale is refused with PT409 once a grant is scheduled or a limit is set', async () => {
   const [granted, limited] = [unique('granted'), unique('limited')];
   const later = { p_amount: 5, p_idempotency_key: 'g', p_effective_at: '2999-01-01Z' };
   await call(db, 'grant_credits', { p_account_id: granted, ...later });
@@ -83,7 +83,7 @@ test('PT409: another unit or scale once a grant is scheduled or a limit is set',
       });
 });
 
-test('22023: more than 2^53 - 1 in all grants beside debt, held, or used in a period', async () => {
+test('more than 2^53 - 1 in all grants beside debt, held, or used in a period is refused with 22023', async () => {
   const account = unique('account');
   const on = (name: string, args: object) =>
     call(db, name, { p_account_id: account, p_idempotency_key: unique(), ...args });
@@ -106,7 +106,7 @@ test('22023: more than 2^53 - 1 in all grants beside debt, held, or used in a pe
   expect(await discrepancies(db)).toEqual([]);
 });
 
-test('sums beyond bigint on one account break no view for the others', async () => {
+test('sums beyond bigint on one account break no view for other accounts', async () => {
   const whale = unique('whale');
   await db.query(
     `do $$ begin for n in 1..1026 loop
@@ -120,7 +120,7 @@ test('sums beyond bigint on one account break no view for the others', async () 
   for (const { account_id } of await db.query(of)) expect(account_id).toBe(whale);
 });
 
-test('an account whose time zone is gone breaks no view for the others, and is found', async () => {
+test('an account whose time zone is gone breaks no view for other accounts, and is found', async () => {
   const gone = unique('gone');
   const long = now() - 100 * DAY;
   await grantAt(db, gone, long, { key: 'g', amount: 5 });

@@ -61,7 +61,7 @@ test('the first page of transactions is read without the rest of the ledger', as
   expect(await cost(page, ['acme'])).toBeLessThan(300);
 });
 
-test('so is any page after it, and a single transaction', async () => {
+test('any later page of transactions, and a single one, are read without the rest of the ledger', async () => {
   expect(await db.query(nextPage, ['acme', 2500])).toHaveLength(20);
   expect(await cost(nextPage, ['acme', 2500])).toBeLessThan(300);
   const single = `select * from credits.transactions
@@ -70,7 +70,7 @@ test('so is any page after it, and a single transaction', async () => {
   expect(await cost(single, ['acme', 77])).toBeLessThan(20);
 });
 
-test('what remains, and the usage, are read without the ledger at all', async () => {
+test('credits.remaining and credits.usage are read without the ledger at all', async () => {
   for (const view of ['remaining', 'usage', 'grants']) {
     const query = `select * from credits.${view} where account_id = $1`;
     expect(await cost(query, ['acme'])).toBeLessThan(50);

@@ -118,7 +118,7 @@ test('no figure of any view is a numeric: they are exact integers for every driv
   }
 });
 
-test('there are no other views', async () => {
+test('credits has no other views than those listed here', async () => {
   const rows = await db.query(
     `select relname as name from pg_class
      where relnamespace = 'credits'::regnamespace and relkind = 'v' order by relname`,

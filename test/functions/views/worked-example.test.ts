@@ -49,15 +49,18 @@ const lines = [
   { api_key_id: null, operation: null, used: 5, refunded: 0, net_used: 5, calls: 1 },
 ];
 
-test.each(['usage', 'invoice_lines'])('%s: no API key is a group like any other', async (view) => {
-  const rows = await db.query(
-    `select api_key_id, operation, credits_used as used, credits_refunded as refunded, net_used,
+test.each(['usage', 'invoice_lines'])(
+  'credits.%s groups calls without an API key like any other',
+  async (view) => {
+    const rows = await db.query(
+      `select api_key_id, operation, credits_used as used, credits_refunded as refunded, net_used,
        calls
      from credits.${view} where account_id = 'acme'
      order by api_key_id nulls last, operation nulls last`,
-  );
-  expect(rows).toEqual(lines);
-});
+    );
+    expect(rows).toEqual(lines);
+  },
+);
 
 test('the invoice leads from balance to balance, and its lines sum up to it', async () => {
   const invoice = await db.one(`select * from credits.invoice where account_id = 'acme'`);
@@ -77,7 +80,7 @@ test('the invoice leads from balance to balance, and its lines sum up to it', as
   expect(lines.reduce((sum, line) => sum + line.calls, 0)).toBe(6);
 });
 
-test('remaining says what is left, used and called; a call is one however many grants it drew on', async () => {
+test('credits.remaining says what is left, used and called; a call is one however many grants it drew on', async () => {
   const row = await db.one(
     `select r.*, r.next_expiry_at = '2999-01-01Z' as expires,
        date_trunc('month', now() at time zone 'UTC')::date as month,
@@ -102,7 +105,7 @@ test('remaining says what is left, used and called; a call is one however many g
   });
 });
 
-test('transactions: one row for each event, with what it added to the balance', async () => {
+test('credits.transactions has one row for each event, with what it added to the balance', async () => {
   const rows = await db.query(
     `select kind, amount, balance_after, idempotency_key, refunded_transaction_id
      from credits.transactions where account_id = 'acme' order by transaction_id`,
@@ -121,7 +124,7 @@ test('transactions: one row for each event, with what it added to the balance', 
   expect(rows.at(-1)).toMatchObject({ idempotency_key: 'refund', refunded_transaction_id: 7 });
 });
 
-test('grants: their state and what is left of them', async () => {
+test('credits.grants shows the state of each grant and what is left of it', async () => {
   const rows = await db.query(
     `select state, amount, remaining, source, operations from credits.grants
      where account_id = 'acme' order by grant_id`,
@@ -132,7 +135,7 @@ test('grants: their state and what is left of them', async () => {
   ]);
 });
 
-test('the next expiry is the earliest moment, and all that expires then', async () => {
+test('credits.remaining names the next expiry: the earliest moment, and all that expires then', async () => {
   for (const [i, expiry] of ['2998-02-01Z', '2998-01-01Z', '2998-01-01Z'].entries()) {
     const args = { p_amount: 10 + i, p_idempotency_key: `next ${i}`, p_expires_at: expiry };
     await call(db, 'grant_credits', { p_account_id: 'expiring', ...args });
