@@ -1,7 +1,7 @@
 import pg from 'pg';
-import { randomNumbers } from '../../tools/random.ts';
 import { deductAt, grantAt, overdraftAt, refundAt } from '../support/calls.ts';
 import type { Database } from '../support/database.ts';
+import { randomNumbers } from '../support/random.ts';
 import { DAY, HOUR, moment, us } from '../support/time.ts';
 
 /** A transaction as an app kept it, and as the import takes it. */

@@ -1,10 +1,11 @@
 import { expect, inject, test } from 'vitest';
 import { deployKilled } from '../../tools/torture/deploy-killed.ts';
+import { seedOf } from '../support/random.ts';
+import { killedSteps } from '../support/variables.ts';
 
 // A failure names the seed that it had.
-const seed = Number(process.env.PG_CREDITS_SEED ?? Date.now() % 1_000_000);
-const given = process.env.PG_CREDITS_STEPS ?? '1';
-const steps = given === 'all' ? given : Number(given);
+const seed = seedOf();
+const steps = killedSteps === 'all' ? killedSteps : Number(killedSteps);
 
 test('a deploy that is killed has changed nothing or is done, and the next one works', async () => {
   const figures = await deployKilled({ steps, seed, log: () => {}, major: inject('major') });

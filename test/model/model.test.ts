@@ -1,15 +1,13 @@
 // Random histories, played to the database and to the model, must leave the same books after each
 // step. A failure says its seed and path, and the shortest history that shows it. To play it again:
 //   PG_CREDITS_TEST_SEED=… PG_CREDITS_TEST_PATH=… npx vitest run test/model/model.test.ts
-// PG_CREDITS_TEST_RUNS is how many histories: 80, unless it says otherwise.
 import fc from 'fast-check';
 import { test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
+import { modelRuns as numRuns, modelPath as path, seed } from '../support/variables.ts';
 import { agreement, connect } from './agreement.ts';
 
 const db = useDatabase();
-const { PG_CREDITS_TEST_SEED: seed, PG_CREDITS_TEST_PATH: path } = process.env;
-const numRuns = Number(process.env.PG_CREDITS_TEST_RUNS ?? 80);
 const most = 60_000 + numRuns * 2_000;
 
 test(

@@ -9,6 +9,7 @@ import { databaseUrl, withClient } from './connection.ts';
 import { type Pooler, startPooler } from './pgbouncer.ts';
 import { buildScripts } from './scripts.ts';
 import { type Server, startServer } from './server.ts';
+import { pooler as wantsPooler } from './variables.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -44,7 +45,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   };
   try {
     buildScripts(join(folder, 'package'));
-    if (process.env.PG_CREDITS_TEST_POOLER) pooler = await startPooler(server.url, 10);
+    if (wantsPooler) pooler = await startPooler(server.url, 10);
     const major = await withClient(server.url, (client) =>
       announce(client, server, pooler !== undefined),
     );

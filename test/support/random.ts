@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
+import { seed } from './variables.ts';
 
 export { randomNumbers } from '../../tools/random.ts';
 
-/** Of the numbers that a test draws: PG_CREDITS_TEST_SEED, or the test's own, or another each time. */
-export const seed = (own: number = randomInt(1_000_000)): number =>
-  Number(process.env.PG_CREDITS_TEST_SEED ?? own);
+/** Of what a test draws: the seed that is asked for, or the test's own, or another each time. */
+export const seedOf = (own: number = randomInt(1_000_000)): number => Number(seed ?? own);

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { startPostgres } from '../../tools/postgres/embedded.ts';
+import { databaseUrl, embeddedMajor, server as forced, image } from './variables.ts';
 
 export interface Server {
   url: string;
@@ -15,16 +16,15 @@ export interface Server {
 const providers = { url: givenServer, docker: dockerServer, embedded: embeddedServer };
 type Kind = keyof typeof providers;
 
-/** DATABASE_URL, else Docker, else the embedded one; PG_CREDITS_TEST_SERVER forces one. */
+/** DATABASE_URL, else Docker, else the embedded one, unless one is forced. */
 export async function startServer(): Promise<Server> {
-  const forced = process.env.PG_CREDITS_TEST_SERVER;
   if (forced) {
     if (!Object.hasOwn(providers, forced)) {
       throw new Error(`PG_CREDITS_TEST_SERVER is url, docker or embedded, not "${forced}"`);
     }
     return providers[forced as Kind]();
   }
-  if (process.env.DATABASE_URL) return givenServer();
+  if (databaseUrl) return givenServer();
   if (mayHaveDocker()) {
     try {
       return await dockerServer();
@@ -36,13 +36,12 @@ export async function startServer(): Promise<Server> {
 }
 
 async function givenServer(): Promise<Server> {
-  const url = process.env.DATABASE_URL;
+  const url = databaseUrl;
   if (!url) throw new Error('PG_CREDITS_TEST_SERVER=url needs DATABASE_URL');
   return { url, label: 'DATABASE_URL', strategy: 'wal_log', stop: async () => {} };
 }
 
 async function dockerServer(): Promise<Server> {
-  const image = process.env.PG_CREDITS_TEST_IMAGE ?? 'postgres:18-alpine';
   const settings = ['fsync=off', 'synchronous_commit=off', 'max_connections=300'];
   try {
     const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
@@ -61,9 +60,8 @@ async function dockerServer(): Promise<Server> {
 }
 
 async function embeddedServer(): Promise<Server> {
-  const major = Number(process.env.PG_CREDITS_TEST_MAJOR ?? 18);
   const settings = { wal_level: 'minimal', max_wal_senders: '0', autovacuum: 'off' };
-  const { url, stop } = await startPostgres({ major, settings });
+  const { url, stop } = await startPostgres({ major: embeddedMajor, settings });
   // Nothing is flushed: files are copied in a third of the time that their pages take.
   return { url, label: 'embedded', strategy: 'file_copy', stop };
 }

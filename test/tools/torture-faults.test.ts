@@ -1,10 +1,10 @@
-import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { type Report, runFault } from '../../tools/torture/fault.ts';
 import { faults } from '../../tools/torture/faults.ts';
+import { seedOf } from '../support/random.ts';
+import { embeddedMajor } from '../support/variables.ts';
 
-const major = Number(process.env.PG_CREDITS_TEST_MAJOR ?? 18);
-const seed = Number(process.env.PG_CREDITS_SEED ?? randomInt(1_000_000));
+const seed = seedOf();
 
 /** What shows that the fault was one. */
 const struck: Record<string, (report: Report) => unknown> = {
@@ -22,7 +22,8 @@ const timeout = 180_000;
 for (const fault of faults) {
   const title = `${fault.name}: nothing is lost, nothing is there twice (seed ${seed})`;
   test(title, { timeout }, async ({ skip }) => {
-    const report = await runFault(fault, { seed, small: true, major, say: () => {} }).report;
+    const report = await runFault(fault, { seed, small: true, major: embeddedMajor, say: () => {} })
+      .report;
     skip(report.skipped !== undefined, report.skipped);
     expect(report.findings).toEqual([]);
     expect(struck[fault.name]?.(report), JSON.stringify(report.totals)).toBe(true);

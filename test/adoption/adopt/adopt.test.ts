@@ -6,6 +6,7 @@ import { pid } from '../../concurrency/race.ts';
 import { grantAt } from '../../support/calls.ts';
 import { createDatabase, type Database, waitUntilBlocked } from '../../support/database.ts';
 import { balanceOf } from '../../support/ledger.ts';
+import { seedOf } from '../../support/random.ts';
 import { us } from '../../support/time.ts';
 import {
   type Account,
@@ -21,7 +22,7 @@ import {
 import { callHistory, ledgerOf, randomHistory } from '../history.ts';
 
 const choice = { book: 'opening', trust: 'balance' } as const;
-const seed = Number(process.env.PG_CREDITS_ADOPTION_SEED ?? 5);
+const seed = seedOf(5);
 
 /** Each with a history of its own, and drift of up to 50 either way. */
 const randomAccounts = (count: number, length: number): Account[] =>

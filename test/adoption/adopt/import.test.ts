@@ -3,6 +3,7 @@ import { expectNoDiscrepancies } from '../../concurrency/race.ts';
 import { deductAt, grantAt, holdAt, limitAt } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
 import { balanceOf, entriesOf } from '../../support/ledger.ts';
+import { seedOf } from '../../support/random.ts';
 import { DAY, us } from '../../support/time.ts';
 import {
   callHistory,
@@ -14,7 +15,7 @@ import {
 } from '../history.ts';
 
 const db = useDatabase();
-const seed = Number(process.env.PG_CREDITS_ADOPTION_SEED ?? 5);
+const seed = seedOf(5);
 const start = us('2024-01-20T12:00:00Z');
 const limit = 9_007_199_254_740_991;
 

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { verify } from '../../../scripts/verify/examine.ts';
-import { randomNumbers } from '../../../tools/random.ts';
 import { pid } from '../../concurrency/race.ts';
 import type { Database } from '../../support/database.ts';
+import { randomNumbers, seedOf } from '../../support/random.ts';
 import {
   type Account,
   adoptAll,
@@ -15,7 +15,7 @@ import {
 } from '../app.ts';
 import { randomHistory } from '../history.ts';
 
-const seed = Number(process.env.PG_CREDITS_ADOPTION_SEED ?? Date.now() % 1_000_000);
+const seed = seedOf();
 const choice = { book: 'history', trust: 'balance' } as const;
 const count = 18;
 

@@ -7,6 +7,7 @@ import { verify } from '../../../scripts/verify/examine.ts';
 import { pid } from '../../concurrency/race.ts';
 import { type Database, waitUntilBlocked } from '../../support/database.ts';
 import { balanceOf } from '../../support/ledger.ts';
+import { seedOf } from '../../support/random.ts';
 import { us } from '../../support/time.ts';
 import {
   type Account,
@@ -20,7 +21,7 @@ import {
 import { randomHistory } from '../history.ts';
 
 const choice = { book: 'history', trust: 'transactions' } as const;
-const seed = Number(process.env.PG_CREDITS_ADOPTION_SEED ?? 5);
+const seed = seedOf(5);
 const account = (id: number, length: number): Account => {
   const history = randomHistory(seed + id, length);
   return { id, zone: 'Europe/Berlin', history, balance: totalOf(history) };

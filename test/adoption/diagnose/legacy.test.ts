@@ -2,12 +2,13 @@ import { expect, test } from 'vitest';
 import type { Cause } from '../../../scripts/adoption/diagnose/causes.ts';
 import { cli } from '../../deploy/fixture.ts';
 import { createDatabase, type Database } from '../../support/database.ts';
+import { seedOf } from '../../support/random.ts';
+import { legacyAccounts, legacyTransactions } from '../../support/variables.ts';
 import { legacyMapping, makeLegacy } from '../legacy.ts';
 import { mappingFile } from '../mappings.ts';
 
-const seed = Number(process.env.PG_CREDITS_TEST_SEED ?? Math.floor(Math.random() * 1e6));
-const accounts = Number(process.env.PG_CREDITS_TEST_ACCOUNTS ?? 200);
-const transactions = Number(process.env.PG_CREDITS_TEST_TRANSACTIONS ?? accounts * 40);
+const seed = seedOf();
+const [accounts, transactions] = [legacyAccounts, legacyTransactions];
 const isLarge = transactions > 100_000;
 
 /** Set for a run at another size than the usual one: the figures of such a run are to be read. */

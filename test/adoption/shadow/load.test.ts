@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { expect, onTestFailed, test } from 'vitest';
@@ -6,15 +5,15 @@ import { readParties } from '../../../scripts/adoption/app/parties.ts';
 import { compare } from '../../../scripts/adoption/compare/compare.ts';
 import { objectionsTo } from '../../../scripts/adoption/cutover/gate.ts';
 import { retryFailures } from '../../../scripts/adoption/shadow/retry.ts';
-import { randomNumbers } from '../../../tools/random.ts';
 import { expectNoDiscrepancies, times } from '../../concurrency/race.ts';
 import type { Database } from '../../support/database.ts';
+import { randomNumbers, seedOf } from '../../support/random.ts';
 import { adoptAll } from '../app.ts';
 import { adopt, createApp, install, mapping, mirrored, write } from './app.ts';
 
 const users = 8;
 const writers = 6;
-const seed = Number(process.env.PG_CREDITS_TEST_SEED ?? randomInt(2 ** 31));
+const seed = seedOf();
 
 /** One of the app's: some writes, for one user or two, parts of it undone, now and then all of it. */
 async function legacyTransaction(

@@ -4,11 +4,11 @@ import { batch, call, callAt, unique } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
 import { asOwner } from '../../support/ledger.ts';
-import { randomNumbers } from '../../support/random.ts';
+import { randomNumbers, seedOf } from '../../support/random.ts';
 import { moment, us } from '../../support/time.ts';
 
 const db = useDatabase();
-const seed = Number(process.env.PG_CREDITS_TEST_SEED ?? Math.floor(Math.random() * 1e6));
+const seed = seedOf();
 const start = us('2024-05-01T00:00:00Z');
 
 /** Two accounts alike: some grants, held in part, some of them with an expiry, perhaps an overdraft. */
