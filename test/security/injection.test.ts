@@ -4,6 +4,7 @@ import { readInvoices } from '../../scripts/invoice/invoices.ts';
 import { describe as describeInvoice } from '../../scripts/invoice/text.ts';
 import { raised, useDatabase } from '../support/database.ts';
 import { discrepancies } from '../support/discrepancies.ts';
+import { tablesOf } from '../support/ledger.ts';
 import {
   argumentOf,
   choices,
@@ -19,11 +20,8 @@ const db = useDatabase();
 let client: pg.Client;
 /** Every string in every row that we keep of the accounts, names in documents included. */
 async function kept(accounts: string[]): Promise<Set<unknown>> {
-  const tables = await db.query(`select c.oid::regclass::text as name from pg_class as c
-    join pg_attribute as a on a.attrelid = c.oid and attname = 'account_id'
-    where relnamespace = 'credits_private'::regnamespace and relkind in ('r', 'p')`);
-  const rows = tables.map(
-    ({ name }) => `select to_jsonb(t) as row from ${name} as t where account_id = any ($1)`,
+  const rows = (await tablesOf(db, true)).map(
+    (name) => `select to_jsonb(t) as row from ${name} as t where account_id = any ($1)`,
   );
   const { rows: found } = await client.query(rows.join(' union all '), [accounts]);
   return new Set(stringsIn(found));

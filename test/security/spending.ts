@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { type Database, raised } from '../support/database.ts';
+import { tablesOf } from '../support/ledger.ts';
 
 // A fixed sequence of calls of all that a spender may call, done and refused, and what it leaves.
 const calls = (account: string): [name: string, ...args: unknown[]][] => [
@@ -49,12 +50,7 @@ export async function spend(client: pg.Client, account: string): Promise<string[
 /** Every row of the account, but for moments: fingerprints, durations and metadata included. */
 export async function rowsOf(db: Database, account: string): Promise<string[]> {
   const rows: string[] = [];
-  const tables = await db.query(
-    `select c.oid::regclass::text as name from pg_class as c
-     join pg_attribute as a on a.attrelid = c.oid and attname = 'account_id'
-     where relnamespace = 'credits_private'::regnamespace and relkind in ('r', 'p') order by 1`,
-  );
-  for (const { name } of tables) {
+  for (const name of await tablesOf(db, true)) {
     const found = await db.query(
       `select to_jsonb(t) as row from ${name} as t where account_id = $1 order by t::text`,
       [account],

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { Database } from '../support/database.ts';
+import { tablesOf } from '../support/ledger.ts';
 
 const time = String.raw`\d{4}-\d\d-\d\d[T ][\d:.]+(Z|[+-][\d:]+)?`;
 
@@ -12,11 +13,8 @@ export const masked = (value: unknown): string =>
  * that we keep, but for moments.
  */
 export async function createStateFunction(db: Database): Promise<void> {
-  const tables = await db.query(`select c.oid::regclass::text as name from pg_class as c
-    join pg_attribute as a on a.attrelid = c.oid and a.attname = 'account_id'
-    where c.relnamespace = 'credits_private'::regnamespace and c.relkind in ('r', 'p') order by 1`);
-  const rows = tables.map(
-    ({ name }) => `select '${name}: ' || to_jsonb(t)::text as row from ${name} as t`,
+  const rows = (await tablesOf(db, true)).map(
+    (name) => `select '${name}: ' || to_jsonb(t)::text as row from ${name} as t`,
   );
   await db.query(`
     create function public.state() returns setof text

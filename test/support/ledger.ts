@@ -86,13 +86,17 @@ export const partsOf = async (db: Database, account: string) =>
     amount,
   ]);
 
-/** Our tables, all of them, and those that have an account's rows. */
-export const tablesOf = async (target: Target): Promise<string[]> =>
+/** The names of our tables; `ofAccounts`, of those that keep rows of an account. */
+export const tablesOf = async (target: Target, ofAccounts = false): Promise<string[]> =>
   (
     await rowsOf(
       target,
-      `select oid::regclass::text as name from pg_class
-       where relnamespace = 'credits_private'::regnamespace and relkind in ('r', 'p') order by 1`,
+      `select c.oid::regclass::text as name from pg_class as c
+       where c.relnamespace = 'credits_private'::regnamespace and c.relkind in ('r', 'p')
+         and (not $1 or exists (
+           select from pg_attribute as a where a.attrelid = c.oid and a.attname = 'account_id'))
+       order by 1`,
+      [ofAccounts],
     )
   ).map(({ name }) => name);
 

@@ -3,6 +3,7 @@ import { type Arguments, call } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
 import { writeHistory } from '../../support/history.ts';
+import { tablesOf } from '../../support/ledger.ts';
 
 const db = useDatabase();
 const on = (name: string, args: Arguments) =>
@@ -43,14 +44,14 @@ async function figures() {
   return Promise.all([...views, 'grants', 'holds', 'limits'].map((view) => rows(view)));
 }
 
-const tables = `select relname as name from pg_class
-  where relnamespace = 'credits_private'::regnamespace and relkind = 'r' order by 1`;
 const rowsThatName = async (person: string): Promise<string[]> => {
   const found: string[] = [];
-  for (const { name } of await db.query(tables)) {
+  for (const name of await tablesOf(db)) {
     // As a word: a checksum of a file may have ada in its digits.
-    const rows = `select t::text from credits_private.${name} as t where t::text ~ $1`;
-    found.push(...(await db.query(rows, [`\\m(${person})\\M`])).map(() => name));
+    const rows = `select t::text from ${name} as t where t::text ~ $1`;
+    found.push(
+      ...(await db.query(rows, [`\\m(${person})\\M`])).map(() => name.split('.')[1] ?? ''),
+    );
   }
   return [...new Set(found)];
 };
