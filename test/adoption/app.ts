@@ -110,7 +110,7 @@ const start = us('2024-01-20T12:00:00Z');
 const simple = (...amounts: number[]): Legacy[] =>
   amounts.map((amount, i) => ({ id: `t${i}`, amount, at: start + i * 20 * DAY }));
 
-/** Drift of both directions, debt, and whatever one of the tables does not know. */
+/** Drift in both directions, debt, and accounts that one of the tables does not know. */
 export const drifted: Account[] = [
   { id: 1, zone: 'UTC', balance: 70, history: simple(100, -30) },
   { id: 2, zone: 'Europe/Berlin', balance: 90, history: simple(100, -30) },
@@ -148,7 +148,9 @@ interface AdoptHere extends Partial<AdoptOptions> {
   client?: pg.Client;
 }
 
-/** Of all accounts, and what is noted of the adoption; whatever the clock said since a moment is `now`. */
+/**
+ * The ledger of all accounts and the record of the adoption; any time since a moment reads `now`.
+ */
 export async function wholeLedger(db: Database, since: number) {
   const tables = ['accounts', 'grants', 'entries', 'usage_counters', 'idempotency_keys'];
   const names = tables.map((table) => `credits_private.${table}`);

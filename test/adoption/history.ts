@@ -18,7 +18,10 @@ export interface Legacy {
   run?: string;
 }
 
-/** From 2024-01-20 on: credits, debits beyond the balance, refunds of all sorts, ties, zeros; over months. */
+/**
+ * From 2024-01-20 on: credits, debits beyond the balance, refunds of all sorts, ties, zeros; over
+ * months.
+ */
 export function randomHistory(
   seed: number,
   count: number,
@@ -93,7 +96,10 @@ export const importRows = async (db: Database, account: string, history: Legacy[
     ])
   ).count;
 
-/** The same by the functions that callers have, one call for each, as an app would have made them then. */
+/**
+ * The same by the public functions, one call for each transaction, as an app would have made them
+ * then.
+ */
 export async function callHistory(
   db: Database,
   account: string,
@@ -154,7 +160,7 @@ async function deductOrOwe(db: Database, account: string, legacy: Legacy, key: s
 
 const tables = ['accounts', 'grants', 'entries', 'usage_counters', 'idempotency_keys'];
 
-/** All that the ledger has of an account, but its id; of metadata, and what is given beside, nothing. */
+/** All that the ledger has of an account, without its id, metadata and the given columns. */
 export async function ledgerOf(db: Database, account: string, without: string[] = []) {
   const ledger: Record<string, unknown> = {};
   for (const table of tables) {

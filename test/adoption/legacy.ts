@@ -46,7 +46,7 @@ export interface LegacySize {
   seed: number;
 }
 
-/** The same tables with many accounts' drift, of every kind and known: legacy.planted lists it. */
+/** The same tables with drift of every kind in many accounts; legacy.planted lists it. */
 export async function makeLegacy(client: pg.ClientBase, size: LegacySize): Promise<void> {
   for (const file of ['tables.sql', 'legacy.sql']) await client.query(read(file));
   await client.query('select legacy.fill($1, $2, $3)', [

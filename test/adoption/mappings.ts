@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inject } from 'vitest';
 
-/** A folder of the calling test's own. */
+/** A folder for the calling test alone. */
 export const folder = (): string => mkdtempSync(join(inject('folder'), 'adoption '));
 
 /** A file with that text. */

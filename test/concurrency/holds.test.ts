@@ -23,7 +23,7 @@ const release = (account: string, key: string) =>
 const deduct = (account: string, amount: number, key: string) =>
   racer(account, 'deduct_credits', { p_amount: amount, p_idempotency_key: key });
 
-/** An account with so much, and so much of it held. */
+/** An account with that many credits, some of them held. */
 async function open(account: string, amount: number, held = 0): Promise<void> {
   const grant = { p_account_id: account, p_amount: amount, p_idempotency_key: 'grant' };
   await call(db, 'grant_credits', grant);

@@ -71,7 +71,7 @@ describe.each(['repeatable read', 'serializable'])('at %s', (level) => {
   test('first grants to one account open it once', async () => {
     const account = `first ${level}`;
     await grant(`gate ${level}`, 1);
-    // They meet at another account's row: none has seen the new account, and all go on together.
+    // All wait for another account's row: none has seen the new account, and all go on together.
     const { answers, errors } = await raceFor(
       db,
       `gate ${level}`,

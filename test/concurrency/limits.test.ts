@@ -7,7 +7,7 @@ import { expectNoDiscrepancies, ledger, type Outcome, type Racer, raceFor, times
 
 const db = useDatabase();
 
-/** An account with credits and a limit that nothing has been counted of. */
+/** An account with credits, and a limit that has counted nothing yet. */
 async function limited(account: string, credits: number, limit: Arguments): Promise<void> {
   const on = (name: string, args: Arguments) => call(db, name, { p_account_id: account, ...args });
   await on('open_account', { p_time_zone: noon() });

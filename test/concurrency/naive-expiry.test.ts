@@ -2,8 +2,8 @@ import { beforeAll, expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
 import { race, times } from './race.ts';
 
-// The counterpart of expiry.test.ts: a deduction that locks, as it should, and then asks now(), which
-// is when the transaction started and not when its wait was over. It spends what has expired.
+// The counterpart of expiry.test.ts: a deduction that locks, as it should, and then calls now(),
+// which is the start of the transaction and not the end of its wait. It spends expired credit.
 const db = useDatabase();
 
 beforeAll(async () => {

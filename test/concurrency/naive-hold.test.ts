@@ -3,8 +3,8 @@ import { call } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import { expectNoDiscrepancies, race, raceFor, times } from './race.ts';
 
-// What apps write for work whose cost is not known yet: a status that is read before it is locked. In
-// the race that our functions pass, it charges one run once for each worker that reports its end.
+// What apps often write for work of unknown cost: a status that is read before it is locked. In
+// the race that our functions pass, it charges one run once per worker that reports its end.
 const db = useDatabase();
 
 beforeAll(async () => {

@@ -4,8 +4,8 @@ import { useDatabase } from '../support/database.ts';
 import { counters } from '../support/limits.ts';
 import { expectNoDiscrepancies, race, raceFor, times } from './race.ts';
 
-// A counter that is locked before it is read: safe, until the first calls of a run come at once. There
-// is no row yet, so nobody waits, and each of them believes that nothing has been spent.
+// This naive counter is locked before it is read: safe until the first calls of a run come at once.
+// Then there is no row yet, nobody waits, and each call believes that nothing has been spent.
 const db = useDatabase();
 
 beforeAll(async () => {

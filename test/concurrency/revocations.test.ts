@@ -22,7 +22,7 @@ const spenders = (account: string, count: number, amount: number) =>
 const revocation = (account: string, key: string, args: Arguments = {}) =>
   racer(account, 'revoke_grant', { p_grant_id: 1, p_idempotency_key: key, ...args });
 
-/** In the middle of the others, so that it has some before and some after it. */
+/** This call stands in the middle, so that some others come before it and some after it. */
 const amid = (racers: Racer[], ...others: Racer[]): Racer[] => [
   ...racers.slice(0, racers.length / 2),
   ...others,

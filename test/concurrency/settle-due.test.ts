@@ -34,7 +34,7 @@ test('eight that settle at once share two hundred due accounts, and skip locked 
       await client.query('begin');
       await client.query(meeting);
       await client.query('commit');
-      // As a worker does: commits and loops, until nothing is left to do.
+      // Like a worker: commit and loop until nothing is left to do.
       let [total, last] = [0, 1];
       while (last > 0) {
         last = (await call(client, 'settle_due', { p_max_accounts: 10 })).settle_due;

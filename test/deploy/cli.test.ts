@@ -66,7 +66,7 @@ test.each([
     /^settle: --batch has no value: .* is written --batch=-…; see .*\n$/,
   ],
   [['settle', '--batch'], /^settle: --batch has no value; see .*\n$/],
-  // Though there is no mapping either.
+  // This holds even without a mapping.
   [['adopt', '--wait', 'long'], /^adopt: --wait must be a whole number, not long; see .*\n$/],
 ])('%j is refused with one line and status 2', async (args, line) => {
   const outcome = await cli(args);
@@ -150,7 +150,8 @@ test('deploy without the password that the server asks for: one line', () => {
   );
 });
 
-// The tests' own server may trust everybody, so this one is played: what Postgres sends, byte by byte.
+// The tests' own server may trust everybody, so this one is played: what Postgres sends, byte by
+// byte.
 test.each([
   ['28P01', 'password authentication failed for user "me"', /^password auth.*URL$/m],
   ['28000', 'no pg_hba.conf entry for host "10.0.0.1"', /^no pg_hba.*sslmode\)$/m],

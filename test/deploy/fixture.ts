@@ -7,7 +7,9 @@ import { script } from '../support/scripts.ts';
 
 export type Files = Record<string, string>;
 
-/** A small package: one table, one function that callers call, two views, and what the roles may do. */
+/**
+ * A small package: one table, one function that callers call, two views, and what the roles may do.
+ */
 export const small: Files = {
   'migrations/0001_accounts.sql': `create table credits_private.accounts (
   account_id text primary key,
@@ -82,8 +84,8 @@ export function cli(args: string[], env: Record<string, string> = {}): Running {
 }
 
 /**
- * The same within this process, in a tenth of the time: for what needs no process of its own, one at a time. What
- * reaches the console is the outcome, and none of our PG variables is there.
+ * The same within this process, in a tenth of the time: for tests that need no process of their
+ * own, one at a time. Its outcome is what reaches the console, and no PG variable of ours is set.
  */
 export async function within(args: string[], env: Record<string, string> = {}): Promise<Outcome> {
   const outcome: Outcome = { code: null, stdout: '', stderr: '' };

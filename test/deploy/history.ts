@@ -24,7 +24,7 @@ export const callOf = (name: string, args: Record<string, unknown>) => ({
   values: Object.values(args),
 });
 
-/** A bit of everything that this database's version can do; at its end something is due and not booked. */
+/** A bit of everything that this version can do; afterwards something is due and not yet booked. */
 export async function writeHistory(db: Database): Promise<{ recorded: Recorded[]; begun: Begun }> {
   const recorded: Recorded[] = [];
   const call = async (name: string, args: Record<string, unknown>) => {
@@ -97,7 +97,7 @@ async function untilPast(db: Database, moment: string): Promise<void> {
   while (!(await past()).past) await sleep(20);
 }
 
-/** Reads what the views say now, and can say the same later: the columns that they have now. */
+/** Reads the views' current columns, which later versions must still have with the same values. */
 export async function readerOfViews(
   db: Database,
 ): Promise<() => Promise<Record<string, string[]>>> {

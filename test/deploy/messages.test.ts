@@ -3,8 +3,9 @@ import { mappingFile } from '../adoption/app.ts';
 import { createDatabase, type Database, useDatabase } from '../support/database.ts';
 import { within } from './fixture.ts';
 
-// What a newcomer meets first, and each command in turn: nothing is deployed, the user may not, the app's tables are
-// not there. Each says in one line what to do, and with --json in one object.
+// What a newcomer meets first with each command: nothing is deployed, a privilege is missing, the
+// app's tables are missing. Each command says in one line what to do, and with --json in one
+// object.
 const db = useDatabase();
 let empty: Database;
 let poor: URL;

@@ -9,7 +9,10 @@ import { deployWhileAllWait } from './held-commit.ts';
 
 const db = useDatabase();
 
-/** Private functions that the next version may drop: no public function calls them, and nothing depends on them. */
+/**
+ * Private functions that the next version may drop: no public function calls them, and nothing
+ * depends on them.
+ */
 const replaceable = () =>
   db.query<{ name: string; signature: string }>(
     `select p.proname as name, p.oid::regprocedure::text as signature
@@ -27,7 +30,7 @@ function nextVersion(functions: { name: string; signature: string }[]): string {
   onTestFinished(() => rmSync(root, { recursive: true }));
   for (const folder of ['migrations', 'sql'])
     cpSync(join(packageRoot, folder), join(root, folder), { recursive: true });
-  // It is of this version: the next one would bring its own.
+  // This function is of this version: the next version would bring its own.
   rmSync(join(root, 'sql/schema.snapshot'));
   const drops = functions.map(({ signature }) => `drop function ${signature};\n`);
   writeFileSync(join(root, 'migrations/9999_next.sql'), drops.join(''));

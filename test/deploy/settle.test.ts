@@ -25,7 +25,7 @@ const openDue = (count: number) =>
     }),
   );
 
-/** How often the credits of each account have expired, by the account's number. */
+/** How many expiries were booked for each account, by the account's number. */
 const expiries = async () => {
   const rows = await db.query(
     `select a.account_id, count(e.entry_id) filter (where e.kind = 'expiry') as expiries
@@ -54,7 +54,9 @@ async function blocked(count = 1): Promise<{ pid: number; xact_start: Date }[]> 
   }
 }
 
-/** A session on which whoever wants to settle that account, or any, waits until it ends. */
+/**
+ * A session that makes whoever settles that account, or any account, wait until the session ends.
+ */
 async function stopAt(account?: string): Promise<pg.Client> {
   const holder = await db.connect();
   await holder.query('begin');

@@ -79,7 +79,7 @@ test('status shows an auditor what views show, and says what is left out', async
   expect(stdout).toMatch(
     /\nschema +as in this package; what was applied is not visible to this user\naccounts +4\nentries +5\n/,
   );
-  // What is due, and since when, as its owner sees it.
+  // When something became due, as the owner sees it.
   const owner = await within(['status', '--database-url', db.url]);
   const due = /^due .*$/m;
   expect(due.exec(owner.stdout)?.[0]).toMatch(/\d+ accounts?, .* since \d{4}-/);

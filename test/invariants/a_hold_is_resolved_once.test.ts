@@ -10,7 +10,9 @@ const db = useDatabase();
 const march = us('2024-03-02T00:00:00Z');
 const after = march + 2 * HOUR;
 
-/** After the sample's history: hold 1 captured in parts, 2 released, 3 expired, 4 open for years. */
+/**
+ * After the sample's history: hold 1 captured in parts, 2 released, 3 expired, 4 open for years.
+ */
 async function writeHolds(on: Database, account: string): Promise<void> {
   for (const key of ['1', '2', '3']) await holdAt(on, account, march, { key, amount: 9 });
   await holdAt(on, account, march, { key: '4', amount: 9, expiresIn: '9 years' });
@@ -26,7 +28,7 @@ beforeAll(async () => {
   await writeHolds(db, 'sample');
 });
 
-/** Every way to end a hold once more, or to put it off. */
+/** Every way to end a hold again, or to extend it. */
 const again = (account: string, hold: number, at: number) => [
   captureAt(db, account, at, { key: `capture ${hold}`, hold, amount: 1 }),
   captureAt(db, account, at, { key: `part ${hold}`, hold, amount: 1, final: false }),

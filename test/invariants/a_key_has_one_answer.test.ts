@@ -44,7 +44,7 @@ test('of every call that has a key of its own, the rows that it left give the di
   expect(await discrepancies(db)).toEqual([]);
 });
 
-/** Promises that are found to be broken after a statement in which no guard interferes, and which is undone. */
+/** The promises found broken after a statement that no guard sees; the statement is undone. */
 async function broken(statement: string) {
   const client = await db.connect();
   try {

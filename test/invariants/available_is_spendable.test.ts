@@ -58,7 +58,7 @@ test('after any history, exactly what remains is available can be deducted', asy
   expect(await discrepancies(db)).toEqual([]);
 });
 
-/** At a moment that nothing has been settled for, and with nothing of it kept. */
+/** At a moment for which nothing has been settled; nothing of the call is kept. */
 async function expectSpendableAt(
   client: pg.Client,
   account: string,

@@ -97,7 +97,7 @@ test('nothing of an expired grant can be held, at the very instant of its expiry
   const now = { key: 'now', amount: 1, expires: us('2024-02-20T12:00:01Z') };
   await grantAt(db, 'unheld', expires, now);
   await holdAt(db, 'unheld', expires, { key: 'hold', amount: 5, expiresIn: '20 days' });
-  // By hand, the owner reserves of the grant that has expired meanwhile.
+  // The owner reserves by hand from the grant, which has expired meanwhile.
   const part = asOwner(
     db,
     `insert into credits_private.hold_parts
@@ -213,7 +213,7 @@ test.each([
       const where = `where account_id = 'broken'`;
       const entries = `update credits_private.entries set ${late} ${where} and entry_id >= ${from}`;
       await tamper(broken, 'entries', entries);
-      // What the capture let go of moves with it.
+      // What the capture released moves with it.
       const parts = `update credits_private.hold_parts set ${late} ${where} and amount < 0`;
       if (from === 10) await tamper(broken, 'hold_parts', parts);
     });

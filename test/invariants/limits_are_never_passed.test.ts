@@ -9,7 +9,7 @@ import { us } from '../support/time.ts';
 const db = useDatabase();
 
 test('no deduction of any history goes beyond a limit that was set before it', async () => {
-  // What is looked at is what the limits of the end were last changed before.
+  // Only deductions after the last change of the final limits count here.
   let looked = 0;
   const accounts = await Promise.all(
     [11, 12, 13, 14].map(async (seed) => {
@@ -84,7 +84,7 @@ describe('the owner cannot write an entry that passes a limit', () => {
       `select spent from credits.limits where account_id = 'acme' and scope_id = 'new'`,
     );
     expect(spent).toBe(7);
-    // It has no key, as no call has made it.
+    // This deduction has no key, because no call made it.
     expect((await discrepancies(db, 'acme')).map(({ finding }) => finding)).toEqual([keyless]);
   });
 });

@@ -8,7 +8,10 @@ import { DAY, HOUR, moment, us } from '../support/time.ts';
 const db = useDatabase();
 const day = (date: string) => us(`${date}T00:00:00Z`);
 
-/** Where months end on the 29th, the 30th, the 31st; where clocks change at 2 and at midnight. */
+/**
+ * Zones and anchors: months that end on the 29th, 30th and 31st, clocks that change at 2 and at
+ * midnight.
+ */
 const calendars: [string, number][] = [
   ['UTC', 29],
   ['UTC', 30],
@@ -43,7 +46,7 @@ async function settleOnTime(account: string, until: number): Promise<void> {
 const settleDue = (at: number) =>
   db.query('select credits_private.settle_due_at(100, $1)', [moment(at)]);
 
-/** All rows of an account, but for whose they are and when they were booked. */
+/** All rows of an account, without the account's id and the times of booking. */
 const rows = (table: string, account: string, order: string) =>
   db.query(
     `select to_jsonb(r) - 'account_id' - 'created_at' as row from ${table} as r
@@ -110,7 +113,8 @@ test.each(calendars.map((calendar, n) => [...calendar, n + 100] as const))(
     await writeHistory(db, bySettleDue, seed, {
       settle: (from, to) => settleDue(Math.floor((from + to) / 2)),
     });
-    // Opened only now: settle_due settles all accounts, at times that this one has yet to see.
+    // Opened only now, because settle_due settles all accounts at moments that this one has not
+    // reached.
     await openAt(late, start, [zone, anchor]);
     const end = (await writeHistory(db, late, seed)) + 100 * DAY;
     await settleOnTime(onTime, end);

@@ -146,7 +146,7 @@ export const periodOf = (at: number) => `${dayOf(at).slice(0, 7)}-01`;
 export const windowOf = ({ window }: Limit, at: number) =>
   window === 'total' ? null : window === 'day' ? dayOf(at) : periodOf(at);
 
-/** Which of those that a limit counts apart these ids belong to; a call that names none is one, too. */
+/** The group of a limit that these ids belong to; calls that name no id are a group, too. */
 export function scopeOf(limit: Limit, ids: Ids | undefined): string | null {
   const named = limit.scope === 'account' ? 'all' : (ids?.[limit.scope] ?? nobody);
   const id = limit.pseudonyms?.[named] ?? named;
@@ -165,11 +165,14 @@ export const reserved = (a: Account, limit: Limit, scope: string, except?: Hold)
 
 export const spends = ({ kind }: Entry) => kind === 'deduction' || kind === 'capture';
 
-/** What of an entry has not come back: of a deduction by refunds, of a repayment by theirs. */
+/**
+ * How much of an entry has not come back: a deduction through refunds, a repayment through refunds
+ * of its debt.
+ */
 export const remains = (a: Account, entry: Entry, by: 'refunded' | 'repaid') =>
   -entry.amount - sum(a.entries, (e) => (e[by] === entry.id ? e.amount : 0));
 
-/** Of debt, what is owed still, and then what repaid it, the latest first. */
+/** Of a debt, the part still owed, and then the repayments of it, latest first. */
 export const owed = (a: Account): Part[] => [
   { grant: null, amount: debt(a) },
   ...a.entries

@@ -47,7 +47,7 @@ async function ask(client: pg.Client, { name, args }: Call, at: string): Promise
     return rows.map((row) => (row.error_code ? { code: row.error_code } : row));
   } catch (error) {
     if (!(error instanceof pg.DatabaseError)) throw error;
-    // The error comes before the end of its transaction: until then settle_due finds its lock.
+    // The error arrives before its transaction ends, and until then settle_due finds its lock.
     await client.query('select');
     return [{ code: error.code }];
   }
@@ -102,7 +102,10 @@ async function play(step: Step, now: Situation, { callers, reader }: Connections
   throw errors[0];
 }
 
-/** What calls are answered in one order, and the world after them. Of two at once, either will do. */
+/**
+ * The answers of calls in one order, and the world after them. For two calls at once, either order
+ * will do.
+ */
 function outcome({ world, at }: Situation, calls: Call[], order: number[]) {
   const answers: Answer[][] = [];
   let after = world;

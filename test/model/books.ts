@@ -36,7 +36,7 @@ const query = `
 
 export interface Moment {
   at: number;
-  /** For which the figures are asked. */
+  /** The operation whose figures are read. */
   operation: string | null;
 }
 
@@ -99,7 +99,7 @@ const use = (entries: Entry[]) => ({
   calls: calls(entries),
 });
 
-/** To the clock of the views, nothing of a history is due yet: it lies in the future. */
+/** By the views' clock nothing of a history is due yet: the history lies in the future. */
 const clock = 0;
 
 const booksOf = (account_id: string, a: Account, { at, operation }: Moment) => ({

@@ -12,7 +12,7 @@ export interface Command {
   args: Arguments;
   /** The key of a call so many calls back, instead of one of its own. */
   keyOf?: number | undefined;
-  /** Arguments that are most probably wrong. */
+  /** Arguments that are most likely wrong. */
   spoilt?: Arguments | undefined;
 }
 export interface Step {
@@ -165,8 +165,8 @@ const step: fc.Arbitrary<Step> = record({
 });
 
 /**
- * Shortened by whole steps, which is what makes it readable, and soon done. Reversed, as an array is
- * shortened at its beginning first: there goes what followed a failure.
+ * Shortened by whole steps, which is fast and leaves readable steps. Reversed, because an array is
+ * shortened from its beginning: so the steps after a failure go first.
  */
 export const history = (maxLength: number) =>
   fc

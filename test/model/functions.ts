@@ -50,7 +50,10 @@ function openHold(a: Account, id: number): Hold {
   return hold.state === 'open' ? hold : refuse('PT410');
 }
 
-/** Whether a limit goes on counting an id: it names it, knows it, counts it now, or a hold is its. */
+/**
+ * Whether a limit goes on counting an id: the limit names it, knows it or counts it now, or a hold
+ * has it.
+ */
 const isKnownTo = (limit: Limit, a: Account, id: string, at: number) =>
   limit.scope_id === id ||
   Object.values(limit.pseudonyms ?? {}).includes(id) ||

@@ -17,7 +17,8 @@ test(
       numRuns,
       ...(seed && { seed: Number(seed) }),
       ...(path && { path }),
-      // Also while it shortens what failed. What was not played has not agreed.
+      // This also holds while a failure is shortened. A history that was not played counts as a
+      // failure.
       interruptAfterTimeLimit: most,
       markInterruptAsFailure: true,
     });

@@ -29,7 +29,7 @@ function isMalformed({ name, args }: Call): boolean {
   );
 }
 
-/** What has been given back of a transaction since: the one thing that a replay tells of now. */
+/** What has been refunded of a transaction since: the only current figure in a replay. */
 const refundedOf = (a: Account, { transaction_id, refunded }: Answer) =>
   refunded === undefined
     ? {}
@@ -40,7 +40,7 @@ const refundedOf = (a: Account, { transaction_id, refunded }: Answer) =>
         }),
       };
 
-/** One call, in the order that every call has. If it is refused, what it settled may be left. */
+/** One call, in the order of every call. A refused call may leave what it settled. */
 function answer(world: World, at: number, call: Call): Answer {
   const { account_id, idempotency_key: key = null, ...rest } = call.args;
   if (isMalformed(call)) refuse('22023');
@@ -61,7 +61,7 @@ function answer(world: World, at: number, call: Call): Answer {
   return { ...result, replayed: false };
 }
 
-/** What the world is after a call at a moment, and what the call is answered. */
+/** The world after a call at a moment, and the call's answer. */
 export function perform(world: World, at: number, { name, args }: Call): [World, Answer[]] {
   const after = structuredClone(world);
   const attempt = (call: Call): Answer => {

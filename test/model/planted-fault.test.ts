@@ -1,5 +1,5 @@
-// That the model finds what is wrong, and says it briefly: one function is made faulty, and what
-// holds for ours does not hold any more. The seed is fixed: it is the faults that are found here.
+// The model must find a fault and report it briefly: one function is made faulty, so that what
+// holds for ours no longer holds. The seed is fixed, because this test is about the faults.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createDatabase, type Database } from '../support/database.ts';

@@ -39,7 +39,7 @@ function revokedDebt(a: Account, { id }: Grant) {
   return sum(own, (e) => e.amount) - sum(booked, (e) => e.amount);
 }
 
-/** What must not stay once credit has come free: revoked, expired, or beside debt. */
+/** What must go once credit is free again: credit that is revoked, expired or beside debt. */
 export function tidy(a: Account, at: number, freed: Part[]) {
   for (const { grant: id, amount } of freed) {
     if (id === null) continue;
@@ -101,7 +101,7 @@ export function settle(a: Account, at: number) {
   a.settled = at;
 }
 
-/** Where a part that came from a grant goes back to: a new one, if it has expired. */
+/** The grant that a part returns to: its own, or a new one if that has expired. */
 export function giveBack(a: Account, at: number, part: Part): Part {
   if (part.grant === null) return part;
   const old = grantOf(a, part.grant);

@@ -4,20 +4,21 @@ import { raised, useDatabase } from '../support/database.ts';
 import { callOf, routinesOf } from './routines.ts';
 import { login } from './sessions.ts';
 
-// What a role that has credits_spender, and nothing else, can learn. It is trusted with every account
-// that it can name (deduct_credits asks for no proof), and can list none.
+// What a role that has credits_spender, and nothing else, can learn. It is trusted with every
+// account that it can name (deduct_credits asks for no proof), and can list none.
 //
 // Of an account that it names: that it exists (PT404), or is closed and since when (PT423); what is
-// available, also by operation; its balance, after a call; the numbers of its entries and holds, and so
-// how many; of a limit that stops it, its name, scope, ceiling and what is spent and reserved (PT429);
-// of an open hold, its amount and end (extend_hold), and of one that has ended, how and when (PT410).
-// It can also capture, release and extend the holds of others; where a limit stops the capture, it
-// learns the API key or run that the hold is for, where credits do, the operation (PT402).
-// Of an idempotency key that it guesses: whether it was used, and the transaction (PT409); and with
-// the very arguments, the answer, so that it can tell a right guess of an API key from a wrong one.
-// That somebody's transaction is at work on an account: its own call waits.
-// As every role of the database: the text of our functions and views, the sizes and row counts of our
-// tables, and how many rows its own calls touched (pg_proc, pg_class, pg_stat_xact_user_tables).
+// available, also by operation; its balance, after a call; the numbers of its entries and holds,
+// and so how many; of a limit that stops it, its name, scope, ceiling and what is spent and
+// reserved (PT429); of an open hold, its amount and end (extend_hold), and of one that has ended,
+// how and when (PT410). It can also capture, release and extend the holds of others; where a limit
+// stops the capture, it learns the API key or run that the hold is for, where credits do, the
+// operation (PT402). Of an idempotency key that it guesses: whether it was used, and the
+// transaction (PT409); and with the very arguments, the answer, so that it can tell a right guess
+// of an API key from a wrong one. That somebody's transaction is at work on an account: its own
+// call waits. As every role of the database: the text of our functions and views, the sizes and row
+// counts of our tables, and how many rows its own calls touched (pg_proc, pg_class,
+// pg_stat_xact_user_tables).
 //
 // Not: accounts that it cannot name; metadata; entries, with their API keys, runs, operations and
 // times; idempotency keys; grants, with their source and price; unit, zone, invoices, usage.
@@ -95,7 +96,7 @@ describe.each(['credits_spender', 'credits_granter', undefined])('%s', (role) =>
   });
 });
 
-/** Those of the catalogues and views that show this session something with the mark. */
+/** The catalogues and views that show this session something with the mark. */
 async function found(client: pg.Client, sources: string[]): Promise<string[]> {
   const names: string[] = [];
   for (const name of sources) {
@@ -230,9 +231,9 @@ test('what a spender may not use is refused by name, and tells nothing', async (
     });
 });
 
-// What is less plain of a role with credits_granter: it can also take, stop and erase, on any account
-// and for good, take one further into debt than its overdraft goes, and it learns the unit, and what a
-// transaction took. Spend, hold and read it cannot (matrix.test.ts).
+// What is less plain of a role with credits_granter: it can also take, stop and erase, on any
+// account and for good, take one further into debt than its overdraft goes, and it learns the unit,
+// and what a transaction took. Spend, hold and read it cannot (matrix.test.ts).
 test('a granter can take, stop and erase, for good', async () => {
   const granter = await login(db, 'credits_granter');
   const ask = async (call: string) =>

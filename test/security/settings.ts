@@ -6,7 +6,7 @@ import type pg from 'pg';
 const leftOut =
   /^(exit_on_error|default_transaction_read_only|transaction_.*|local_preload_libraries)$/;
 
-/** Of these, Postgres does not tell what they may be. One that is not here is to be added. */
+/** Postgres does not tell the possible values of these. Add any setting that is missing here. */
 const words: Record<string, string[]> = {
   application_name: [`'; --`],
   client_encoding: ['LATIN1', 'UTF8', 'WIN1252'],
@@ -27,7 +27,7 @@ const words: Record<string, string[]> = {
   timezone_abbreviations: ['Australia', 'India', 'Default'],
 };
 
-/** At the most that these may be, a plan would take for ever. */
+/** With the largest values of these settings, a plan would take for ever. */
 const most: Record<string, string> = {
   from_collapse_limit: '12',
   geqo_generations: '2',
@@ -44,7 +44,7 @@ interface Setting {
   boot: string;
 }
 
-/** In as many, every setting but one or two takes every value that it is given here. */
+/** In this many rounds, every setting but one or two takes each of its values. */
 export const rounds = [0, 1, 2, 3, 4, 5, 6, 7];
 
 function oddValue({ name, vartype, enumvals, min, max, boot }: Setting, round: number): string {
@@ -62,7 +62,7 @@ function oddValue({ name, vartype, enumvals, min, max, boot }: Setting, round: n
 
 /** Sets everything that the session may set. Returns what it has set, by name. */
 export async function unsettle(client: pg.Client, round: number, except: string[] = []) {
-  // PL/pgSQL has settings of its own, which are there once it is.
+  // PL/pgSQL has settings of its own, which exist once it is loaded.
   await client.query('do $$ begin end $$');
   const { rows } = await client.query<Setting>(
     `select name, vartype, enumvals, min_val as min, max_val as max, boot_val as boot

@@ -131,7 +131,7 @@ export interface Limit {
   overage?: number;
 }
 
-/** Arguments that these histories name more shortly than the API does. */
+/** Short names for arguments, for the calls of histories. */
 const shortNames: Record<string, string> = {
   apiKey: 'api_key_id',
   effective: 'effective_at',
@@ -159,7 +159,7 @@ const written = (args: object): Arguments =>
       ]),
   );
 
-/** The calls that histories are made of, of an account at a moment. */
+/** The calls of a history: by an account, at a moment. */
 const calling =
   <Args extends object>(name: string) =>
   (target: Target, account: string, at: number, args: Args): Promise<Row> =>

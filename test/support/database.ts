@@ -8,7 +8,9 @@ import { databaseUrl, withClient } from './connection.ts';
 export interface Database {
   url: string;
   name: string;
-  /** Of this run. A test that needs roles of its own appends to it: the end of the run drops all. */
+  /**
+   * Of this run. A test that needs roles of its own appends to it: the end of the run drops all.
+   */
   rolePrefix: string;
   /** The rows. Through a pool, and the pooler if there is one: each call may be another session. */
   query<T = any>(text: string, params?: unknown[]): Promise<T[]>;
@@ -42,9 +44,9 @@ interface DatabaseOptions {
   empty?: boolean;
   /** Another database to copy, to which nobody is connected. */
   template?: string;
-  /** Of its roles, where they are not those of the run. */
+  /** The prefix of its roles, where it differs from the run's. */
   rolePrefix?: string;
-  /** Its roles are to be its own: what is made of them in other databases is not seen. */
+  /** Gives it roles of its own, unaffected by what other databases do with theirs. */
   ownRoles?: boolean;
 }
 
@@ -95,8 +97,8 @@ export async function createDatabase(options: DatabaseOptions = {}): Promise<Dat
 }
 
 /**
- * As pool.query, which drops the connection of a query that fails: most of our tests have one that
- * does, and a new connection, which reads the catalogue and plans anew, costs more than they do.
+ * Unlike pool.query, keeps the connection of a failed query: most of our tests have one that
+ * fails, and a new connection, which reads the catalogue and plans anew, costs more than the test.
  */
 async function queryPool(pool: pg.Pool, text: string, params?: unknown[]) {
   const client = await pool.connect();
@@ -153,7 +155,7 @@ export async function asRole(database: Database, role: string): Promise<pg.Clien
   return client;
 }
 
-/** Until that backend waits for a lock that another one (or `by`) holds: seen, not slept for. */
+/** Waits until that backend is seen to wait for a lock that another one (or `by`) holds. */
 export async function waitUntilBlocked(
   database: Database,
   pid: number,

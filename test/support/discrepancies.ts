@@ -4,7 +4,7 @@ import type { Target } from './calls.ts';
 import { createDatabase, type Database } from './database.ts';
 import { writeSample } from './history.ts';
 
-/** A statement that no guard sees, committed. */
+/** Commits a statement that no guard sees. */
 export async function tamper(db: Database, table: string, statement: string): Promise<void> {
   await db.query(`begin; ${unguarded(table, statement)}; commit`);
 }
@@ -32,8 +32,8 @@ function readerOf(db: Database): Promise<pg.Client> {
 }
 
 /**
- * The discrepancies of one account or of all; times are in UTC. Histories are played at any time, so
- * a clock that is behind them is no discrepancy here.
+ * The discrepancies of one account or of all; times are in UTC. Histories are played at any time,
+ * so a clock that is behind them is no discrepancy here.
  */
 export async function discrepancies(target: Target, account?: string) {
   const client = target instanceof pg.Client ? target : await readerOf(target);
@@ -58,7 +58,7 @@ async function createSample(): Promise<Database> {
   return db;
 }
 
-/** What is found in a sample that was broken: of that account only, and also when asked for it. */
+/** The findings in a broken sample: of that account only, and the same when filtered by it. */
 async function foundIn(db: Database): Promise<Finding[]> {
   const found = await discrepancies(db);
   expect(found.filter(({ account }) => account !== 'broken')).toEqual([]);
@@ -79,10 +79,10 @@ export async function findings(breakIt: (db: Database) => Promise<unknown>): Pro
   }
 }
 
-// Of all files that one process runs; it goes with the run.
+// Shared by all files that one process runs; the end of the run drops it.
 let sample: Promise<Database> | undefined;
 
-/** The same for one statement on one table, in which no guard interferes, and which is undone. */
+/** The same for one statement on one table, which no guard sees and which is undone. */
 export async function findingsOf(table: string, statement: string): Promise<Finding[]> {
   sample ??= createSample();
   const db = await sample;

@@ -16,13 +16,17 @@ declare module 'vitest' {
     serverUrl: string;
     /** The same server through pgbouncer, where PG_CREDITS_TEST_POOLER asks for it; else empty. */
     poolerUrl: string;
-    /** For the files of this run, which go with it. A space in its name, as users have them. */
+    /**
+     * For the files of this run, deleted at its end. Its name has a space, as users' folders do.
+     */
     folder: string;
-    /** Our package, deployed: createDatabase copies it; the names of all databases begin with it. */
+    /**
+     * Our package, deployed: createDatabase copies it; the names of all databases begin with it.
+     */
     template: string;
     /** Roles belong to the whole server: the names of all of this run begin with it. */
     rolePrefix: string;
-    /** Of create database. */
+    /** The strategy for create database. */
     strategy: Server['strategy'];
     major: number;
   }
@@ -87,7 +91,7 @@ async function closeToConnections(client: pg.Client, template: string): Promise<
   );
 }
 
-/** Also what a test left behind, on a server that may not be ours. */
+/** Also drops what a test left behind, on a server that may not be ours. */
 async function dropAll(client: pg.Client, template: string, rolePrefix: string): Promise<void> {
   const databases = await client.query(
     'select datname as name from pg_database where starts_with(datname, $1)',

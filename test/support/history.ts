@@ -15,7 +15,7 @@ import type { Database } from './database.ts';
 import { randomNumbers } from './random.ts';
 import { DAY, HOUR, us } from './time.ts';
 
-/** Booked, or refused as a caller's request may be. */
+/** The answer, or undefined where the call was refused as a caller's request may be. */
 async function booked<T>(call: Promise<T>): Promise<T | undefined> {
   try {
     return await call;
@@ -28,13 +28,13 @@ async function booked<T>(call: Promise<T>): Promise<T | undefined> {
 export interface HistoryOptions {
   steps?: number;
   start?: number;
-  /** What runs between the calls: nothing, or somebody who settles or looks up to that moment. */
+  /** Runs between the calls: nothing, or somebody who settles or reads up to that moment. */
   settle?: (from: number, to: number) => Promise<unknown>;
 }
 
 /**
- * Calls of every sort that moves or reserves credits, at rising times, some of them refused; returns
- * the moment it ended.
+ * Calls of every sort that moves or reserves credits, at rising times, some of them refused;
+ * returns the moment it ended.
  */
 export async function writeHistory(
   db: Database,

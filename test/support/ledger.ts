@@ -72,7 +72,7 @@ export const figuresAt = (
     moment(at),
   ]);
 
-/** What holds have reserved and let go of, in order: hold, grant (null is overdraft) and amount. */
+/** What holds have reserved and released, in order: hold, grant (null is overdraft) and amount. */
 export const partsOf = async (db: Database, account: string) =>
   (
     await db.query(
@@ -86,7 +86,7 @@ export const partsOf = async (db: Database, account: string) =>
     amount,
   ]);
 
-/** The names of our tables; `ofAccounts`, of those that keep rows of an account. */
+/** The names of our tables; with `ofAccounts`, only those that have an account_id. */
 export const tablesOf = async (target: Target, ofAccounts = false): Promise<string[]> =>
   (
     await rowsOf(

@@ -46,8 +46,8 @@ const scopeId = (limit: Known, ids: Ids): string | null => {
 };
 
 /**
- * A history of an account that never wants for credits, with limits of every scope and window that
- * come, change and go, over days and periods. What is spent is kept here too, as plain sums of our
+ * The history of an account that never lacks credits, with limits of every scope and window that
+ * come, change and go, over days and periods. What is spent is also kept here, as plain sums of our
  * own: they tell in advance which call is refused, by which limit and with which figures, and what
  * each counter shows after each step. Returns how many were refused, and where it ended.
  */
@@ -69,7 +69,9 @@ export async function writeLimitHistory(db: Database, account: string, seed: num
       .filter((hold) => hold.until > now && hold.id !== except && scopeId(limit, hold) === id)
       .reduce((sum, hold) => sum + hold.left, 0);
 
-  /** What the limits that a call falls under leave, least first; ties in the order of their names. */
+  /**
+   * What the limits that a call falls under leave, least first; ties in the order of their names.
+   */
   const left = (ids: Ids, except?: number) =>
     [...limits.values()]
       .flatMap((limit) => {
@@ -180,7 +182,7 @@ export async function writeLimitHistory(db: Database, account: string, seed: num
     limits.delete(id);
   };
 
-  /** Each counter that has to be there by now, and no other. */
+  /** Exactly the counters that must exist by now. */
   function expected(): Record<string, number> {
     const sums: Record<string, number> = {};
     for (const limit of limits.values()) {

@@ -36,7 +36,7 @@ export interface Left {
   scope_id?: string;
 }
 
-/** The call is refused by this limit, with exactly these figures. */
+/** Expects that this limit refuses the call, with exactly these figures. */
 export async function expectPassed(
   call: Promise<unknown>,
   account: string,
@@ -55,7 +55,7 @@ export async function expectPassed(
     overage: limit.overage ?? 0,
     reserved: 0,
     ...left,
-    // When the next window begins, which total has none of: retry.test.ts.
+    // The start of the next window, which a total does not have: retry.test.ts.
     ...(limit.window === 'total' ? {} : { retry_at: expect.stringMatching(/^\d{4}-.*Z$/) }),
     invariant: 'limits_are_never_passed',
   });

@@ -9,7 +9,7 @@ import { pgbouncer } from '../../tools/ci/pgbouncer.ts';
 import { freePort } from '../../tools/postgres/port.ts';
 
 export interface Pooler {
-  /** Of the same server's same database, through the pooler. */
+  /** The same database of the same server, through the pooler. */
   through(url: string): string;
   stop(): Promise<void>;
 }

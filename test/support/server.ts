@@ -8,7 +8,7 @@ export interface Server {
   url: string;
   /** For people: which server this is. */
   label: string;
-  /** How it copies a database at the least cost. */
+  /** The cheapest strategy for copying a database. */
   strategy: 'wal_log' | 'file_copy';
   stop(): Promise<void>;
 }
@@ -66,7 +66,7 @@ async function embeddedServer(): Promise<Server> {
   return { url, label: 'embedded', strategy: 'file_copy', stop };
 }
 
-/** Spares us loading testcontainers where there is nothing that could answer. */
+/** Avoids loading testcontainers where nothing could answer. */
 function mayHaveDocker(): boolean {
   if (process.env.DOCKER_HOST) return true;
   return [

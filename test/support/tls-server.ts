@@ -67,7 +67,7 @@ export class TlsServer {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Until new connections meet it, which a setting that goes with it says. */
+  /** Waits until new connections see the change, which a setting changed along with it shows. */
   private async reload() {
     this.reloads += 1;
     await this.query(`alter system set log_line_prefix = '${this.reloads}'`);

@@ -13,7 +13,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-// Seconds, where nothing else runs; each deploys, and one starts a server too.
+// Takes seconds on an idle machine; each test deploys, and one also starts a server.
 const timeout = 180_000;
 const tiny = [
   '--driver',
@@ -141,7 +141,10 @@ const leftovers = () =>
      union all select rolname from pg_roles where starts_with(rolname, 'credits_bench_')`,
   );
 
-/** Tags that do not match, and attributes that are not quoted: what an XML parser stumbles over first. */
+/**
+ * Tags that do not match, and attributes that are not quoted: what an XML parser stumbles over
+ * first.
+ */
 function unbalanced(svg: string): string[] {
   const [open, wrong]: [string[], string[]] = [[], []];
   for (const [tag, end, name = '', attributes = '', empty] of svg.matchAll(

@@ -56,7 +56,7 @@ const balancesOf = (db: Database) =>
      order by account_id::int, transaction_id`,
   );
 
-/** The rule, once more: what is not believed is booked, and the difference after it. */
+/** The rule told a second time: what is not trusted is booked, and then the difference. */
 function expectedBalances({ book, trust }: Choice) {
   return accounts.flatMap(({ id, history, balance }) => {
     const transactions = totalOf(history);

@@ -69,7 +69,7 @@ async function expectTheSame(since: number) {
 
 const { below } = randomNumbers(seed);
 
-/** Stops it in the middle, three times, each time later: at whatever it does then. */
+/** Stops it three times, each time later, at whatever it does then. */
 async function stopAtRandom(
   start: () => Promise<{ stop: () => unknown; stopped: Promise<unknown> }>,
 ) {

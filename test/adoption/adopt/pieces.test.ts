@@ -34,7 +34,7 @@ beforeEach(async () => {
 });
 afterEach(() => db.drop());
 
-/** Of a run that adopts each account in one transaction. */
+/** The ledger after a run that adopts each account in one transaction. */
 async function wholeAtOnce() {
   const other = await appWith(accounts);
   const since = Date.now();

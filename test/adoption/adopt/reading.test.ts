@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterEach(() => db.query('drop schema app cascade'));
 
 interface App {
-  /** Of users.id, and of the transactions' column of it. */
+  /** The type of users.id, and of the transactions' column for it. */
   types: [string, string];
   ids: string[];
   /** Of the transactions; the column, unless it says otherwise. */

@@ -168,7 +168,7 @@ account without balance: public.user_credits has no row of it: of its 50 since t
   expect(await compareNow(wallets)).toMatchObject(agreeing);
   await write(db, 'new', -5);
   expect(await compareNow(wallets)).toMatchObject({ ...agreeing, mirrored: 1n });
-  // Of its usage, too, the ledger knows all.
+  // The ledger knows all of its usage, too.
   expect((await command('cutover', wallets)).stdout).not.toContain('left alone');
 });
 
@@ -252,7 +252,7 @@ test('a cutover leaves a counter that does not count by billing period, or count
   const other =
     'public.api_keys: calls: 1 row says something else than the ledger (account u2: 7, the ledger 0): correct what is wrong first, or nothing counts there any more';
   expect(await left(mappingText)).toEqual([other]);
-  // Nor does a rollback touch it, or any other that nothing has happened to.
+  // A rollback leaves this counter alone, like any other that nothing has happened to.
   expect((await cutover()).stdout).toContain(`left alone: ${other}\n`);
   await db.query(`select from credits.grant_credits('u2', 500, 'payment 1')`);
   expect((await cutover('--rollback')).stdout).toContain('figures set in 1 row\n');

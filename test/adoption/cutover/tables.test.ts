@@ -78,12 +78,13 @@ test('a cutover keeps uuids, enums, whole numbers of 4 bytes and times without z
     'app.moves: null in new transactions: "kind"',
     expect.stringMatching(/^a view has no primary key: /),
   ]);
-  // Which fails, and which does not, is as the note says.
+  // The note says which write fails, and which does not.
   const grouped = 'select u.id, u.email from app.users as u group by u.id';
   expect(await raised(db.query(grouped))).toMatchObject({ code: '42803' });
   expect(await db.query(`${grouped}, u.email`)).toHaveLength(1);
   expect(await raised(db.query('copy app.users to stdout'))).toMatchObject({ code: '42809' });
-  // A key in another form than the app's is none of its rows' business; nor is an account that it does not have.
+  // A key in another form than the app's concerns none of its rows; nor does an account that it
+  // does not have.
   await db.query(
     `select from credits.deduct_credits('${user}', 5, 'r1', p_api_key_id => 'no uuid')`,
   );
@@ -118,7 +119,8 @@ test("after a cutover, an old reader's query for one user reads no other user's 
   const mapping = mappingWith();
   const { client, parties } = await prepare(mapping);
   await cutover(client, mapping, parties, { oneWay: false, log });
-  // Some size it must have: an account counts as a thousand entries, and of a small ledger all may be read.
+  // Some size it must have: an account counts as a thousand entries, and of a small ledger all may
+  // be read.
   await db.query(
     `select count(*)
      from generate_series(1, 3000) as i, credits.grant_credits('other ' || i, 1, 'grant')`,
@@ -301,7 +303,7 @@ const triggerOn = (table: string, when: string, does: string) =>
   `create function app.on_${table}() returns trigger language plpgsql as $$ begin ${does}; return null; end $$;
    create trigger ${table}_trigger after ${when} on app.${table} for each row execute function app.on_${table}()`;
 
-/** As whoever has the app's schema in its search_path. */
+/** As a session with the app's schema in its search_path. */
 async function prepareWithin(mapping: Mapping) {
   await db.query(`alter role current_user in database ${db.name} set search_path = app, public`);
   return prepare(mapping);

@@ -82,7 +82,7 @@ const found = async (...of: Parameters<typeof read>) =>
 const lineOf = ({ surface, cause, rows, effect, once }: Cause) =>
   [surface, cause, rows ?? '?', effect, ...(once === undefined ? [] : [once ?? '?'])].join(' ');
 
-/** Debits and what not, with the balance after each as it should be. */
+/** Debits and other transactions, each with the correct balance after it. */
 function right(...rows: Row[]): Row[] {
   let balance = 0;
   return rows.map((row) => {

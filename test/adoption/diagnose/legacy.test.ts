@@ -14,7 +14,10 @@ const isLarge = transactions > 100_000;
 /** Set for a run at another size than the usual one: the figures of such a run are to be read. */
 const report = (line: string) => isLarge && console.log(line);
 
-/** However many rows there are, it may keep no more than this; and its last words are what it took at most, in kilobytes. */
+/**
+ * The command's limit of memory, however many rows there are; it prints its peak last, in
+ * kilobytes.
+ */
 const sayMemory = {
   NODE_OPTIONS: `--max-old-space-size=32 --import=data:text/javascript,${encodeURIComponent(
     `process.on('exit',()=>console.error(process.resourceUsage().maxRSS))`,

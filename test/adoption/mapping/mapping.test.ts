@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 const diagnose = (mapping: string, ...args: string[]) =>
   within(['diagnose', '--database-url', db.url, '--mapping', mapping, ...args]);
-/** As every command begins; most of these tests spare the process. */
+/** What every command does first, without the process that it would cost. */
 async function check(text: string, role?: string) {
   const client = await db.connect();
   if (role) await client.query(`set role ${role}`);

@@ -102,7 +102,7 @@ export async function install(db: Database, of = mapping): Promise<void> {
   await client.query('commit; reset role');
 }
 
-/** As adopt does, in the session's transaction: what it locks it reads in a later statement. */
+/** Like adopt, in the session's transaction: reads in a later statement what it has locked. */
 export async function adoptIn(client: pg.Client, account: string, trust = 'transactions') {
   await client.query('select credits_private.begin_import($1)', [account]);
   await client.query(

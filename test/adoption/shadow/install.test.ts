@@ -99,7 +99,7 @@ test("the owner of the app's tables may install the shadow when allowed to act a
     `update public.credit_transactions set amount = amount - 3 where amount = 1000 and user_id = 'u1'`,
   );
   expect(await failures(db)).toEqual([]);
-  // Nothing that was lent for the installation stays.
+  // No privilege lent for the installation stays.
   const may = await db.one(
     `select has_schema_privilege($1, 'credits_adoption', 'usage') as usage,
       (select proacl::text from pg_proc where oid = 'credits_adoption.shadow()'::regprocedure) as acl`,

@@ -15,7 +15,9 @@ const users = 8;
 const writers = 6;
 const seed = seedOf();
 
-/** One of the app's: some writes, for one user or two, parts of it undone, now and then all of it. */
+/**
+ * One of the app's: some writes, for one user or two, parts of it undone, now and then all of it.
+ */
 async function legacyTransaction(
   app: pg.Client,
   { below, pick }: ReturnType<typeof randomNumbers>,
@@ -58,7 +60,7 @@ async function legacyWriter(db: Database, n: number, state: { stop: boolean }): 
       await legacyTransaction(app, random);
     } catch (error) {
       await app.query('rollback');
-      // What the app's own rows do to each other, with us or without.
+      // Conflicts between the app's own rows, which occur without the shadow, too.
       if (!['40001', '40P01'].includes((error as pg.DatabaseError).code ?? '')) throw error;
     }
   }

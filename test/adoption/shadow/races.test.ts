@@ -101,7 +101,7 @@ test('a lock on the account delays the write only so long, many rows as long as 
   await adopt(db, 'u5');
   const holder = await begin();
   await holder.client.query(lockRow, ['u5']);
-  // A wait for each of them would take longer than a test may.
+  // Waiting for each of them would take longer than a test may.
   await db.query(
     `insert into public.credit_transactions (user_id, amount) select 'u5', -1 from generate_series(1, 150)`,
   );

@@ -3,8 +3,8 @@ import { call } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
 import { everything } from '../../support/ledger.ts';
 
-// By the superuser, whom no privilege stops. The guards themselves are proven in test/invariants; here
-// is what their error says.
+// As a superuser, whom no privilege stops. The guards themselves are proved in test/invariants;
+// this file is about their error.
 const db = useDatabase();
 
 beforeAll(async () => {

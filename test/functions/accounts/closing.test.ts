@@ -83,7 +83,7 @@ test('on a closed account captures, releases, refunds and revocations of what wa
     balance: -25,
     available: 0,
   });
-  // To a grant that has expired: a new one, though none can be granted. It repays.
+  // The refund to an expired grant makes a new one, though none can be granted, and repays debt.
   const rest = { key: 'rest', transaction: 2 };
   expect(await refundAt(db, account, start + 9 * DAY, rest)).toMatchObject({
     amount: 18,

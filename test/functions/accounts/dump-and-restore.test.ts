@@ -4,7 +4,7 @@ import { useDatabase } from '../../support/database.ts';
 const db = useDatabase();
 
 test('what a dump writes of each view is the same view when it is restored', async () => {
-  // Of any server, without pg_dump: it writes what pg_get_viewdef says.
+  // This works on any server, without pg_dump, which writes what pg_get_viewdef says.
   const views = await db.query(
     `select oid::regclass::text as name from pg_class
      where relnamespace = 'credits'::regnamespace and relkind = 'v'`,

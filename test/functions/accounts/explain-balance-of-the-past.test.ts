@@ -13,7 +13,7 @@ interface Known {
   grants: Record<string, number>;
 }
 
-/** What stands in the account's rows, and in its grants', as they are. */
+/** What the rows of the account and of its grants say at present. */
 async function known(account: string): Promise<Known> {
   const { balance, held, grants } = await db.one(
     `select balance, held, (

@@ -4,8 +4,8 @@ import { asRole, raised, useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
 import { asOwner } from '../../support/ledger.ts';
 
-// An account is never deleted, whoever tries, and whom it belongs to is erased by forget_account
-// alone: what may be emptied or replaced by hand is what that empties and replaces.
+// Nobody can delete an account, and forget_account alone erases the person behind it:
+// only what it empties and replaces may be emptied or replaced by hand.
 const db = useDatabase();
 
 beforeAll(async () => {

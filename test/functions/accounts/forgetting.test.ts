@@ -75,7 +75,7 @@ const names = async (account = 'acme') => {
   };
 };
 
-// What a limit that is set goes on counting: limits-forgotten.test.ts.
+// What a limit goes on counting is tested in limits/forgotten.test.ts.
 const limits = ['limit_counters', 'limits'];
 
 test('forget_account erases every trace of the person but the ids of limits that are set, and keeps every figure', async () => {

@@ -2,8 +2,8 @@ import { beforeAll, expect, test } from 'vitest';
 import { type Arguments, batch, call } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
 
-// Right after an adoption each account has an entry or two, and that is what the statistics say. One
-// that is used a lot then has thousands long before they are taken again.
+// Right after an adoption each account has an entry or two, and the statistics say so. An account
+// in heavy use has thousands long before new statistics are taken.
 
 const db = useDatabase();
 const entries = 3000;

@@ -97,7 +97,7 @@ test('a hold may reserve overdraft, which nobody else can spend then, and its ca
   expect(await figuresAt(db, 'held', start)).toMatchObject({ available: 20, held: 40, debt: 0 });
   const more = await raised(deductAt(db, 'held', start, { key: 'more', amount: 21 }));
   expect(more).toMatchObject(refused('held', 21, 20));
-  // Less than the hold has reserved: that can be captured all the same.
+  // The limit is now below what the hold has reserved, which can be captured all the same.
   expect(await overdraftAt(db, 'held', start, 5)).toMatchObject({ available: 0 });
   const capture = { key: 'capture', hold: 1, amount: 30 };
   expect(await captureAt(db, 'held', start, capture)).toMatchObject({

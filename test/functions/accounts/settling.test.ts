@@ -194,7 +194,7 @@ test('an account whose time zone is gone is left out, with a warning, and keeps 
   // The hint can be run as it is, by the owner.
   const [repair] = /update .*;$/.exec(hints[0] ?? '') ?? [];
   await db.query(repair ?? 'no hint');
-  // It has its turn again after a pause, and by then all is well.
+  // The account gets its turn again after a pause, and is repaired by then.
   expect(await settleDueAt('2023-03-01 00:00:59Z', 1)).toBe(0);
   expect(await settleDueAt('2023-03-01 00:01Z', 1)).toBe(1);
   expect(await discrepancies(db, gone)).toEqual([]);

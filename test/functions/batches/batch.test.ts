@@ -135,7 +135,7 @@ test('an empty batch is answered with nothing', async () => {
 
 test('ten thousand deductions over a hundred accounts are one call, and the sums tie out', async () => {
   const accounts = await Promise.all(Array.from({ length: 100 }, () => opened(5000)));
-  // Against the order of the accounts, and each of them in turn.
+  // Against the order of the accounts, and alternating between them.
   const deductions = Array.from({ length: 10_000 }, (_, i) => ({
     account_id: accounts[99 - (i % 100)],
     amount: 1 + (i % 7),

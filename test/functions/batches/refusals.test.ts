@@ -196,7 +196,7 @@ describe('all or nothing', () => {
     expect(error.detail.invariant).toBe(invariant);
     expect(error.hint).toBeTruthy();
     expect(await everything(db)).toBe(before);
-    // Nor was a key kept: the good ones can be sent again.
+    // No key was kept: the sound deductions can be sent again.
     expect(await batch(db, good, true)).toMatchObject([{ replayed: false }, { replayed: false }]);
     expect(await discrepancies(db)).toEqual([]);
   });

@@ -34,7 +34,7 @@ test('a batch that is sent again gets the same answers, and takes effect once', 
   const again = await batch(db, deductions);
   expect(again).toEqual([
     { ...first[0], replayed: true },
-    // A refusal keeps no key: it is asked anew.
+    // A refusal keeps no key, so the call is tried anew.
     { ...first[1], error_detail: { ...first[1].error_detail, available: 0 } },
     { ...first[2], replayed: true },
   ]);

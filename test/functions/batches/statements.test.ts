@@ -11,7 +11,7 @@ const db = useDatabase();
 const seed = seedOf();
 const start = us('2024-05-01T00:00:00Z');
 
-/** Two accounts alike: some grants, held in part, some of them with an expiry, perhaps an overdraft. */
+/** Two equal accounts: some grants, partly held, some with an expiry, perhaps an overdraft. */
 async function twins({ below, pick }: Random): Promise<[string, string]> {
   const pair: [string, string] = [unique('one by one'), unique('at once')];
   const grants = Array.from({ length: 1 + below(4) }, (_, i) => ({

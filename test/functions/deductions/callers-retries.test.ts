@@ -3,8 +3,8 @@ import { type Arguments, batch, call, callAt } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
 
-// What a caller meets who calls again: a webhook's second delivery, a retried job, a key that was
-// used for something else.
+// What a repeated call gets: a webhook's second delivery, a retried job, a key that was
+// used for another request.
 const db = useDatabase();
 const on = (account: string) => (name: string, args: Arguments) =>
   call(db, name, { p_account_id: account, ...args });
@@ -34,7 +34,7 @@ test.each([
   const args = { p_account_id: account, ...grant, p_effective_at: effective };
   const { expires_at } = await callAt(client, 'grant_credits', '2024-03-01Z', args);
   expect(expires_at).toEqual(new Date(expected));
-  // The end as a moment is another request, and the refusal says in what.
+  // An expiry as a moment is another request, and the refusal names what differs.
   const moment = { ...args, p_expires_in: null, p_expires_at: '2030-01-01Z' };
   const error = await raised(callAt(db, 'grant_credits', '2024-03-01Z', moment));
   expect(error).toMatchObject({ code: 'PT409', detail: { differs: ['expires_at'] } });

@@ -60,7 +60,7 @@ test('a call is answered again after its grant has expired, and that settles not
     ...answer,
     replayed: true,
   });
-  // p_expires_at lies in the past by now: that would refuse a new grant, and does not refuse this.
+  // p_expires_at lies in the past by now, which refuses a new grant, but not this replay.
   expect(await call(db, 'grant_credits', { ...old, ...grant })).toMatchObject({ replayed: true });
   expect(await everything(db)).toBe(before);
   await call(db, 'settle_account', { p_account_id: old.p_account_id });

@@ -3,8 +3,8 @@ import { beforeAll, expect, test } from 'vitest';
 import { createDatabase, useDatabase } from '../../support/database.ts';
 import { writeHistory } from '../../support/history.ts';
 
-// Of a table that the statistics know with a row or two, the best plan is to read all of it; and a
-// session keeps its plans until they are taken again, however many accounts have come since.
+// For a table whose statistics know a row or two, the best plan is to read all of it; and a
+// session keeps its plans until new statistics are taken, however many accounts have come since.
 
 const db = useDatabase();
 const accounts = 200;
@@ -64,7 +64,7 @@ test.each(calls)('%s for the 200th account reads no more than for the first', as
   expect(fetched / accounts).toBeLessThan(accounts);
 });
 
-// Who comes in by another door than the public functions: a reader of `remaining`, adopt and the shadow.
+// Those who do not come through public functions: a reader of `remaining`, adopt and the shadow.
 test.each([
   ['figures', ['figures(a, null, now())']],
   [

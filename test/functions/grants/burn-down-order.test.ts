@@ -5,7 +5,10 @@ import { discrepancies } from '../../support/discrepancies.ts';
 
 const db = useDatabase();
 
-/** Grants these in turn, and deducts all of it for `search`; the grants' numbers as they were drawn. */
+/**
+ * Makes these grants in turn and deducts all for `search`; returns the grants in the order of
+ * drawing.
+ */
 async function drawn(grants: Arguments[]): Promise<number[]> {
   const account = { p_account_id: unique('account') };
   for (const [i, args] of grants.entries()) {
@@ -27,7 +30,9 @@ async function drawn(grants: Arguments[]): Promise<number[]> {
   return entries.map((entry) => entry.grant_id);
 }
 
-/** What comes first, and what comes after it, by one criterion; in the order of their weight. */
+/**
+ * By one criterion each, a grant that comes first and one that comes after it; in order of weight.
+ */
 const criteria: [name: string, first: Arguments, last: Arguments][] = [
   ['a lower priority', { p_priority: 1 }, { p_priority: 2 }],
   ['a scope', { p_operations: ['search'] }, { p_operations: null }],

@@ -3,8 +3,8 @@ import { useDatabase } from '../../support/database.ts';
 
 const db = useDatabase();
 
-// 600 grants, of which the last is open: the others are spent or have expired. For Postgres, an
-// account has one, as nearly all have: it must not matter.
+// 600 grants, of which only the last is open: the others are spent or expired. Postgres believes
+// that an account has one grant, as nearly all have; this must not matter.
 beforeAll(async () => {
   await db.query(
     `select count(*) from generate_series(1, 2000) as i,
@@ -35,7 +35,7 @@ beforeAll(async () => {
 const fetched = `select seq_tup_read + idx_tup_fetch as n from pg_stat_xact_user_tables
   where relid = 'credits_private.grants'::regclass`;
 
-/** The answer, and how often all of the grants would have been read for it, rounded up. */
+/** The answer, and the number of rows read for it in multiples of all grants, rounded up. */
 async function reading(query: string) {
   const client = await db.connect();
   await client.query('begin');

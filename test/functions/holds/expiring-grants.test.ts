@@ -148,7 +148,7 @@ test.each([
       await figuresAt(db, account, end),
     ];
     expect(figures[2]).toMatchObject({ available: 0, held: 0 });
-    // As it is settled late here, and at each moment there.
+    // Settled late here, and at each moment there.
     const late = account;
     await settleAt(db, late, end);
     expect(await expiries()).toEqual(expected);

@@ -26,7 +26,7 @@ beforeEach(async () => {
   await grantAt(db, account, start, { key: 'grant', amount: 100, expires: start + 5 * DAY });
 });
 
-/** Everything that could make the calls of before impossible: expired, spent, revoked, closed. */
+/** Everything that could make the earlier calls impossible: expired, spent, revoked, closed. */
 async function changeEverything(): Promise<void> {
   await refundAt(db, account, start + HOUR, { key: 'refund', transaction: 2 });
   await deductAt(db, account, start + 2 * HOUR, { key: 'deduct', amount: 60 });

@@ -28,7 +28,7 @@ async function grantAll(account: string, lots: Lot[], overdraft = 0): Promise<vo
   await overdraftAt(db, account, start, overdraft);
 }
 
-/** What a hold reserves, and in a twin of the account, what a deduction draws: grant and amount. */
+/** What a hold reserves, and what a deduction draws in a twin of the account: grant and amount. */
 async function drawnBy(
   name: string,
   call: { amount: number; operation?: string | null },
@@ -154,7 +154,7 @@ test('a hold of more than is available fails whole, and says how much is', async
     },
   });
   expect(await partsOf(db, 'short')).toEqual([]);
-  // It has left no key either, and no number.
+  // The refused hold has left neither a key nor a number.
   const answer = await holdAt(db, 'short', start, { ...hold, amount: 7 });
   expect(answer).toMatchObject({ hold_id: 1, available: 0, replayed: false });
 });

@@ -5,7 +5,7 @@ import { discrepancies } from '../../support/discrepancies.ts';
 import { counters, expectPassed, openAt } from '../../support/limits.ts';
 import { DAY, HOUR, moment, us } from '../../support/time.ts';
 
-// Every session of this file has an absurd time zone. It must not matter.
+// Every session of this file has an absurd time zone, which must not matter.
 const db = useDatabase();
 beforeAll(async () => {
   const client = await db.connect();
@@ -19,7 +19,10 @@ interface Window {
   window: 'day' | 'period';
   zone?: string;
   anchor?: number;
-  /** Its first moment, and that of the next window; the days that name the one before, it, the next. */
+  /**
+   * The first moments of this window and the next; the days that name the previous, this and the
+   * next window.
+   */
   from: string;
   until: string;
   names: [string, string, string];

@@ -60,7 +60,7 @@ test('a refund of debt that has been repaid goes back to the grants that repaid 
   await indebted('repaid');
   await grantAt(db, 'repaid', start, { key: 'second', amount: 15 }); // entry 5 repays
   await grantAt(db, 'repaid', start, { key: 'third', amount: 20 }); // entry 8 repays
-  // 5 are owed still: those are lowered first.
+  // 5 are still owed: the refund lowers that first.
   expect(await refund('repaid', '1', 12)).toMatchObject({ balance: 7, available: 57, repaid: 0 });
   expect(await refund('repaid', '2', 20)).toMatchObject({ balance: 27, available: 77, repaid: 0 });
   expect(await refund('repaid', '3')).toMatchObject({ amount: 18, balance: 45, available: 95 });
@@ -115,7 +115,7 @@ test('a refund to a grant repays what other deductions still owe', async () => {
     [30, null, 3, null],
     [10, 2, 3, 5],
   ]);
-  // Nothing is owed of the later one any more: it goes back to the grant, too.
+  // Nothing of the later one is owed any more, so it goes back to the grant, too.
   const later = { key: 'later', transaction: transaction_id };
   expect(await refundAt(db, 'others', start, later)).toMatchObject({ amount: 30, balance: 40 });
   expect((await refunds('others')).slice(2)).toEqual([[30, 2, transaction_id, 5]]);

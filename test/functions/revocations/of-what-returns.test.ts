@@ -162,7 +162,7 @@ test('scoped credit that comes back after a revocation with debt is taken in pla
   ]);
   expect(await figuresAt(db, 'scoped', start)).toMatchObject({ debt: 0, scoped: 20 });
   expect(await grantOf('scoped')).toEqual({ remaining: 20, revoked: 80, taken: 80 });
-  // What was owed for the grant is settled with that: other debt is none of its business.
+  // This settles what was owed for the grant; other debt does not concern it.
   await overdraftAt(db, 'scoped', start, 50);
   await deductAt(db, 'scoped', start, { key: 'other', amount: 10 });
   await deductAt(db, 'scoped', start, { key: 'more', amount: 20, operation: 'search' });

@@ -4,7 +4,7 @@ import { raised, useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
 import { DAY, HOUR } from '../../support/time.ts';
 
-// What views show between settlings, and that one account breaks them for nobody.
+// What views show between settlements, and that no account breaks them for others.
 const db = useDatabase();
 const now = () => Date.now() * 1000;
 const largest = 2 ** 53 - 1;

@@ -83,7 +83,7 @@ test('a deduction reads no more for an account with a long ledger than for a new
     p_amount: 10,
     p_idempotency_key: 'grant',
   });
-  // The plans of its statements are not ours to see: the blocks that they read are.
+  // The plans of the function's statements are not visible here; the blocks that they read are.
   const client = await db.connect();
   const blocks = async (account: string, key: string): Promise<number> => {
     const { rows } = await client.query(
