@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import {
   chaptersOf,
@@ -12,6 +12,8 @@ import {
 import { brokenLinks } from '../support/links.ts';
 
 const read = (path: string) => [path, readDocument(path)] as const;
+const folders = /(?<![\w/.])(?:sql|scripts|tools|test|migrations|docs)\/[\w./-]*\w/g;
+const pathsIn = (text: string) => text.match(folders) ?? [];
 const texts = new Map(documents().map(read));
 
 test('every document with a command, SQL or JavaScript has a test that runs it', () => {
@@ -68,6 +70,29 @@ test('CONTRIBUTING.md describes every npm script, and documents name no other', 
     [...text.matchAll(/\bnpm run ([a-z-]+)/g)].map(([, name]) => name),
   );
   expect(named.filter((name = '') => !scripts.includes(name))).toEqual([]);
+});
+
+test('every file and folder that a document names exists', () => {
+  const named = [...texts].flatMap(([document, text]) =>
+    document === 'CHANGELOG.md'
+      ? []
+      : pathsIn(text).map((path) => ({ document, path, exists: existsSync(new URL(path, root)) })),
+  );
+  expect(named.length).toBeGreaterThan(50);
+  expect(named.filter(({ exists }) => !exists)).toEqual([]);
+});
+
+test('a path is told by its folder', () => {
+  const text = 'see `sql/checks/<promise>.sql`, test/deploy/ and [x](docs/x.md#y), not a/sql/b';
+  expect(pathsIn(text)).toEqual(['sql/checks', 'test/deploy', 'docs/x.md']);
+});
+
+test('every command of pg-credits is in a document', () => {
+  const commands = [...readDocument('scripts/main.ts').matchAll(/^ {2}pg-credits ([a-z]+) /gm)];
+  expect(commands.length).toBeGreaterThan(5);
+  const all = [...texts.values()].join('\n');
+  const missing = commands.filter(([, name]) => !all.includes(`pg-credits ${name}`));
+  expect(missing.map(([, name]) => name)).toEqual([]);
 });
 
 test('a document is read as chapters with blocks, and blocks as commands', () => {

@@ -1,5 +1,5 @@
-// What the ledger should do, as naively as it can be said. Written from the design's section on
-// semantics; of the SQL it knows the names.
+// What the ledger should do, as naively as it can be said. Written from ARCHITECTURE.md, 'What the
+// ledger does, exactly'; of the SQL it knows the names.
 
 import {
   type Account,

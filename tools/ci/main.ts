@@ -48,6 +48,8 @@ const pooled = [
 ];
 const onDocker = [
   'documents/readme.test.ts',
+  'documents/guides.test.ts',
+  'documents/adopting.test.ts',
   'concurrency/holds.test.ts',
   'functions/refunds/',
   'functions/revocations/',

@@ -11,7 +11,7 @@ const per = {
 };
 const usage = typed('credits_used credits_refunded net_used calls', 'bigint');
 
-/** What design.md promises of each view. Views may gain columns, at the end. */
+/** What is promised of each view. Views may gain columns, at the end. */
 const views: Record<string, string[]> = {
   remaining: [
     ...per.account,
