@@ -1,11 +1,11 @@
--- Which grants p_amount is drawn from, and in which order: the burn-down order. Lower priority
--- first; scoped before unscoped, so that what can be used anywhere is used last; earlier expiry
--- (never is last); free before paid; older. What no grant covers is drawn from p_overdraft, as a
--- grant null. To be called under the account's lock, after settling. What is held is not there, and
--- so what had expired before p_at is not either. Without enough, it says what could have been
--- drawn.
+-- Which grants p_amount is drawn from, in burn-down order: lower priority first; scoped before
+-- unscoped, so that what can be used anywhere is used last; earlier expiry first, and never last;
+-- free before paid; older first. What no grant covers is drawn from p_overdraft, with null for its
+-- grant. Call it under the account's lock, after settling. Held credit is excluded; credit that
+-- expired before p_at has already been settled away. If there is not enough, the result says how
+-- much could have been drawn.
 --
--- A loop: for the one grant that most accounts have, half the price of a window function.
+-- With the one grant that most accounts have, a loop costs half as much as a window function.
 create or replace function credits_private.draw(
   p_account_id text, p_amount bigint, p_operation text, p_at timestamptz, p_overdraft bigint
 ) returns credits_private.draw

@@ -1,8 +1,8 @@
 -- What an account has at a moment, from rows alone, whether or not what is due has been settled.
 
--- The figures for a call that names p_operation. No call can take more than 2^53 - 1 at once,
--- however much the credits and the overdraft are together. Security definer, as what it calls reads
--- tables and the view `remaining` calls it as its reader.
+-- The figures for a call that names p_operation. `available` is 2^53 - 1 at most, because no call
+-- can take more at once, however much credits and overdraft add up to. Security definer, because
+-- the view `remaining` calls it as the view's reader, who may not read the tables.
 create or replace function credits_private.figures(
   p_account_id text, p_operation text, p_at timestamptz
 ) returns credits_private.figures
@@ -53,8 +53,8 @@ $$;
 
 revoke all on function credits_private.figures(text, text, timestamptz) from public;
 
--- What a deduction for p_operation may take. As long as nothing is due, which is so after every
--- call, it is one sum.
+-- What a deduction for p_operation may take. While nothing is due, as after every call, it is one
+-- sum.
 create or replace function credits_private.available(
   p_account_id text, p_operation text, p_at timestamptz
 ) returns bigint
@@ -84,8 +84,8 @@ $$;
 
 revoke all on function credits_private.available(text, text, timestamptz) from public;
 
--- What each grant of an account has at p_at: what is held of it then, and what remains, held or free.
--- Security definer, as the view `grants` calls it as its reader.
+-- What each grant of an account has at p_at: what is held then, and what remains, held or free.
+-- Security definer, because the view `grants` calls it as the view's reader.
 create or replace function credits_private.grants_at(p_account_id text, p_at timestamptz)
 returns setof credits_private.grant_figures
 language plpgsql stable security definer

@@ -1,9 +1,10 @@
 -- What an account's grants have free at a moment, whether or not what is due by then has been
--- settled. What is due is forecast in three steps, as settling will book it: what returns to grants,
--- what revocations keep back of it, and what debt it repays.
+-- settled. What is due is forecast in three steps, as settling will book it: what returns to
+-- grants, what revocations keep back of it, and what debt it repays.
 
--- What comes to grants by p_at: what holds that expire return, and what scheduled grants bring. In the order
--- in which settling books it: at, step, id, part_id. Without a grant, it is overdraft that was held.
+-- What comes to grants by p_at: what holds return when they expire, and what scheduled grants
+-- bring. Settling books it in order of at, step, id and part_id. A row without a grant is overdraft
+-- that a hold returns.
 create or replace function credits_private.due_credit(p_account_id text, p_at timestamptz)
 returns table (
   at timestamptz, step int, id bigint, kind text, part_id bigint, grant_id bigint, amount bigint
@@ -27,10 +28,11 @@ $$;
 
 revoke all on function credits_private.due_credit(text, timestamptz) from public;
 
--- What is left of it after revocations: what was asked back of a grant and has not been taken yet is
--- taken from what comes to the grant or to its re-grants, first come, first taken. n numbers the rows in their
--- order, origin the grants that were asked back; was_taken is whether anything was taken of that one.
--- (limit 1: Postgres takes an account's grants for few, and would join all of them with each other.)
+-- What revocations leave of that. What was asked back of a grant, and not taken yet, is taken from
+-- what comes to the grant or to its re-grants, in order. n numbers the rows in that order, and
+-- origin the grants that were granted; was_taken says whether anything of that grant was taken
+-- before. (limit 1: Postgres takes an account's grants for few, and would join all of them with
+-- each other.)
 create or replace function credits_private.kept_credit(p_account_id text, p_at timestamptz)
 returns table (
   n bigint, at timestamptz, step int, id bigint, grant_id bigint, origin bigint,
@@ -68,10 +70,10 @@ $$;
 
 revoke all on function credits_private.kept_credit(text, timestamptz) from public;
 
--- What is free of that at p_at, once it has repaid p_debt, and how much it repaid. Per hold or grant,
--- what can repay nothing (scoped, or expired by then) first takes the place of debt that was booked
--- for its revocation; then the rest repays in burn-down order. Credit that has expired by p_at is not
--- free, but may have repaid debt before.
+-- What is free of that at p_at, once p_debt is repaid, and how much of it repaid debt. Thing by
+-- thing, as tidy does it: credit that cannot repay, because it is scoped or has expired by then,
+-- takes the place of the debt that was booked for its revocation; then the rest repays in burn-down
+-- order. Credit that expires by p_at is not free, but may have repaid debt before.
 create or replace function credits_private.freed_credit(
   p_account_id text, p_at timestamptz, p_debt bigint
 ) returns table (
@@ -84,8 +86,8 @@ declare
   v_due record;
   v_debt bigint := p_debt;
   v_owed bigint;
-  v_owed_of bigint[] := '{}'::bigint[]; -- by origin: what is left of its revocation's debt
-  v_instead bigint[] := '{}'::bigint[]; -- by row: the debt whose place it took
+  v_owed_of bigint[] := '{}'::bigint[]; -- by origin: the debt that is left of its revocation
+  v_instead bigint[] := '{}'::bigint[]; -- by n: the debt whose place the row took
 begin
   for v_due in
     select k.n, k.grant_id, k.origin, k.origin_grant_id, k.was_taken, k.amount, g.operations,
@@ -127,8 +129,8 @@ $$;
 
 revoke all on function credits_private.freed_credit(text, timestamptz, bigint) from public;
 
--- What an account's grants have free at p_at: what is booked, not held and not expired, and what is
--- freed by what comes due by then. A grant can have more than one row.
+-- What an account's grants have free at p_at: what is booked, neither held nor expired, and what
+-- comes due by then. repaid is the debt that goes by then. A grant can have more than one row.
 create or replace function credits_private.free_credit(p_account_id text, p_at timestamptz)
 returns table (
   grant_id bigint, operations text[], expires_at timestamptz, free bigint, repaid bigint

@@ -1,9 +1,9 @@
--- Billing periods: calendar arithmetic without a table. A period starts at midnight, in the
--- account's time zone, of its anchor day, and is named by that day. The session's TimeZone and
--- DateStyle play no part: every conversion names its zone.
+-- Billing periods: calendar arithmetic without a table. A period starts at midnight of its anchor
+-- day, in the account's time zone, and is named by that day. The session's TimeZone and DateStyle
+-- have no effect: every conversion names its zone.
 
--- The anchor day in the month of p_day: the 31st is the last day of shorter months. In plpgsql, as
--- Postgres before 18 plans a function in SQL anew at each call.
+-- The anchor day in the month of p_day: the 31st is the last day of shorter months. In plpgsql,
+-- because Postgres before 18 plans an SQL function anew at each call.
 create or replace function credits_private.anchor_in_month(p_day date, p_anchor_day int)
 returns date
 language plpgsql immutable
@@ -18,8 +18,8 @@ $$;
 
 revoke all on function credits_private.anchor_in_month(date, int) from public;
 
--- The first anchor day after p_day. Security definer, as period_shown: the view `remaining` calls
--- them, and Postgres runs a view's functions as its reader, who may use nothing of
+-- The first anchor day after p_day. Security definer, like period_shown: the view `remaining` calls
+-- both, and Postgres runs a view's functions as the view's reader, who may use nothing of
 -- credits_private.
 create or replace function credits_private.next_anchor(p_day date, p_anchor_day int)
 returns date
@@ -36,9 +36,9 @@ $$;
 
 revoke all on function credits_private.next_anchor(date, int) from public;
 
--- When a local day begins. Where clocks skip midnight, it is the first moment after the gap; where
--- they go back over it, the first of the two, as the day has begun by the second. Postgres takes the
--- second; the first is where the offset of a day before still puts it.
+-- When a local day begins. Where clocks skip midnight, the day begins at the first moment after the
+-- gap. Where clocks go back over midnight, it begins at the first of the two. Postgres takes the
+-- second; the first is where the offset of the day before puts it.
 create or replace function credits_private.midnight(p_day date, p_time_zone text)
 returns timestamptz
 language plpgsql immutable
@@ -60,8 +60,8 @@ $$;
 
 revoke all on function credits_private.midnight(date, text) from public;
 
--- The last anchor day that has begun at p_at. The candidate of the local month may still lie ahead,
--- and then it is the one before.
+-- The last anchor day that has begun by p_at: that of the local month, or, if that one still lies
+-- ahead, that of the month before.
 create or replace function credits_private.anchor_at(
   p_at timestamptz, p_time_zone text, p_anchor_day int
 ) returns date
@@ -82,9 +82,9 @@ $$;
 
 revoke all on function credits_private.anchor_at(timestamptz, text, int) from public;
 
--- The period of an account in which a moment lies. A period that has begun keeps its end, even if
--- the account's zone or anchor was changed since; the ones after it follow the new ones, and none
--- of them begins before it ended. Nothing of it depends on how late it is asked.
+-- The period of an account that contains p_at. A period that has begun keeps its end, even if the
+-- account's zone or anchor day has changed since. Later periods follow the new settings, and none
+-- of them begins before that end. The answer does not depend on how late anybody asks.
 create or replace function credits_private.period_at(
   p_at timestamptz, p_period date, p_next_period date, p_period_ends_at timestamptz,
   p_time_zone text, p_anchor_day int
@@ -104,8 +104,8 @@ $$;
 revoke all on function
   credits_private.period_at(timestamptz, date, date, timestamptz, text, int) from public;
 
--- The same for a view, which one account must not break for the others: null where it cannot be told,
--- as the server no longer has the account's zone.
+-- period_at for views, which one account must not break for the others: null if the server no
+-- longer knows the account's time zone.
 create or replace function credits_private.period_shown(
   p_at timestamptz, p_period date, p_next_period date, p_period_ends_at timestamptz,
   p_time_zone text, p_anchor_day int

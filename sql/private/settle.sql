@@ -1,9 +1,8 @@
--- Books what became due by p_at, under the account's lock, and returns the account as it is then.
--- One pass over all that is due, in its order: by moment; at the same moment, holds expire first,
--- then grants, and then scheduled grants arrive. Settling late writes the same entries as settling
--- on time (settling_late_changes_nothing): each takes effect when it was due, in the period of that
--- moment. What else comes due in between (the expiry of a grant that arrives only now) is in the
--- list from the start; what frees credit tidies up after itself.
+-- Books everything that is due by p_at, under the account's lock, and returns the account as it is
+-- then. One pass over credits_private.due, in its order. Settling late writes the same entries as
+-- settling on time (settling_late_changes_nothing): each entry takes effect when it was due, in the
+-- period of that moment. The list is complete from the start: it has the expiry of a grant that
+-- only begins during the pass. Each step that frees credit tidies up after itself.
 create or replace function credits_private.settle(
   p_account credits_private.account, p_at timestamptz
 ) returns credits_private.account
@@ -27,7 +26,7 @@ begin
       when 'grant begins' then
         p_account := credits_private.begin_grant(p_account, v_due.id, v_due.at, p_at);
       when 'period ends' then
-        null; -- begin_period closes it once all entries of before are written
+        null; -- advance_account begins the next one, once every entry of this one is written
     end case;
   end loop;
   return credits_private.advance_account(p_account, p_at);
@@ -36,8 +35,8 @@ $$;
 
 revoke all on function credits_private.settle(credits_private.account, timestamptz) from public;
 
--- Moves an account on, once all that was due by p_at is booked: into the period of p_at, and to the
--- first thing that is still to come.
+-- Moves an account on to p_at, once everything due by then is booked: into the period of p_at, and
+-- due at the first thing that is still to come.
 create or replace function credits_private.advance_account(
   p_account credits_private.account, p_at timestamptz
 ) returns credits_private.account
@@ -54,7 +53,7 @@ begin
   v_due_at := credits_private.first_due(p_account.account_id, p_at);
   update credits_private.accounts as a
   set
-    -- Whoever comes after this comes later, also if the clock is set back.
+    -- The next call comes later than this one, even if the clock is set back.
     last_created_at = greatest(a.last_created_at, p_at),
     due_at = v_due_at
   where a.account_id = p_account.account_id
@@ -67,8 +66,8 @@ $$;
 revoke all on function
   credits_private.advance_account(credits_private.account, timestamptz) from public;
 
--- Closes a period that has ended, and begins the one of p_at: no entry can be written into an earlier
--- one any more. The account is due no later than the new one ends, which a guard checks at once.
+-- Begins the period of p_at. No entry can be written into an earlier period any more. due_at is
+-- lowered in the same update, because a guard refuses an account that is due after its period ends.
 create or replace function credits_private.begin_period(
   p_account credits_private.account, p_at timestamptz
 ) returns credits_private.account
@@ -98,8 +97,9 @@ $$;
 revoke all on function
   credits_private.begin_period(credits_private.account, timestamptz) from public;
 
--- What the period before was cut by goes, and what this one was is what the account's row says. One that
--- begins on no anchor day, as the day was changed during the period before, is kept too.
+-- Removes the settings that the previous period was cut by: those of the new period are on the
+-- account's row. A new period that begins on no anchor day, because the day was changed during the
+-- previous one, needs its settings kept.
 create or replace function credits_private.keep_odd_period(p_account credits_private.account)
 returns void
 language plpgsql
@@ -117,7 +117,7 @@ $$;
 revoke all on function
   credits_private.keep_odd_period(credits_private.account) from public;
 
--- What is unheld of a grant leaves at its expiry. Nothing may be.
+-- When a grant expires, it loses whatever no hold has reserved (possibly nothing).
 create or replace function credits_private.expire_grant(
   p_account credits_private.account, p_grant_id bigint, p_effective_at timestamptz,
   p_created_at timestamptz
@@ -145,7 +145,7 @@ $$;
 revoke all on function credits_private.expire_grant(
   credits_private.account, bigint, timestamptz, timestamptz) from public;
 
--- A scheduled grant arrives.
+-- When a scheduled grant begins, its entry fills it.
 create or replace function credits_private.begin_grant(
   p_account credits_private.account, p_grant_id bigint, p_effective_at timestamptz,
   p_created_at timestamptz

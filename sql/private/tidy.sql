@@ -1,8 +1,13 @@
--- What must not stay once p_amounts have become free in p_grant_ids, in transactions of their own:
--- what was revoked of a grant is taken, also in place of what was booked as debt (of what has just
--- come back, and not of what had come back before that debt), what has expired meanwhile expires, and
--- debt is repaid (debt_and_free_credit_never_coexist). Whatever frees credit ends with it: a grant, a
--- refund, a release, a capture, a revocation, the end of a hold.
+-- Tidies up once p_amounts have become free in p_grant_ids. Everything that frees credit ends with
+-- it: a grant, a refund, a release, a capture, a revocation, the end of a hold. In this order, each
+-- in a transaction of its own:
+--
+-- 1. What was asked back of a grant, and not taken yet, is taken.
+-- 2. Credit that cannot repay debt, because it is scoped or has expired, takes the place of the
+--    debt that was booked for its revocation. Only p_amounts do: what came back earlier came before
+--    that debt.
+-- 3. Credit of a grant that has expired meanwhile expires.
+-- 4. Free credit repays debt (debt_and_free_credit_never_coexist).
 create or replace function credits_private.tidy(
   p_account credits_private.account, p_grant_ids bigint[], p_amounts bigint[],
   p_effective_at timestamptz, p_created_at timestamptz
@@ -58,9 +63,9 @@ $$;
 revoke all on function credits_private.tidy(
   credits_private.account, bigint[], bigint[], timestamptz, timestamptz) from public;
 
--- What was booked as debt for a grant that was revoked after its credit was spent or held, less what
--- came back to it or to its re-grants and repaid since. What comes back and can repay nothing, as it
--- is for some operations only or has expired, is taken in place of that debt.
+-- The debt that is left of a grant's revocation: what was booked as debt, because the credit was
+-- spent or held, less what has come back to the grant or its re-grants since and repaid debt. What
+-- comes back and cannot repay, because it is scoped or has expired, is taken in place of this debt.
 create or replace function credits_private.revoked_debt(p_account_id text, p_origin_grant_id bigint)
 returns bigint
 language plpgsql stable
@@ -110,8 +115,8 @@ $$;
 revoke all on function credits_private.take_back(credits_private.account, bigint, bigint[],
   bigint[], timestamptz, timestamptz, text, jsonb) from public;
 
--- Free unscoped credit repays debt, in burn-down order: out of the grant, and off the debt. The
--- balance is the same after it.
+-- Repays debt with free unscoped credit, in burn-down order. Each repayment is two entries, one out
+-- of the grant and one off the debt, so the balance stays the same.
 create or replace function credits_private.repay(
   p_account credits_private.account, p_effective_at timestamptz, p_created_at timestamptz
 ) returns credits_private.account
@@ -142,8 +147,8 @@ $$;
 revoke all on function
   credits_private.repay(credits_private.account, timestamptz, timestamptz) from public;
 
--- How much debt a call repaid, or what came back took the place of, after its own transaction, which
--- is the last one that it wrote.
+-- How much debt went after p_transaction_id, the transaction of the call that asks: repaid by the
+-- credit that the call freed, or replaced by it.
 create or replace function credits_private.repaid(p_account_id text, p_transaction_id bigint)
 returns bigint
 language sql stable
