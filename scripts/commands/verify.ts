@@ -8,8 +8,8 @@ import { allowHelp, prefixHelp, roleOptions, rolesFrom } from './shared.ts';
 
 export const help = `pg-credits verify: does the database keep every promise? reads only, also under load
 
-Compares the schema with this package's, reads credits.discrepancies, and checks that triggers are enabled and that
-PUBLIC may do nothing. Needs a member of credits_auditor, the owner or a superuser.
+Compares the schema with this package's, checks the promises one by one, and checks that triggers are enabled and that
+PUBLIC may do nothing. --json says how long each promise took. Needs a member of credits_auditor, the owner or a superuser.
 Runs nothing that it finds not to be ours: what such a view or function would have told is then not checked.
 Exit status: 0 all holds, 1 something does not, 2 wrong usage, 3 something could not be checked.
 
@@ -20,8 +20,8 @@ ${sharedHelp}`;
 export const options = roleOptions;
 
 export async function run({ values }: Given<typeof options>, terminal: Terminal): Promise<Answer> {
-  const roles = rolesFrom(values);
-  const report = await withClient(values, terminal.aside, (client) => examine(client, roles));
+  const examined = { ...rolesFrom(values), progress: terminal.step };
+  const report = await withClient(values, terminal.aside, (client) => examine(client, examined));
   const code = report.findings.length > 0 ? 1 : report.ok ? 0 : 3;
   return { report, lines: describe(report), code };
 }

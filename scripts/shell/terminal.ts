@@ -51,6 +51,9 @@ export class Terminal {
     this.rewrite(line());
   };
 
+  /** What the work is at, where that changes a few times only: likewise, and each time. */
+  readonly step: Log = (line) => this.rewrite(line);
+
   readonly wipe = (): void => this.rewrite('');
 
   private rewrite(line: string) {

@@ -1,6 +1,4 @@
 import type pg from 'pg';
-import type { Live } from '../postgres/live.ts';
-import { codeOf, explain, isLostConnection } from '../shell/explain.ts';
 import { type Difference, isNamed } from '../snapshot/differences.ts';
 import type { Fact } from '../snapshot/snapshot.ts';
 
@@ -20,7 +18,12 @@ export interface NotChecked {
   why: string;
 }
 
-const finding = (check: string, subject: string, expected: string, actual: string): Finding => ({
+export const finding = (
+  check: string,
+  subject: string,
+  expected: string,
+  actual: string,
+): Finding => ({
   check,
   account_id: null,
   subject,
@@ -110,35 +113,4 @@ function apart(a: string, b: string): [string, string] {
   const from =
     Math.max(a.length, b.length) <= 60 ? 0 : Math.max(0, a.lastIndexOf(' ', at - 10) + 1);
   return [excerpt(a, from), excerpt(b, from)];
-}
-
-const most = 10_000;
-
-/** What `credits.discrepancies` finds; only_granted_roles_can_call is left to the catalogue. Ends the transaction if it fails. */
-export async function readDiscrepancies(client: pg.ClientBase, live: Live) {
-  const unread = (why: string) => ({
-    findings: [],
-    not_checked: [{ subject: 'credits.discrepancies', why }],
-  });
-  if (!live.readable.has('credits.discrepancies'))
-    return unread(
-      `not there, or not readable by ${live.user}: connect as a member of ${live.rolePrefix}credits_auditor`,
-    );
-  try {
-    const { rows } = await client.query(
-      `select invariant as check, account_id, coalesce(subject, '') as subject,
-        coalesce(expected, 'none') as expected, coalesce(actual, 'none') as actual,
-        pg_catalog.count(*) over () as total
-      from credits.discrepancies where invariant <> 'only_granted_roles_can_call'
-      order by invariant, account_id, subject limit ${most}`,
-    );
-    const findings = rows.map(({ total, ...row }): Finding => row);
-    const total = Number(rows[0]?.total ?? 0);
-    if (total > most)
-      findings.push(finding('more', 'credits.discrepancies', '', `${total - most} more rows`));
-    return { findings, not_checked: [] };
-  } catch (error) {
-    if (isLostConnection(error) || codeOf(error) === undefined) throw error;
-    return unread(explain(error));
-  }
 }

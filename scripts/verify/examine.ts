@@ -9,14 +9,16 @@ import {
   describeDifferences,
   type Finding,
   type NotChecked,
-  readDiscrepancies,
 } from './checks.ts';
+import { type Checked, checkPromises, promisesOf } from './promises.ts';
 
 export interface VerifyOptions {
   /** Detected where owner, privileges or the bookkeeping reveal it. */
   rolePrefix?: string | undefined;
   /** Names of foreign objects that may stay, and of foreign roles that may have privileges. */
   allow?: string[] | undefined;
+  /** Hears of each promise before it is checked. */
+  progress?: (line: string) => void;
 }
 
 export interface VerifyReport {
@@ -27,6 +29,8 @@ export interface VerifyReport {
   /** null where they were not read. */
   accounts: bigint | null;
   entries: bigint | null;
+  /** The promises that were checked, one by one. */
+  checks: Checked[];
   findings: Finding[];
   not_checked: NotChecked[];
   /** What was left out, and what could be better. */
@@ -71,6 +75,7 @@ export function examine(client: pg.ClientBase, options: VerifyOptions = {}): Pro
     const foreign = differences.find(runsWhenRead);
     const not_checked: NotChecked[] = [];
     let counts: Counts = { accounts: null, entries: null };
+    let checks: Checked[] = [];
     if (foreign || pending.length > 0)
       not_checked.push({
         subject: 'credits.discrepancies',
@@ -80,7 +85,9 @@ export function examine(client: pg.ClientBase, options: VerifyOptions = {}): Pro
       });
     else {
       counts = await readCounts(client, live);
-      const read = await readDiscrepancies(client, { ...live, rolePrefix: prefix });
+      const seen = { ...live, rolePrefix: prefix };
+      const read = await checkPromises(client, seen, promisesOf(pkg), options.progress);
+      checks = read.checks;
       findings.push(...read.findings);
       not_checked.push(...read.not_checked);
     }
@@ -90,6 +97,7 @@ export function examine(client: pg.ClientBase, options: VerifyOptions = {}): Pro
       version: pkg.version,
       database: live.database,
       ...counts,
+      checks,
       findings,
       not_checked,
       notes,

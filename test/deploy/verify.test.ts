@@ -1,8 +1,12 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type pg from 'pg';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { deploy } from '../../scripts/deploy/deploy.ts';
+import { packageRoot } from '../../scripts/package.ts';
 import type { Finding } from '../../scripts/verify/checks.ts';
 import { examine, verify } from '../../scripts/verify/examine.ts';
-import { createDatabase, type Database } from '../support/database.ts';
+import { asRole, createDatabase, type Database } from '../support/database.ts';
 import { within } from './fixture.ts';
 
 // With roles of its own: verify tells who may act as the owner, and other tests give that to users.
@@ -225,6 +229,30 @@ test('verify finds a balance that was changed behind the triggers: a table, stat
         },
       ]),
     });
+  }));
+
+test('verify names, counts and times each promise, the same for the owner and for an auditor', () =>
+  withDatabase(async (db) => {
+    await db.query(`${spend}; alter table ${accounts} disable trigger user;
+      update ${accounts} set balance = 71; alter table ${accounts} enable trigger user`);
+    const promises = readdirSync(join(packageRoot, 'sql/checks'))
+      .map((name) => name.replace('.sql', ''))
+      .filter((name) => name !== 'only_granted_roles_can_call');
+    const examineAs = async (client: pg.Client) => {
+      const heard: string[] = [];
+      const report = await examine(client, { progress: (line) => heard.push(line) });
+      expect(report.checks.map(({ name }) => name)).toEqual(promises.sort());
+      expect(heard[0]).toBe(`checking ${promises[0]}, 1 of ${promises.length}`);
+      expect(heard).toHaveLength(promises.length);
+      for (const { name, rows, milliseconds } of report.checks) {
+        expect(rows).toBe(report.findings.filter(({ check }) => check === name).length);
+        expect(milliseconds).toBeGreaterThanOrEqual(0);
+      }
+      return report.findings;
+    };
+    const findings = await examineAs(await db.connect());
+    expect(findings.length).toBeGreaterThan(1);
+    expect(await examineAs(await asRole(db, 'credits_auditor'))).toEqual(findings);
   }));
 
 test('verify shows the first 50 findings, and how many more there are', () =>
