@@ -1,6 +1,6 @@
--- Who may do what, on one page. credits_owner owns everything and logs in nowhere; the public
--- functions run as it, and never as a superuser. An app's role gets what it needs by
--- `grant credits_spender to my_app`.
+-- Who may do what, on one page (only_granted_roles_can_call). credits_owner owns everything and logs
+-- in nowhere; the public functions run as it, and never as a superuser. An app's role gets what it
+-- needs by `grant credits_spender to my_app`.
 --
 -- Nothing is for PUBLIC, nor for anybody else who is not named here: right before this file, every
 -- deploy takes away what others than the owner may do in the schemas, functions and types included

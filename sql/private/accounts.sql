@@ -92,7 +92,8 @@ begin
 end
 $$;
 
--- The moment at which a call under the lock takes place. Not before the call before it, also if the
+-- The moment at which a call under the lock takes place. It is the clock's, so that no account gets
+-- ahead of it (the_clock_is_not_ahead), but never before the account's last call, even where the
 -- clock was set back.
 create or replace function credits_private.moment(
   p_account credits_private.account, p_at timestamptz

@@ -2,6 +2,12 @@
 -- the limits, in the same statement as the entry. Nothing else changes a figure. What can be told
 -- from the entry alone is not asked in the statements: an expression of PL/pgSQL is prepared once
 -- in a transaction, one of a statement each time that it runs.
+--
+-- The amount of an entry moves the balance, with it either a grant or the debt
+-- (balance_equals_grants_less_debt), and the counters (usage_equals_ledger). Each balance follows
+-- from the one before, and no period runs back: an invoice leads from its opening to its closing
+-- balance (invoice_equals_balance_delta). An invoice and its lines are sums of the same entries, which
+-- never change (invoice_lines_sum_to_invoice).
 create or replace function credits_private.apply_entry() returns trigger
 language plpgsql
 set search_path = pg_temp
