@@ -12,16 +12,15 @@ select
 from credits_private.accounts as a;
 
 comment on view credits.accounts is $comment$
-What was set of an account, and whether it is closed: one row per account. What it has is in
-`remaining`.
+One row per account: its settings, and whether it is closed. `remaining` shows what it has.
 $comment$;
 
-comment on column credits.accounts.unit is 'what the account counts';
-comment on column credits.accounts.scale is 'decimal places to show amounts with';
-comment on column credits.accounts.time_zone is 'where its periods and days begin at midnight';
+comment on column credits.accounts.unit is 'what the account counts, such as ''credit'' or ''usd''';
+comment on column credits.accounts.scale is 'how many decimal places amounts are shown with';
+comment on column credits.accounts.time_zone is 'the zone at whose midnight its periods and days begin';
 comment on column credits.accounts.anchor_day is
-  'on which day its periods begin; 31 is the last day of shorter months';
-comment on column credits.accounts.closed_at is 'null as long as it is open';
+  'the day of the month on which its periods begin; 31 is the last day of a shorter month';
+comment on column credits.accounts.closed_at is 'when it was closed; null while it is open';
 comment on column credits.accounts.settled_until is
-  'all that was due before is booked; in the past, something has been due since then';
-comment on column credits.accounts.metadata is 'what was passed to open_account';
+  'everything due before this moment is booked; where it has passed, something is due';
+comment on column credits.accounts.metadata is 'what open_account was given';

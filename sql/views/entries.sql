@@ -21,19 +21,19 @@ select
 from credits_private.entries as e;
 
 comment on view credits.entries is $comment$
-The ledger: one row per movement of one grant, or of debt, numbered 1, 2, 3, ... within the account,
-without gap, and never changed.
+The ledger. One row per movement of one grant, or of debt. Entries are numbered 1, 2, 3, ... within
+the account, without a gap, and never change.
 $comment$;
 
 comment on column credits.entries.kind is
   '''grant'', ''deduction'', ''capture'', ''refund'', ''expiry'', ''revocation'' or ''repay''';
-comment on column credits.entries.grant_id is 'null is debt';
-comment on column credits.entries.amount is 'what it added to the grant and to the balance';
-comment on column credits.entries.balance_after is 'the balance after it';
+comment on column credits.entries.grant_id is 'the grant that it moves; null for debt';
+comment on column credits.entries.amount is 'what the entry added to its grant, and to the balance';
+comment on column credits.entries.balance_after is 'the balance after the entry';
 comment on column credits.entries.refunded_entry_id is 'the entry that a refund gives back';
-comment on column credits.entries.effective_at is 'when it was due';
-comment on column credits.entries.created_at is 'when it was booked';
-comment on column credits.entries.hold_id is 'the hold that a capture is of';
+comment on column credits.entries.effective_at is 'when it took effect';
+comment on column credits.entries.created_at is 'when it was booked, which is later for what was settled late';
+comment on column credits.entries.hold_id is 'the hold that a capture took from';
 comment on column credits.entries.is_final is 'whether a capture ended its hold';
 comment on column credits.entries.revoked_grant_id is 'the grant that a revocation takes back';
 comment on column credits.entries.repaid_entry_id is

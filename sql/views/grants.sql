@@ -1,5 +1,5 @@
--- Right at the moment, whether or not what is due has been settled: where something is, from what is
--- to come as well, an account at a time.
+-- An account on which nothing is due is read as it is stored. For any other, grants_at works out what
+-- settling would leave, one account at a time.
 create or replace view credits.grants as
 select
   g.account_id,
@@ -46,16 +46,16 @@ join (
 ) as f on f.account_id = g.account_id and f.grant_id = g.grant_id;
 
 comment on view credits.grants is $comment$
-One row per grant, with what is left of it, whether or not what is due has been settled.
+One row per grant, with what is left of it now, whether or not what is due has been settled.
 $comment$;
 
 comment on column credits.grants.state is
   '''active'', ''spent'', ''expired'', ''scheduled'' or ''cancelled''';
 comment on column credits.grants.amount is 'what was granted';
 comment on column credits.grants.remaining is 'what is left, held or free';
-comment on column credits.grants.operations is 'its scope; null is every operation';
+comment on column credits.grants.operations is 'the operations that may draw on it; null for every operation';
 comment on column credits.grants.origin_grant_id is
-  'the grant whose credits a refund gave back here, as it had expired';
+  'the expired grant whose credits a refund gave back as this one';
 comment on column credits.grants.held is 'what open holds have reserved of it';
-comment on column credits.grants.revoked is 'what was asked back of it';
-comment on column credits.grants.taken is 'what of that was taken, or booked as debt';
+comment on column credits.grants.revoked is 'what revocations have asked back';
+comment on column credits.grants.taken is 'how much of that was taken, or booked as debt';

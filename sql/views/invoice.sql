@@ -1,8 +1,8 @@
--- Sums the ledger, and takes opening and closing balance from its first and last entry: that the
--- sums connect the two is a promise (invoice_equals_balance_delta), not a definition. A sum beyond
--- bigint, of a thousand of the largest amounts, shows as the largest: one account must not break the
--- view for the others. A period that has ended is open as long as something that was due in it has
--- not been booked.
+-- Sums the entries of a period, and takes the opening and closing balance from its first and last
+-- entry. That the sums lead from one to the other is a promise (invoice_equals_balance_delta), not a
+-- definition. A sum beyond bigint shows as the largest bigint, so that one account cannot break the
+-- view for the others. A period that has ended stays open until everything that was due in it has
+-- been booked.
 create or replace view credits.invoice as
 select
   s.account_id,
@@ -52,18 +52,18 @@ comment on view credits.invoice is $comment$
 One row per account and billing period in which something moved, summed from the ledger:
 opening_balance + credits_granted - credits_used + credits_refunded - credits_expired -
 credits_revoked = closing_balance. A period that is not open never changes again. Amounts are in
-the account's smallest unit. Debt is a balance below zero; repaying it changes no figure.
+the account's smallest unit. Debt shows as a balance below zero; repaying it changes no figure.
 $comment$;
 
 comment on column credits.invoice.period is 'the period''s first local day';
-comment on column credits.invoice.opening_balance is 'before its first entry';
-comment on column credits.invoice.credits_granted is 'by grants';
-comment on column credits.invoice.credits_used is 'by deductions and captures';
-comment on column credits.invoice.credits_refunded is 'given back';
-comment on column credits.invoice.credits_expired is 'unused at their expiry';
-comment on column credits.invoice.credits_revoked is 'taken back, also as debt';
-comment on column credits.invoice.closing_balance is 'after its last entry';
+comment on column credits.invoice.opening_balance is 'the balance before the period''s first entry';
+comment on column credits.invoice.credits_granted is 'granted';
+comment on column credits.invoice.credits_used is 'taken by deductions and captures';
+comment on column credits.invoice.credits_refunded is 'given back by refunds';
+comment on column credits.invoice.credits_expired is 'left unused when they expired';
+comment on column credits.invoice.credits_revoked is 'taken back by revocations, or booked as debt by them';
+comment on column credits.invoice.closing_balance is 'the balance after the period''s last entry';
 comment on column credits.invoice.net_used is 'credits_used - credits_refunded';
 comment on column credits.invoice.calls is
-  'deductions, and holds captured for the first time';
+  'deductions, and holds whose first capture was in the period';
 comment on column credits.invoice.is_open is 'whether entries can still be added';

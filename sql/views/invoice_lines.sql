@@ -1,4 +1,4 @@
--- Sums the ledger. No API key and no operation are groups like any other.
+-- Sums the ledger. Calls without an API key or an operation are groups like any other.
 create or replace view credits.invoice_lines as
 select
   e.account_id,
@@ -17,12 +17,13 @@ where e.kind in ('deduction', 'capture', 'refund')
 group by e.account_id, e.period, e.api_key_id, e.operation;
 
 comment on view credits.invoice_lines is $comment$
-One row per account, billing period, API key and operation with usage, summed from the ledger; the
-lines sum up to the invoice. No API key, and no operation, is a null and a line like any other.
+One row per account, billing period, API key and operation with usage, summed from the ledger. The
+lines add up to the invoice. Calls without an API key or an operation have a line of their own, with
+a null there.
 $comment$;
 
-comment on column credits.invoice_lines.credits_used is 'by deductions and captures';
-comment on column credits.invoice_lines.credits_refunded is 'given back';
+comment on column credits.invoice_lines.credits_used is 'taken by deductions and captures';
+comment on column credits.invoice_lines.credits_refunded is 'given back by refunds';
 comment on column credits.invoice_lines.net_used is 'credits_used - credits_refunded';
 comment on column credits.invoice_lines.calls is
-  'deductions, and holds captured for the first time';
+  'deductions, and holds whose first capture was in the period';

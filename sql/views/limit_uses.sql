@@ -1,6 +1,6 @@
--- What the ledger says of limits: each entry that spends, or gives back, with each limit that it
--- falls under and the window in which it counts, for a refund that of its original. Days of a zone
--- that the server no longer has cannot be told. For `discrepancies`, and nobody else.
+-- What the ledger says of limits, for the checks alone: each entry that spends or gives back, with
+-- each limit that it counts under, and the window in which it counts. A refund counts in the window of
+-- its original. Where the server no longer knows the account's time zone, no day can be told.
 create or replace view credits_private.limit_uses as
 select
   l.account_id,

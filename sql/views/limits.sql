@@ -1,5 +1,5 @@
--- Of a limit that counts each API key, operation or run for itself, one row for each that has spent
--- in its window or holds, as of now.
+-- A limit that counts each API key, operation or run for itself has a row for each of them that has
+-- spent in the current window or has open holds.
 create or replace view credits.limits as
 select
   l.account_id,
@@ -12,8 +12,8 @@ select
   l.ceiling,
   l.overage,
   coalesce(n.spent, 0) as spent,
-  r.reserved,
-  greatest(0, l.ceiling + l.overage - coalesce(n.spent, 0) - r.reserved) as remaining
+  coalesce(r.reserved, 0) as reserved,
+  greatest(0, l.ceiling + l.overage - coalesce(n.spent, 0) - coalesce(r.reserved, 0)) as remaining
 from credits_private.limits as l
 join credits_private.accounts as a on a.account_id = l.account_id
 cross join lateral (select clock_timestamp() as now) as c
@@ -39,28 +39,29 @@ left join lateral (
 left join credits_private.limit_counters as n
   on n.account_id = l.account_id and n.limit_id = l.limit_id
   and n.window_start = w.window_start and n.scope_id = s.scope_id
-cross join lateral (
-  select coalesce(sum(h.held), 0)::bigint as reserved
+left join lateral (
+  select sum(h.held)::bigint as reserved
   from credits_private.holds as h
   where h.account_id = l.account_id and h.state = 'open' and h.expires_at > c.now
     and credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
       h.api_key_id, h.operation, h.run_id) = s.scope_id
-) as r;
+  group by h.account_id
+) as r on true;
 
 comment on view credits.limits is $comment$
-What limits leave now. One row per limit; of a limit that counts each API key, operation or run for
-itself, one for each that has spent in the current window or holds, and one without scope_id as
-long as there is none.
+What may still be spent under each limit, now. One row per limit. A limit that counts each API key,
+operation or run for itself has a row for each of them that has spent in the current window or has
+open holds, and one row without a scope_id as long as none has.
 $comment$;
 
 comment on column credits.limits.scope is '''account'', ''api_key'', ''operation'' or ''run''';
 comment on column credits.limits.scope_id is
-  'which one; null for the account, and for calls that name none';
-comment on column credits.limits.is_each is 'whether it counts each one for itself';
+  'which API key, operation or run; null for the account, and for calls that name none';
+comment on column credits.limits.is_each is 'whether the limit counts each API key, operation or run for itself';
 comment on column credits.limits.limit_window is '''day'', ''period'' or ''total''';
 comment on column credits.limits.window_start is 'its first local day; null for total';
-comment on column credits.limits.ceiling is 'beyond it, calls say so';
-comment on column credits.limits.overage is 'how far beyond it calls may go';
-comment on column credits.limits.spent is 'in the window, refunds subtracted';
-comment on column credits.limits.reserved is 'by open holds';
+comment on column credits.limits.ceiling is 'what may be spent in a window; calls that go beyond it say so';
+comment on column credits.limits.overage is 'how far beyond the ceiling calls may go';
+comment on column credits.limits.spent is 'spent in the window, less refunds';
+comment on column credits.limits.reserved is 'reserved by open holds';
 comment on column credits.limits.remaining is 'what may still be spent or held';

@@ -1,5 +1,5 @@
--- Reads the balance, the open grants, the holds and the counters as they are, and the clock once:
--- right whether or not what is due has been settled.
+-- Reads the balance, the grants, the holds and the counters as they are, and the clock once. The
+-- figures are right whether or not what is due has been settled.
 create or replace view credits.remaining as
 select
   a.account_id,
@@ -11,8 +11,8 @@ select
   f.debt,
   f.available,
   f.scoped,
-  u.credits_used,
-  u.calls,
+  coalesce(u.credits_used, 0) as credits_used,
+  coalesce(u.calls, 0) as calls,
   p.period_start,
   case
     when p.period_start = a.period then a.next_period
@@ -27,39 +27,40 @@ cross join lateral (
     c.now, a.period, a.next_period, a.period_ends_at, a.time_zone, a.anchor_day) as period_start
 ) as p
 cross join lateral credits_private.figures(a.account_id, null, c.now) as f
-cross join lateral (
+left join lateral (
   select
-    least(coalesce(sum(u.credits_used), 0), 9223372036854775807)::bigint as credits_used,
-    coalesce(sum(u.calls), 0)::bigint as calls
+    least(sum(u.credits_used), 9223372036854775807)::bigint as credits_used,
+    sum(u.calls)::bigint as calls
   from credits_private.usage_counters as u
   where u.account_id = a.account_id and u.period = p.period_start
-) as u;
+  group by u.account_id
+) as u on true;
 
 comment on view credits.remaining is $comment$
-What an account has, now: one row per account, right whether or not what is due has been settled.
+What an account has now. One row per account, right whether or not what is due has been settled.
 `available` is what a deduction that names no operation may take; `scoped` is what only certain
-operations may. The balance is the sum of the account's entries: credits leave it, and scheduled
-ones enter it, when that is settled; `held`, `debt`, `available` and `scoped` change at the instant.
-Usage is of the current billing period, read from the counters. Amounts are in the account's
-smallest unit.
+operations may take. `balance` is the sum of the account's entries, so expired credits leave it, and
+scheduled credits enter it, when they are settled; `held`, `debt`, `available` and `scoped` change at
+the very instant. `credits_used` and `calls` are those of the current billing period, read from the
+counters. Amounts are in the account's smallest unit.
 $comment$;
 
-comment on column credits.remaining.unit is 'what the account counts';
-comment on column credits.remaining.scale is 'decimal places to show amounts with';
+comment on column credits.remaining.unit is 'what the account counts, such as ''credit'' or ''usd''';
+comment on column credits.remaining.scale is 'how many decimal places amounts are shown with';
 comment on column credits.remaining.balance is 'the sum of the account''s entries';
 comment on column credits.remaining.held is 'reserved by open holds';
 comment on column credits.remaining.overdraft_limit is
   'how far into debt the account may go';
 comment on column credits.remaining.debt is
-  'what is owed: the part of the overdraft, or of a revocation, that is not repaid';
-comment on column credits.remaining.available is 'what a deduction without operation may take';
+  'what is owed: what deductions or revocations took beyond the grants, and nothing has repaid yet';
+comment on column credits.remaining.available is 'what a deduction that names no operation may take';
 comment on column credits.remaining.scoped is 'what only certain operations may take';
 comment on column credits.remaining.credits_used is
-  'deducted and captured in the current period, refunds not subtracted';
+  'deducted and captured in the current period; refunds are not subtracted';
 comment on column credits.remaining.calls is
-  'deductions in the current period, and holds captured for the first time in it';
+  'deductions in the current period, and holds whose first capture was in it';
 comment on column credits.remaining.period_start is
-  'its first local day; null where the server no longer has the account''s time zone';
-comment on column credits.remaining.period_end is 'the next period''s first local day';
-comment on column credits.remaining.next_expiry_at is 'when free credits expire next';
-comment on column credits.remaining.next_expiry_amount is 'how many expire then';
+  'the first local day of the period; null where the server no longer knows the account''s time zone';
+comment on column credits.remaining.period_end is 'the first local day of the next period';
+comment on column credits.remaining.next_expiry_at is 'when free credits expire next; null where none do';
+comment on column credits.remaining.next_expiry_amount is 'how many credits expire then';

@@ -1,4 +1,4 @@
--- Reads the counters and nothing else: fast, and compared with the ledger (usage_equals_ledger).
+-- Reads the counters alone, which is fast. usage_equals_ledger compares them with the ledger.
 create or replace view credits.usage as
 select
   u.account_id,
@@ -12,11 +12,11 @@ select
 from credits_private.usage_counters as u;
 
 comment on view credits.usage is $comment$
-The same figures as `invoice_lines`, read from counters that the ledger's trigger keeps: fast for
-an account of any age. `credits.discrepancies` compares the two.
+The figures of `invoice_lines`, read from counters that the ledger's trigger keeps: as fast for an
+old account as for a new one. `credits.discrepancies` compares the two views.
 $comment$;
 
-comment on column credits.usage.credits_used is 'by deductions and captures';
-comment on column credits.usage.credits_refunded is 'given back';
+comment on column credits.usage.credits_used is 'taken by deductions and captures';
+comment on column credits.usage.credits_refunded is 'given back by refunds';
 comment on column credits.usage.net_used is 'credits_used - credits_refunded';
-comment on column credits.usage.calls is 'deductions, and holds captured for the first time';
+comment on column credits.usage.calls is 'deductions, and holds whose first capture was in the period';

@@ -47,6 +47,8 @@ const ofTrigger = (statement: string) =>
 
 const publicFunction = inBody('null').replace('credits_private', 'credits');
 
+const view = (query: string) => `create or replace view credits_private.v as ${query}`;
+
 const definer = (statement: string) =>
   routine(
     `begin perform p_account_id collate "default"; ${statement}; end`,
@@ -184,6 +186,25 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     'create table a.b (c text, check (c > 1))',
     'alter table a.b add unique (c)',
     'alter table a.b add column c text references a.d',
+  ],
+  'a view aggregates in a lateral subquery only with group by': [
+    view('select from a.b cross join lateral (select sum(c.d) as d from a.c where c.d = b.d) as s'),
+    view(
+      'select from a.b left join lateral (select 1 + coalesce(max(c.d), 0) from a.c) as s on true',
+    ),
+    view('select from a.b, lateral (select b.c union all select count(*) from a.c) as s'),
+    view('select from (select from a.b, lateral (select bool_or(b.c) having true) as s) as t'),
+  ],
+  'a view has columns and constants alone in values': [
+    view('select from a.b cross join lateral (values (b.c::text)) as v (c)'),
+    view('values (clock_timestamp())'),
+    view('select from a.b join (values (1), (2 + 3)) as v (c) on v.c = b.c'),
+  ],
+  'a view groups by every column that it selects': [
+    view('select b.c, b.d, sum(b.e) from a.b group by b.c'),
+    view('select b.c, b.d + 1, sum(b.e) from a.b group by 1'),
+    view('select from (select lower(b.c), b.c from a.b group by lower(b.c)) as s'),
+    view('select b.c from a.b group by b.c having b.d > 1 union all select 1'),
   ],
 };
 

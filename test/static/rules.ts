@@ -4,6 +4,7 @@ import { noBackslashes } from './literals.ts';
 import { isDefiner, ofRoutines, ofStatements, type Rule, when } from './rule.ts';
 import { definitions, isMigration, type Routine } from './sources.ts';
 import { calls, dotted, find, option, relationName, typeName } from './tree.ts';
+import { groupedByAll, noLateralTotals, onlyPlainValues } from './views.ts';
 
 /** The tables and views that a statement reads or writes; a locking clause names them once more. */
 function relations(node: Node) {
@@ -206,4 +207,7 @@ export const rules = {
   'no migration has a marker of node-pg-migrate': noMarkers,
   'there is no sequence and no identity': noSequences,
   'every constraint has a name': constraintsNamed,
+  'a view aggregates in a lateral subquery only with group by': noLateralTotals,
+  'a view has columns and constants alone in values': onlyPlainValues,
+  'a view groups by every column that it selects': groupedByAll,
 } satisfies Record<string, Rule>;
