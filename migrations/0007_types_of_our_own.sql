@@ -194,3 +194,17 @@ create type credits_private.request as (
 
 drop function if exists credits_private.find_answer(text, text, text, jsonb, bytea);
 drop function if exists credits_private.keep_answer(text, text, bytea, bigint, bigint, jsonb);
+
+-- They have other names now, which say whether they raise.
+drop function if exists credits_private.check_deduction(
+  text, bigint, text, text, text, text, jsonb, boolean);
+drop function if exists credits_private.check_refund(text, bigint, bigint);
+drop function if exists credits_private.no_such_account(text);
+drop function if exists credits_private.refuse_argument(text, text, text, text);
+drop function if exists credits_private.refuse_by_hand(text, text, text);
+drop function if exists credits_private.refuse_deduction(credits_private.refusal, boolean);
+drop function if exists credits_private.refuse_item(jsonb);
+drop function if exists credits_private.refuse_key(
+  text, text, credits_private.answer, text, jsonb);
+drop function if exists credits_private.refuse_shortage(text, bigint, bigint, text, bigint);
+drop function if exists credits_private.refuse_usage(text);

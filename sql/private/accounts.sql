@@ -33,7 +33,7 @@ begin
 end
 $$;
 
-create or replace function credits_private.no_such_account(p_account_id text)
+create or replace function credits_private.no_such_account_refusal(p_account_id text)
 returns credits_private.refusal
 language sql immutable
 set search_path = pg_temp
@@ -43,7 +43,7 @@ as $$
   )::credits_private.refusal
 $$;
 
-create or replace function credits_private.account_is_closed(
+create or replace function credits_private.closed_account_refusal(
   p_account credits_private.account
 ) returns credits_private.refusal
 language sql immutable
@@ -64,7 +64,7 @@ set search_path = pg_temp
 as $$
 begin
   if p_account.closed_at is not null then
-    perform credits_private.raise_refusal(credits_private.account_is_closed(p_account));
+    perform credits_private.raise_refusal(credits_private.closed_account_refusal(p_account));
   end if;
 end
 $$;
@@ -86,7 +86,7 @@ begin
   for no key update;
 
   if not found then
-    perform credits_private.raise_refusal(credits_private.no_such_account(p_account_id));
+    perform credits_private.raise_refusal(credits_private.no_such_account_refusal(p_account_id));
   end if;
   return v_account;
 end

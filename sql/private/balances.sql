@@ -10,7 +10,7 @@ begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_id(p_account_id, 'p_operation', p_operation, true);
   if not exists (select from credits_private.accounts as a where a.account_id = p_account_id) then
-    perform credits_private.raise_refusal(credits_private.no_such_account(p_account_id));
+    perform credits_private.raise_refusal(credits_private.no_such_account_refusal(p_account_id));
   end if;
   return credits_private.available(p_account_id, p_operation, coalesce(p_at, clock_timestamp()));
 end
@@ -30,9 +30,9 @@ declare
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   if not exists (select from credits_private.accounts as a where a.account_id = p_account_id) then
-    perform credits_private.raise_refusal(credits_private.no_such_account(p_account_id));
+    perform credits_private.raise_refusal(credits_private.no_such_account_refusal(p_account_id));
   elsif p_moment > v_at then
-    perform credits_private.refuse_argument(p_account_id, 'p_at',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_at',
       'a balance of the future cannot be explained', 'Leave p_at out for now.');
   end if;
   if current_setting('transaction_read_only') = 'off' and exists (

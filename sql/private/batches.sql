@@ -10,12 +10,11 @@ begin
   if p_deductions is null or jsonb_typeof(p_deductions) <> 'array'
     or jsonb_array_length(p_deductions) > 10000
   then
-    perform credits_private.refuse_argument(null, 'p_deductions',
+    perform credits_private.raise_invalid_argument(null, 'p_deductions',
       'a batch must be a json array of at most 10000 deductions',
       'Pass objects such as {"account_id": "acme", "amount": 5, "idempotency_key": "r1"}.');
-  elsif p_all_or_nothing is null then
-    perform credits_private.check_id(null, 'p_all_or_nothing', null);
   end if;
+  perform credits_private.require_value(null, 'p_all_or_nothing', p_all_or_nothing::text);
 end
 $$;
 
@@ -28,7 +27,7 @@ as $$
 declare
   v_booked credits_private.deduction;
 begin
-  v_booked.refusal := credits_private.refuse_item(p_item);
+  v_booked.refusal := credits_private.item_refusal(p_item);
   if (v_booked.refusal).code is null then
     -- By way of numeric: 5.0 is a whole number, too.
     v_booked := credits_private.deduct(p_item ->> 'account_id',
@@ -43,7 +42,7 @@ $$;
 -- A malformed deduction, raised; or, for a batch, a value (null if it is well-formed). Only what
 -- checks the arguments is run to be caught: it writes nothing, and so its subtransaction costs next
 -- to nothing.
-create or replace function credits_private.check_deduction(
+create or replace function credits_private.deduction_refusal(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text,
   p_operation text, p_run_id text, p_metadata jsonb, p_raises boolean
 ) returns credits_private.refusal
@@ -78,7 +77,7 @@ end
 $$;
 
 -- What can be wrong with an item before its values are looked at: its shape, its names, its types.
-create or replace function credits_private.refuse_item(p_item jsonb)
+create or replace function credits_private.item_refusal(p_item jsonb)
 returns credits_private.refusal
 language plpgsql immutable
 set search_path = pg_temp

@@ -12,12 +12,11 @@ begin
   perform credits_private.check_hold_id(p_account_id, p_hold_id);
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
   perform credits_private.check_metadata(p_account_id, p_metadata);
-  if p_final is null then
-    perform credits_private.check_id(p_account_id, 'p_final', null);
-  elsif p_amount is distinct from 0 then
+  perform credits_private.require_value(p_account_id, 'p_final', p_final::text);
+  if p_amount is distinct from 0 then
     perform credits_private.check_amount(p_account_id, 'p_amount', p_amount);
   elsif not p_final then
-    perform credits_private.refuse_argument(p_account_id, 'p_amount',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_amount',
       'a capture of 0 must be final', 'It releases the hold; otherwise it would do nothing.');
   end if;
 end
@@ -26,7 +25,7 @@ $$;
 -- What exceeds a hold needs what a deduction needs: of a closed account, there is nothing. Returns
 -- the soft limits whose ceiling the
 -- capture leaves behind.
-create or replace function credits_private.check_excess(
+create or replace function credits_private.admit_excess(
   p_account credits_private.account, p_hold credits_private.hold, p_amount bigint,
   p_at timestamptz
 ) returns text[]
@@ -37,7 +36,7 @@ declare
   v_check credits_private.limit_check;
   v_drawable bigint;
 begin
-  v_check := credits_private.check_limits(p_account, p_amount, p_hold.api_key_id,
+  v_check := credits_private.examine_limits(p_account, p_amount, p_hold.api_key_id,
     p_hold.operation, p_hold.run_id, p_at, p_hold.hold_id);
   perform credits_private.raise_refusal(v_check.refusal);
   v_drawable := p_hold.held;
@@ -46,7 +45,7 @@ begin
       p_at, credits_private.overdraft(p_account))).drawable;
   end if;
   if v_drawable < p_amount then
-    perform credits_private.raise_refusal(credits_private.refuse_shortage(
+    perform credits_private.raise_refusal(credits_private.shortage_refusal(
       p_account.account_id, p_amount, v_drawable, p_hold.operation, p_hold.hold_id));
   end if;
   return v_check.exceeded_limits;
@@ -132,7 +131,7 @@ begin
   v_hold := credits_private.open_hold(p_account_id, p_hold_id);
 
   if p_amount > v_hold.held then
-    v_exceeded_limits := credits_private.check_excess(v_account, v_hold, p_amount, v_request.at);
+    v_exceeded_limits := credits_private.admit_excess(v_account, v_hold, p_amount, v_request.at);
   end if;
   if p_amount > 0 then
     v_transaction_id := v_account.last_entry_id + 1;

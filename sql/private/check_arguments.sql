@@ -1,6 +1,6 @@
 -- Malformed arguments are 22023, before anything is read or locked.
 
-create or replace function credits_private.refuse_argument(
+create or replace function credits_private.raise_invalid_argument(
   p_account_id text, p_argument text, p_message text, p_hint text
 ) returns void
 language plpgsql
@@ -12,7 +12,21 @@ begin
 end
 $$;
 
--- An id or a key: 1 to 255 bytes. Null is for the caller of this function to allow.
+create or replace function credits_private.require_value(
+  p_account_id text, p_argument text, p_value text
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  if p_value is null then
+    perform credits_private.raise_invalid_argument(p_account_id, p_argument,
+      'an argument must not be null', format('Pass %s.', p_argument));
+  end if;
+end
+$$;
+
+-- An id or a key: 1 to 255 bytes; null only where it is optional.
 create or replace function credits_private.check_id(
   p_account_id text, p_argument text, p_value text, p_optional boolean = false
 ) returns void
@@ -23,10 +37,9 @@ begin
   if p_value is null and p_optional then
     return;
   elsif p_value is null then
-    perform credits_private.refuse_argument(p_account_id, p_argument,
-      'an argument must not be null', format('Pass %s.', p_argument));
+    perform credits_private.require_value(p_account_id, p_argument, p_value);
   elsif octet_length(p_value) not between 1 and 255 then
-    perform credits_private.refuse_argument(p_account_id, p_argument,
+    perform credits_private.raise_invalid_argument(p_account_id, p_argument,
       'an id must have 1 to 255 bytes', format('Shorten or fill %s.', p_argument));
   end if;
 end
@@ -40,7 +53,7 @@ set search_path = pg_temp
 as $$
 begin
   if p_value is null or p_value not between p_least and 9007199254740991 then
-    perform credits_private.refuse_argument(p_account_id, p_argument,
+    perform credits_private.raise_invalid_argument(p_account_id, p_argument,
       format('an amount must be a whole number from %s to 9007199254740991', p_least),
       format('Pass %s in the smallest unit of the account.', p_argument));
   end if;
@@ -55,7 +68,7 @@ set search_path = pg_temp
 as $$
 begin
   if p_value is null or p_value not between 0 and 9007199254740991 then
-    perform credits_private.refuse_argument(p_account_id, p_argument,
+    perform credits_private.raise_invalid_argument(p_account_id, p_argument,
       'a ceiling must be a whole number from 0 to 9007199254740991',
       format('Pass %s in the smallest unit of the account.', p_argument));
   end if;
@@ -71,7 +84,7 @@ begin
   if p_metadata is null or jsonb_typeof(p_metadata) <> 'object'
     or octet_length(p_metadata::text) > 8192
   then
-    perform credits_private.refuse_argument(p_account_id, 'p_metadata',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_metadata',
       'metadata must be a json object of at most 8 kB',
       'Keep large documents in a table of your own, and their id in the metadata.');
   end if;

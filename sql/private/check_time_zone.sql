@@ -17,7 +17,7 @@ begin
   elsif exists (select from pg_catalog.pg_timezone_names as z where z.name = p_time_zone) then
     return;
   end if;
-  perform credits_private.refuse_argument(p_account_id, 'p_time_zone', 'no such time zone',
+  perform credits_private.raise_invalid_argument(p_account_id, 'p_time_zone', 'no such time zone',
     'Pass a name of the time zone database, such as Europe/Berlin.');
 end
 $$;

@@ -71,7 +71,7 @@ $$;
 
 revoke all on function credits_private.overdraft(credits_private.account) from public;
 
-create or replace function credits_private.refuse_shortage(
+create or replace function credits_private.shortage_refusal(
   p_account_id text, p_amount bigint, p_available bigint, p_operation text, p_hold_id bigint = null
 ) returns credits_private.refusal
 language sql immutable
@@ -86,4 +86,4 @@ as $$
 $$;
 
 revoke all on function
-  credits_private.refuse_shortage(text, bigint, bigint, text, bigint) from public;
+  credits_private.shortage_refusal(text, bigint, bigint, text, bigint) from public;

@@ -14,7 +14,7 @@ declare
   v_settled int := 0;
 begin
   if p_max_accounts is null or p_max_accounts < 1 then
-    perform credits_private.refuse_argument(null, 'p_max_accounts',
+    perform credits_private.raise_invalid_argument(null, 'p_max_accounts',
       'a number of accounts must be at least 1', 'Pass how many accounts to settle at most.');
   end if;
 

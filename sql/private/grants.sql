@@ -12,7 +12,7 @@ begin
   if p_operations is null then
     return null;
   elsif cardinality(p_operations) not between 1 and 100 then
-    perform credits_private.refuse_argument(p_account_id, 'p_operations',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_operations',
       'a scope must have 1 to 100 operations', 'Leave p_operations out for a grant without scope.');
   end if;
   perform credits_private.check_id(p_account_id, 'p_operations', o.operation)
@@ -35,25 +35,25 @@ begin
   perform credits_private.check_amount(p_account_id, 'p_amount', p_amount);
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
   perform credits_private.check_id(p_account_id, 'p_source', p_source);
-  perform credits_private.check_id(p_account_id, 'p_priority', p_priority::text);
+  perform credits_private.require_value(p_account_id, 'p_priority', p_priority::text);
   perform credits_private.check_id(p_account_id, 'p_paid_currency', p_paid_currency, true);
   perform credits_private.check_metadata(p_account_id, p_metadata);
   -- Beyond, a time in microseconds is no bigint.
   if greatest(p_expires_at, p_effective_at) > '290000-01-01Z'
     or least(p_expires_at, p_effective_at) = '-infinity'
   then
-    perform credits_private.refuse_argument(p_account_id,
+    perform credits_private.raise_invalid_argument(p_account_id,
       case when p_expires_at > '290000-01-01Z' or p_expires_at = '-infinity'
         then 'p_expires_at' else 'p_effective_at' end,
       'a time must be finite, and before the year 290000',
       'Leave p_expires_at out for a grant that never expires.');
   elsif p_expires_at is not null and p_expires_in is not null then
-    perform credits_private.refuse_argument(p_account_id, 'p_expires_in',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_expires_in',
       'an expiry is a moment or an interval', 'Pass p_expires_at or p_expires_in, not both.');
   elsif p_paid_amount not between 0 and 9007199254740991
     or (p_paid_amount is null) <> (p_paid_currency is null)
   then
-    perform credits_private.refuse_argument(p_account_id, 'p_paid_amount',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_paid_amount',
       'a payment must have an amount of 0 to 9007199254740991 and a currency',
       'Pass both, or neither.');
   end if;
@@ -72,7 +72,7 @@ declare
   v_expires_at timestamptz := credits_private.moment_after(p_at, p_expires_in);
 begin
   if p_expires_in is not null and (v_expires_at > p_at) is not true then
-    perform credits_private.refuse_argument(p_account_id, 'p_expires_in',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_expires_in',
       'a grant must last longer than nothing, and not beyond the year 290000',
       'Pass an interval such as 30 days, or leave it out for a grant that never expires.');
   end if;
@@ -89,7 +89,7 @@ set search_path = pg_temp
 as $$
 begin
   if p_expires_at <= greatest(p_at, p_effective_at) then
-    perform credits_private.refuse_argument(p_account_id, 'p_expires_at',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_expires_at',
       'a grant must expire after it takes effect, and in the future', 'Pass a later p_expires_at.');
   end if;
 end

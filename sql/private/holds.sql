@@ -113,7 +113,7 @@ begin
   if v_expires_at is null or v_expires_at <= p_at
     or v_expires_at at time zone 'UTC' > p_at at time zone 'UTC' + interval '10 years'
   then
-    perform credits_private.refuse_argument(p_account_id, 'p_expires_in',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_expires_in',
       'a hold must last longer than nothing and at most ten years',
       'Pass an interval such as 15 minutes; extend_hold makes it longer.');
   end if;
@@ -128,7 +128,7 @@ set search_path = pg_temp
 as $$
 begin
   if p_hold_id is null or p_hold_id < 1 then
-    perform credits_private.refuse_argument(p_account_id, 'p_hold_id',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_hold_id',
       'a hold id must be a whole number from 1', 'Pass the hold_id that hold_credits returned.');
   end if;
 end
@@ -231,18 +231,18 @@ begin
   v_account := v_request.account;
   v_expires_at := credits_private.hold_expires_at(p_account_id, v_request.at, p_expires_in);
 
-  v_check := credits_private.check_limits(
+  v_check := credits_private.examine_limits(
     v_account, p_amount, p_api_key_id, p_operation, p_run_id, v_request.at);
   perform credits_private.raise_refusal(v_check.refusal);
   if v_account.held + p_amount > 9007199254740991 then
-    perform credits_private.refuse_argument(p_account_id, 'p_amount',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_amount',
       'what is held must not exceed 9007199254740991',
       'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
   end if;
   v_draw := credits_private.draw(
     p_account_id, p_amount, p_operation, v_request.at, credits_private.overdraft(v_account));
   if v_draw.drawable < p_amount then
-    perform credits_private.raise_refusal(credits_private.refuse_shortage(
+    perform credits_private.raise_refusal(credits_private.shortage_refusal(
       p_account_id, p_amount, v_draw.drawable, p_operation));
   end if;
 

@@ -81,7 +81,7 @@ $$;
 -- once, each sees what those before it spent and reserved, also where a window has no counter yet
 -- (limits_are_never_passed). The refusal is of the limit that leaves least; without one, the soft
 -- limits whose ceiling the call leaves behind. A hold that is being captured does not count twice.
-create or replace function credits_private.check_limits(
+create or replace function credits_private.examine_limits(
   p_account credits_private.account, p_amount bigint, p_api_key_id text, p_operation text,
   p_run_id text, p_at timestamptz, p_except_hold_id bigint = null
 ) returns credits_private.limit_check
@@ -116,7 +116,7 @@ begin
     v_left := greatest(0, v_limit.ceiling + v_limit.overage - v_spent - v_reserved);
     if v_left < least(p_amount, coalesce(v_least, p_amount)) then
       v_least := v_left;
-      v_check.refusal := credits_private.refuse_limit(
+      v_check.refusal := credits_private.limit_refusal(
         v_limit, v_scope_id, p_amount, v_spent, v_reserved, v_left,
         credits_private.next_window_at(p_account, v_limit.limit_window, p_at));
     elsif v_spent + v_reserved + p_amount > v_limit.ceiling then
@@ -127,7 +127,7 @@ begin
 end
 $$;
 
-create or replace function credits_private.refuse_limit(
+create or replace function credits_private.limit_refusal(
   p_limit credits_private.spending_limit, p_scope_id text, p_amount bigint, p_spent bigint,
   p_reserved bigint, p_remaining bigint, p_retry_at timestamptz
 ) returns credits_private.refusal
@@ -273,13 +273,13 @@ begin
   perform credits_private.check_ceiling(p_account_id, 'p_overage', p_ceiling + p_overage);
   perform credits_private.check_id(p_account_id, 'p_scope_id', p_scope_id, true);
   if p_scope is null or p_scope not in ('account', 'api_key', 'operation', 'run') then
-    perform credits_private.refuse_argument(p_account_id, 'p_scope', 'no such scope',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_scope', 'no such scope',
       'A scope is account, api_key, operation or run.');
   elsif p_scope = 'account' and p_scope_id is not null then
-    perform credits_private.refuse_argument(p_account_id, 'p_scope_id',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_scope_id',
       'the scope account has no scope id', 'Leave p_scope_id out, or pass another p_scope.');
   elsif p_window is null or p_window not in ('day', 'period', 'total') then
-    perform credits_private.refuse_argument(p_account_id, 'p_window', 'no such window',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_window', 'no such window',
       'A window is day, period or total.');
   end if;
 end
@@ -332,7 +332,7 @@ begin
   if not found and 100 <= (
     select count(*) from credits_private.limits as l where l.account_id = p_account_id)
   then
-    perform credits_private.refuse_argument(p_account_id, 'p_limit_id',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_limit_id',
       'an account has at most 100 limits',
       'Leave p_scope_id out: one limit then counts each API key, operation or run for itself.');
   elsif (v_old.ceiling, v_old.overage, v_old.scope, v_old.scope_id, v_old.limit_window)

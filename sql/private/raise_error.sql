@@ -1,3 +1,6 @@
+-- How functions refuse: raise_… raises an error; …_refusal is one as a value, for a batch to answer
+-- with; check_… and require_… (of nulls) raise it or return nothing; refuse_… is a guard, a trigger.
+--
 -- The one place that raises. `invariant` goes into the detail as well as into the constraint field,
 -- because an engine between us and the caller may drop the latter.
 create or replace function credits_private.raise_error(

@@ -52,7 +52,7 @@ end
 $$;
 
 -- The amount to refund: p_amount, or all that is left.
-create or replace function credits_private.check_refund(
+create or replace function credits_private.refund_amount(
   p_account_id text, p_transaction_id bigint, p_amount bigint
 ) returns bigint
 language plpgsql
@@ -264,7 +264,7 @@ declare
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   if p_transaction_id is null or p_transaction_id < 1 then
-    perform credits_private.refuse_argument(p_account_id, 'p_transaction_id',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_transaction_id',
       'a transaction id must be a whole number from 1',
       'Pass the transaction_id that deduct_credits or capture_hold returned.');
   end if;
@@ -280,7 +280,7 @@ begin
   end if;
 
   v_account := v_request.account;
-  v_amount := credits_private.check_refund(p_account_id, p_transaction_id, p_amount);
+  v_amount := credits_private.refund_amount(p_account_id, p_transaction_id, p_amount);
   perform credits_private.check_balance(v_account, v_amount);
   v_transaction_id := v_account.last_entry_id + 1;
   v_account := credits_private.write_refund(

@@ -1,5 +1,5 @@
 -- What every guard says.
-create or replace function credits_private.refuse_by_hand(
+create or replace function credits_private.raise_change_by_hand(
   p_invariant text, p_table text, p_change text
 ) returns void
 language plpgsql
@@ -26,7 +26,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
-  perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+  perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
   return null;
 end
 $$;
@@ -43,7 +43,7 @@ begin
     new.account_id, old.last_entry_id + 1, old.last_entry_id + 1) as e
   where e.statement_entries = new.last_entry_id - old.last_entry_id;
   if not found then
-    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+    perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;
   return null;
 end
@@ -107,7 +107,7 @@ begin
     or new.closed_at is distinct from old.closed_at
       and (old.closed_at is null and new.closed_at = new.last_created_at) is not true
   then
-    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+    perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;
 
   -- The period keeps its end: what it was cut by is kept until the next one begins.
@@ -137,7 +137,7 @@ begin
     or c.key in ('closed_at', 'cancelled_at', 'resolved_at') and c.value is not null
     or c.key = 'state' and c.value <> 'open';
   if found then
-    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+    perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;
   return null;
 end
@@ -166,7 +166,7 @@ begin
   then
     return null;
   end if;
-  perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+  perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
   return null;
 end
 $$;
@@ -183,7 +183,7 @@ begin
       select from jsonb_object_keys(new.pseudonyms) as p (id)
       where p.id !~ '^forgotten (api key|run) [0-9]{1,9}$');
     if not found then
-      perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+      perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
     elsif (new.ceiling, new.overage, new.set_entry_id)
       = (old.ceiling, old.overage, old.set_entry_id)
     then
@@ -194,7 +194,7 @@ begin
   from credits_private.accounts as a
   where a.account_id = new.account_id and a.last_entry_id = new.set_entry_id;
   if not found then
-    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+    perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;
   return null;
 end
@@ -210,7 +210,7 @@ begin
   from credits_private.limits as l
   where l.account_id = old.account_id and l.limit_id = old.limit_id;
   if found then
-    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+    perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;
   return null;
 end

@@ -169,7 +169,7 @@ $$;
 
 -- The refusal of a key that another call has used. It names that call's function, or the arguments
 -- that differ, as far as they can be told (see differing_arguments).
-create or replace function credits_private.refuse_key(
+create or replace function credits_private.reused_key_refusal(
   p_account_id text, p_idempotency_key text, p_answer credits_private.answer, p_function text,
   p_arguments jsonb
 ) returns credits_private.refusal
@@ -213,7 +213,7 @@ begin
   v_answer := credits_private.read_answer(
     p_account_id, p_idempotency_key, v_request.fingerprint, p_old_fingerprint);
   if v_answer.is_other then
-    perform credits_private.raise_refusal(credits_private.refuse_key(
+    perform credits_private.raise_refusal(credits_private.reused_key_refusal(
       p_account_id, p_idempotency_key, v_answer, p_function, p_arguments));
   elsif v_answer.is_known then
     v_request.answer :=

@@ -10,14 +10,14 @@ as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   if p_grant_id is null or p_grant_id < 1 then
-    perform credits_private.refuse_argument(p_account_id, 'p_grant_id',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_grant_id',
       'a grant id must be a whole number from 1', 'Pass the grant_id that grant_credits returned.');
   end if;
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
   perform credits_private.check_amount(p_account_id, 'p_amount', coalesce(p_amount, 1));
   perform credits_private.check_metadata(p_account_id, p_metadata);
   if p_on_spent is null or p_on_spent not in ('clamp', 'debt') then
-    perform credits_private.refuse_argument(p_account_id, 'p_on_spent',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_on_spent',
       'no such way to revoke what is spent', 'Pass clamp or debt.');
   end if;
 end
@@ -155,7 +155,7 @@ begin
     -- And so no balance falls below it, also when a hold's overdraft is captured: what remains of the
     -- grants is never negative.
     if v_account.debt + v_account.overdraft_held > 9007199254740991 then
-      perform credits_private.refuse_argument(p_account_id, 'p_amount',
+      perform credits_private.raise_invalid_argument(p_account_id, 'p_amount',
         'a debt must not exceed 9007199254740991', 'Revoke with ''clamp'', or less.');
     end if;
   else

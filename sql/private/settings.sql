@@ -38,10 +38,10 @@ begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_id(p_account_id, 'p_unit', p_unit, true);
   if p_scale not between 0 and 15 then
-    perform credits_private.refuse_argument(p_account_id, 'p_scale',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_scale',
       'a scale must be a whole number from 0 to 15', 'It is the number of decimal places.');
   elsif p_anchor_day not between 1 and 31 then
-    perform credits_private.refuse_argument(p_account_id, 'p_anchor_day',
+    perform credits_private.raise_invalid_argument(p_account_id, 'p_anchor_day',
       'an anchor day must be a whole number from 1 to 31', 'The 31st is the last day of a month.');
   elsif p_overdraft_limit is not null then
     perform credits_private.check_ceiling(p_account_id, 'p_overdraft_limit', p_overdraft_limit);

@@ -18,16 +18,17 @@ declare
     and (new.kind = 'deduction' or new.is_first) then 1 else 0 end;
   v_has_limits boolean;
 begin
-  if new.statement_entries = 0 then
+  if new.statement_entries is not null then
+    if new.statement_entries <> 0 then
+      perform credits_private.apply_statement(new.account_id, new.entry_id);
+      return null;
+    end if;
     -- The first entry of its statement has applied it: that one comes before it, and is 1 at least.
     perform from credits_private.accounts as a
     where a.account_id = new.account_id and a.last_entry_id >= new.entry_id;
     if not found or new.entry_id < 2 then
-      perform credits_private.refuse_entry(new.account_id, new.entry_id);
+      perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
     end if;
-    return null;
-  elsif new.statement_entries is not null then
-    perform credits_private.apply_statement(new.account_id, new.entry_id);
     return null;
   end if;
 
@@ -40,13 +41,13 @@ begin
       v_entry credits_private.entry := new;
     begin
       if not credits_private.is_entry(v_entry) then
-        perform credits_private.refuse_entry(new.account_id, new.entry_id);
+        perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
       end if;
     end;
   end if;
 
   -- The conditions are the promises that can be seen from two rows. Where one is broken, no row is
-  -- updated, and refuse_entry says which it was.
+  -- updated, and raise_refused_entry says which it was.
   update credits_private.accounts as a
   set
     balance = a.balance + new.amount,
@@ -62,7 +63,7 @@ begin
     and a.period <= new.period
   returning a.has_limits into v_has_limits;
   if not found then
-    perform credits_private.refuse_entry(new.account_id, new.entry_id);
+    perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
   end if;
 
   if new.grant_id is not null then
@@ -77,14 +78,13 @@ begin
       and (new.kind in ('capture', 'revocation')
         or (new.kind = 'expiry') = coalesce(g.expires_at <= new.effective_at, false));
     if not found then
-      perform credits_private.refuse_entry(new.account_id, new.entry_id);
+      perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
     end if;
   elsif new.kind = 'deduction' then
     perform credits_private.check_overdraft(new.account_id, new.entry_id);
   end if;
 
-  -- The first call of a period for an API key and an operation finds no counter: it starts at zero.
-  -- A call that would carry a counter beyond 2^53 - 1 finds none either, and is refused.
+  -- The first call of a period for an API key and an operation finds no counter.
   while v_is_use or new.kind = 'refund' loop
     update credits_private.usage_counters as u
     set
@@ -98,13 +98,8 @@ begin
       and u.operation = coalesce(new.operation, '')
       and u.credits_used <= 9007199254740991 + new.amount;
     exit when found;
-    insert into credits_private.usage_counters (account_id, period, api_key_id, operation)
-    values (
-      new.account_id, new.period, coalesce(new.api_key_id, ''), coalesce(new.operation, ''))
-    on conflict do nothing;
-    if not found then
-      perform credits_private.refuse_usage(new.account_id);
-    end if;
+    perform credits_private.insert_usage_counter(
+      new.account_id, new.period, new.api_key_id, new.operation);
   end loop;
 
   if v_is_use and not v_has_limits then
@@ -184,7 +179,7 @@ begin
     and a.period <= v_first.period
     and not a.has_limits;
   if not found then
-    perform credits_private.refuse_entry(p_account_id, p_entry_id);
+    perform credits_private.raise_refused_entry(p_account_id, p_entry_id);
   end if;
 
   update credits_private.grants as g
@@ -199,7 +194,7 @@ begin
   ) as s
   where g.account_id = p_account_id and g.grant_id = s.grant_id
     and coalesce(g.expires_at > v_first.effective_at, true);
-  perform credits_private.refuse_entry(e.account_id, e.entry_id)
+  perform credits_private.raise_refused_entry(e.account_id, e.entry_id)
   from credits_private.entries_between(p_account_id, p_entry_id, v_last_id) as e
   where not exists (
     select from credits_private.grants as g
@@ -238,14 +233,32 @@ begin
   where u.account_id = p_account_id and u.period = s.period and u.api_key_id = s.api_key_id
     and u.operation = s.operation;
 
-  perform credits_private.refuse_usage(p_account_id)
+  perform credits_private.raise_usage_overflow(p_account_id)
   from credits_private.usage_counters as u
   where u.account_id = p_account_id and u.last_entry_id >= p_first_id
     and u.credits_used > 9007199254740991;
 end
 $$;
 
-create or replace function credits_private.refuse_usage(p_account_id text)
+-- A counter starts at zero. Where it is there already, the call would have carried it beyond
+-- 2^53 - 1, and is refused.
+create or replace function credits_private.insert_usage_counter(
+  p_account_id text, p_period date, p_api_key_id text, p_operation text
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  insert into credits_private.usage_counters (account_id, period, api_key_id, operation)
+  values (p_account_id, p_period, coalesce(p_api_key_id, ''), coalesce(p_operation, ''))
+  on conflict do nothing;
+  if not found then
+    perform credits_private.raise_usage_overflow(p_account_id);
+  end if;
+end
+$$;
+
+create or replace function credits_private.raise_usage_overflow(p_account_id text)
 returns void
 language plpgsql
 set search_path = pg_temp
@@ -294,7 +307,7 @@ begin
     select from credits_private.accounts as a
     where a.account_id = p_account_id and a.debt + a.overdraft_held > a.overdraft_limit)
   then
-    perform credits_private.refuse_entry(p_account_id, p_entry_id);
+    perform credits_private.raise_refused_entry(p_account_id, p_entry_id);
   end if;
 end
 $$;
@@ -338,7 +351,7 @@ begin
       values (p_account_id, v_limit.limit_id, v_limit.window_start, v_limit.scope_id)
       on conflict do nothing;
       if not found then
-        perform credits_private.refuse_entry(p_account_id, p_entry_id);
+        perform credits_private.raise_refused_entry(p_account_id, p_entry_id);
       end if;
     end loop;
   end loop;
@@ -347,7 +360,7 @@ $$;
 
 -- Says which promise an entry would have broken. The account is updated first: if it has the entry,
 -- it was what comes after it that refused.
-create or replace function credits_private.refuse_entry(p_account_id text, p_entry_id bigint)
+create or replace function credits_private.raise_refused_entry(p_account_id text, p_entry_id bigint)
 returns void
 language plpgsql
 set search_path = pg_temp

@@ -18,7 +18,7 @@ begin
     and new.effective_at <= new.created_at
     and new.amount <> 0;
   if not found then
-    perform credits_private.refuse_part(new.account_id, new.hold_id, new.part_id,
+    perform credits_private.raise_refused_part(new.account_id, new.hold_id, new.part_id,
       'every_change_has_an_entry');
   end if;
 
@@ -26,7 +26,7 @@ begin
   set held = h.held + new.amount, last_part_id = new.part_id
   where h.account_id = new.account_id and h.hold_id = new.hold_id and h.state = 'open';
   if not found then
-    perform credits_private.refuse_part(new.account_id, new.hold_id, new.part_id,
+    perform credits_private.raise_refused_part(new.account_id, new.hold_id, new.part_id,
       'a_hold_is_resolved_once');
   end if;
 
@@ -36,7 +36,7 @@ begin
     where g.account_id = new.account_id and g.grant_id = new.grant_id
       and (new.amount < 0 or g.expires_at is null or g.expires_at > new.effective_at);
     if not found then
-      perform credits_private.refuse_part(new.account_id, new.hold_id, new.part_id,
+      perform credits_private.raise_refused_part(new.account_id, new.hold_id, new.part_id,
         'expired_credit_is_never_spent');
     end if;
   end if;
@@ -44,7 +44,7 @@ begin
 end
 $$;
 
-create or replace function credits_private.refuse_part(
+create or replace function credits_private.raise_refused_part(
   p_account_id text, p_hold_id bigint, p_part_id bigint, p_invariant text
 ) returns void
 language plpgsql

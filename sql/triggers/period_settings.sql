@@ -22,7 +22,7 @@ begin
       -- The second of two midnights, where it was cut before migration 0005.
       v_account.next_period::timestamp at time zone v_time_zone))
   then
-    perform credits_private.refuse_by_hand(tg_argv[0], tg_argv[1], tg_op);
+    perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;
   return null;
 end

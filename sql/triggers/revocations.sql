@@ -10,7 +10,7 @@ begin
   where g.account_id = new.account_id and g.grant_id = new.grant_id
     and new.amount >= 0 and g.revoked + new.amount <= g.amount;
   if not found then
-    perform credits_private.refuse_by_hand('grants_equal_ledger', 'revocations', tg_op);
+    perform credits_private.raise_change_by_hand('grants_equal_ledger', 'revocations', tg_op);
   end if;
   return null;
 end

@@ -45,6 +45,8 @@ const inBody = (...statements: string[]) => routine(`begin ${statements.join('; 
 const ofTrigger = (statement: string) =>
   inBody(statement).replace('p_account_id text', '').replace('void', 'trigger');
 
+const named = (name: string) => inBody('null').replace('.f(', `.${name}(`);
+
 const publicFunction = inBody('null').replace('credits_private', 'credits');
 
 const view = (query: string) => `create or replace view credits_private.v as ${query}`;
@@ -158,6 +160,15 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     ofTrigger('perform credits_private.g(1, new)'),
     ofTrigger('if credits_private.g(old) then return new; end if'),
   ],
+  'a name says whether a function raises': [
+    named('raise_error').replace('void', 'int'),
+    named('check_balance').replace('void', 'boolean'),
+    named('require_value').replace('void', 'text'),
+    named('refuse_deduction'),
+    named('account_is_closed').replace('void', 'credits_private.refusal'),
+    named('shortage_refusal').replace('void', 'boolean'),
+  ],
+  'a function has 70 lines at most': [inBody(...Array(70).fill('\nnull'))],
   'a migration names nothing of sql/': [
     besidesOurs('update a.b set c = credits_private.f(d)'),
     besidesOurs('create table a.b as select from credits.seen'),

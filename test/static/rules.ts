@@ -152,6 +152,32 @@ const noRows = ofRoutines((sources) => {
   };
 });
 
+/** What the name of a function promises: what it returns if it does not raise. */
+const oneGrammar = ofRoutines(() => ({ name, node }) => {
+  const returned = find([node.returnType], 'TypeName').map(typeName).join();
+  const promised = Object.entries({
+    nothing: /^\w+\.(raise|check|require)_/.test(name) && returned !== 'void',
+    'a refusal':
+      /^\w+\.(?!raise_)\w+_refusal$/.test(name) !== (returned === 'credits_private.refusal'),
+    'a trigger': /^\w+\.refuse_/.test(name) && returned !== 'trigger',
+  });
+  const [what] = promised.find(([, isBroken]) => isBroken) ?? [];
+  return when(what !== undefined, `its name and its ${returned} differ about ${what}`);
+});
+
+/** A function of more lines wants to be two: these are one each for what a call more would cost. */
+const longer = new Map([
+  ['credits_private.apply_entry', 107],
+  ['credits_private.deduct', 96],
+  ['credits_private.free_credit', 95],
+]);
+
+const short = ofRoutines(
+  () =>
+    ({ name, lines }) =>
+      when(lines > (longer.get(name) ?? 70), `has ${lines} lines`),
+);
+
 const behaviour = /^(Create(Function|Trig)|View|Comment|Grant)Stmt$/;
 
 /** What is in sql/ can be applied twice. */
@@ -202,6 +228,8 @@ export const rules = {
   'no text of a function has a backslash': noBackslashes,
   'functions read and change rows by account_id': byAccount,
   'no function takes or returns the row of a table, and no trigger passes its own whole': noRows,
+  'a name says whether a function raises': oneGrammar,
+  'a function has 70 lines at most': short,
   'a migration names nothing of sql/': keptApart,
   'state is in migrations/, behaviour in sql/': inItsFolder,
   'no migration has a marker of node-pg-migrate': noMarkers,

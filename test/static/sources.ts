@@ -16,6 +16,8 @@ export interface Routine extends Body {
   name: string;
   language: string;
   node: CreateFunctionStmt;
+  /** From its first to its last, without the comment before it. */
+  lines: number;
   inputs: FunctionParameter[];
 }
 
@@ -72,7 +74,11 @@ function readRoutine(node: CreateFunctionStmt, text: string): Routine {
           isDynamic: false,
           statements: [node.sql_body ?? statementsOf(source)].flat(),
         };
-  return { name: dotted(node.funcname), language, node, inputs, ...body };
+  const lines = text
+    .slice(text.search(/^create /m))
+    .trimEnd()
+    .split('\n').length;
+  return { name: dotted(node.funcname), language, node, lines, inputs, ...body };
 }
 
 /** The names of what the sources create, with their schemas. */
