@@ -1,5 +1,5 @@
--- What comes due: the one place that says what time alone does to an account, and when. As due_at is never
--- later than the first of it, no call overlooks credit that has come (available_is_spendable).
+-- What comes due: the one place that says what time alone does to an account, and when. As due_at is
+-- never later than the first of it, no call overlooks credit that has come (available_is_spendable).
 
 -- One row per thing that comes due on an account, until it is booked. Settling books the rows in
 -- order of at, step and id (settle.sql). The account's due_at is never later than the first row
