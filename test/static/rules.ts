@@ -169,7 +169,6 @@ const oneGrammar = ofRoutines(() => ({ name, node }) => {
 const longer = new Map([
   ['credits_private.apply_entry', 107],
   ['credits_private.deduct', 96],
-  ['credits_private.free_credit', 95],
 ]);
 
 const short = ofRoutines(
