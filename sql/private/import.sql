@@ -3,14 +3,17 @@
 -- own table, which act as the owner: nobody else can call these. What the app has booked has
 -- happened: a debit that the balance did not cover goes into debt, whatever the overdraft is.
 
--- Whether nothing was done with an account: it may be opened, and have settings, but for limits.
-create or replace function credits_private.is_unused(p_account credits_private.account)
-returns boolean
+-- Whether nothing was done with an account, told by its columns: it may be open and have settings,
+-- but for limits.
+create or replace function credits_private.is_unused(
+  p_last_entry_id bigint, p_last_grant_id bigint, p_last_hold_id bigint, p_has_limits boolean,
+  p_closed_at timestamptz
+) returns boolean
 language sql immutable
 set search_path = pg_temp
 as $$
-  select p_account.last_entry_id = 0 and p_account.last_grant_id = 0
-    and p_account.last_hold_id = 0 and not p_account.has_limits and p_account.closed_at is null
+  select p_last_entry_id = 0 and p_last_grant_id = 0 and p_last_hold_id = 0 and not p_has_limits
+    and p_closed_at is null
 $$;
 
 -- Opens an account unless it is there, and locks it: whatever the app writes under that lock is
@@ -21,11 +24,15 @@ language plpgsql
 set search_path = pg_temp
 set enable_seqscan = off -- plans outlive statistics
 as $$
+declare
+  v_account credits_private.account;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.insert_account(
     p_account_id, 'credit', 0, 'UTC', 1, '{}', clock_timestamp());
-  return credits_private.is_unused(credits_private.lock_account(p_account_id));
+  v_account := credits_private.lock_account(p_account_id);
+  return credits_private.is_unused(v_account.last_entry_id, v_account.last_grant_id,
+    v_account.last_hold_id, v_account.has_limits, v_account.closed_at);
 end
 $$;
 
@@ -42,7 +49,9 @@ declare
   v_account credits_private.account := credits_private.lock_account(p_account_id);
   v_at timestamptz := least(p_at, v_account.last_created_at);
 begin
-  if not credits_private.is_unused(v_account) then
+  if not credits_private.is_unused(v_account.last_entry_id, v_account.last_grant_id,
+    v_account.last_hold_id, v_account.has_limits, v_account.closed_at)
+  then
     perform credits_private.raise_error('PT409', 'only an unused account can begin earlier',
       jsonb_build_object('account_id', p_account_id, 'entries', v_account.last_entry_id),
       'Import before anything else is done with the account.');

@@ -95,7 +95,8 @@ test('the function that ends a hold cannot end it twice', async () => {
   ]) {
     const twice = asOwner(
       db,
-      `select credits_private.resolve_hold(a, $1, $2, clock_timestamp(), clock_timestamp())
+      `select credits_private.resolve_hold(
+         row(a.*)::credits_private.account, $1, $2, clock_timestamp(), clock_timestamp())
        from credits_private.accounts as a where a.account_id = 'sample'`,
       [hold, state],
     );

@@ -79,7 +79,8 @@ const idsOf = (rows: { account_id: string }[]) => new Set(rows.map((row) => row.
 
 const inUse = `
   select a.account_id from credits_private.accounts as a
-  where a.account_id = any ($1) and not credits_private.is_unused(row(a.*)::credits_private.account)`;
+  where a.account_id = any ($1) and not credits_private.is_unused(
+    a.last_entry_id, a.last_grant_id, a.last_hold_id, a.has_limits, a.closed_at)`;
 
 export const adoptedOf = `
   select a.account_id from credits_adoption.accounts as a where a.account_id = any ($1)`;

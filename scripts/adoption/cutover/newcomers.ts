@@ -63,7 +63,8 @@ export async function adoptNewcomers(
 // What was booked before is not in the app's tables.
 const newcomers = `
   select a.account_id from credits_private.accounts as a
-  where not credits_private.is_unused(row(a.*)::credits_private.account)
+  where not credits_private.is_unused(
+    a.last_entry_id, a.last_grant_id, a.last_hold_id, a.has_limits, a.closed_at)
     and not exists (select from credits_adoption.accounts as x where x.account_id = a.account_id)
     and not exists (
       select from credits_private.entries as e
