@@ -33,7 +33,8 @@ from credits_private.accounts as a;
 
 -- The first thing that is still to come of an account that is settled up to p_at: its due_at. A
 -- call that adds something due takes the earlier of due_at and that thing's moment instead, which
--- comes to the same (test/functions/accounts/due.test.ts) and costs nothing.
+-- comes to the same (test/functions/accounts/due.test.ts): asking this function would cost a hold
+-- 200 thousand instructions more, 6 %.
 create or replace function credits_private.first_due(p_account_id text, p_at timestamptz)
 returns timestamptz
 language plpgsql stable
