@@ -1,11 +1,11 @@
 export interface Progress {
-  /** So many seconds are planned from here on; the clock tells what such a second takes. */
+  /** Plans this many seconds from now on; the clock shows how long a planned second really takes. */
   expect(seconds: number): void;
   say(what: string): void;
   wipe(): void;
 }
 
-/** What is going on, and the time left: a line that is rewritten, or, in a log, one now and then. */
+/** Shows what is going on and the time left: one line that is rewritten, or a line now and then in a log. */
 export function startProgress(): Progress {
   const { stderr } = process;
   let first: { at: number; seconds: number } | undefined;

@@ -5,7 +5,7 @@ import { Failure } from '../../scripts/shell/explain.ts';
 export const runSql = (client: pg.Client, name: string) =>
   client.query(readFileSync(new URL(name, import.meta.url), 'utf8'));
 
-/** Not the empty tables: told that they are empty, sessions would plan to scan them whole. */
+/** Skips empty tables: with statistics that say so, sessions would plan to scan them whole. */
 export async function vacuum(client: pg.Client): Promise<void> {
   const { rows } = await client.query(
     `select string_agg(oid::regclass::text, ', ') as tables from pg_class
@@ -15,14 +15,14 @@ export async function vacuum(client: pg.Client): Promise<void> {
   await client.query(`vacuum analyze ${rows[0].tables}`);
 }
 
-/** So that none begins by itself in between, and all find the same. Where we may: the report says what else holds. */
+/** Makes a checkpoint, if we may, so that none begins during a measurement. */
 export async function checkpoint(client: pg.Client): Promise<void> {
   await client.query('checkpoint').catch((error: pg.DatabaseError) => {
     if (error.code !== '42501') throw error;
   });
 }
 
-/** Whether commits wait for the disk, in the sessions that begin from now on. */
+/** Decides whether commits of new sessions wait for the disk. */
 export async function flushCommits(client: pg.Client, isFlushed: boolean): Promise<void> {
   const change = isFlushed ? 'reset synchronous_commit' : 'set synchronous_commit = off';
   await client.query(`alter database ${client.database} ${change}`);

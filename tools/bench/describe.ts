@@ -19,7 +19,7 @@ const shown = [
   'autovacuum',
 ];
 
-/** What a figure depends on, besides the code that is measured. */
+/** What a figure depends on besides the measured code. */
 export async function readFacts(admin: pg.Client, isOwn: boolean, driver: Driver) {
   const { rows } = await admin.query(
     `select version(), json_object_agg(name, current_setting(name)) as settings
@@ -42,7 +42,7 @@ export async function readFacts(admin: pg.Client, isOwn: boolean, driver: Driver
   };
 }
 
-/** -Os, as of a small download, or -O2, as of a distribution, makes a difference. Only a superuser is told. */
+/** The compiler's flags matter: -Os in a small download, -O2 in a distribution. Only a superuser may read them. */
 async function readBuild(admin: pg.Client): Promise<Record<string, string> | null> {
   try {
     const { rows } = await admin.query(
@@ -71,7 +71,7 @@ export interface RoundTrip {
   added_ms: number;
 }
 
-/** What the proxy really adds: a timer of a millisecond lasts a little longer. */
+/** What the proxy really adds: a timer of one millisecond takes a little longer. */
 export async function measureRoundTrip(url: string, delayMs: number): Promise<RoundTrip> {
   const proxy = await startProxy(url, { delayMs });
   const near = await connect({ connectionString: url });

@@ -12,7 +12,7 @@ export interface Run {
 export interface Outcome {
   /** All that were committed. */
   transactions: number;
-  /** Without the beginning, in which sessions compile functions and plan statements. */
+  /** Excludes the beginning, when sessions compile functions and plan statements. */
   perSecond: number;
 }
 
@@ -22,7 +22,7 @@ export interface Driver {
 }
 
 /**
- * Seconds at the beginning of a run that are not measured: an app's sessions live long. Each takes
- * a while to compile its functions, and they share the cores.
+ * Seconds at the beginning of a run that are not measured, because an app's sessions live long. Each session takes
+ * a while to compile its functions, and sessions share the cores.
  */
 export const rampUp = (clients: number) => 1 + Math.ceil(clients / 8);

@@ -64,14 +64,14 @@ async function measure(setting: Setting) {
   return { lines: [...describeAlternatives(found), '', ...describeFacts(facts)], files };
 }
 
-/** Under npm a signal may come twice: once is enough, and what is cleaned up does not take long. */
+/** Under npm a signal may arrive twice. The first one is enough, since cleaning up does not take long. */
 function heedSignals(): AbortSignal {
   const controller = new AbortController();
   onSignals((signal) => controller.abort(new Failure('interrupted', signal)));
   return controller.signal;
 }
 
-/** Fails when the signal comes: what is under way ends with its connections. */
+/** Rejects when the signal arrives; work under way ends with its connections. */
 function interrupted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason);
@@ -79,7 +79,7 @@ function interrupted(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** Of a measurement that a signal has ended, there is nothing more to say. */
+/** The status of a measurement that a signal ended, about which there is nothing more to say. */
 const statusOf = (error: unknown): number | undefined =>
   error instanceof Failure ? exitStatus[error.code as Signal] : undefined;
 

@@ -21,7 +21,7 @@ export interface Bench {
 
 type Counts = Record<string, { entries: number; spent: number }>;
 
-/** Every contender once in a round, each round beginning with the next of them; the first round is a warm-up. */
+/** Runs every contender once per round. Each round begins with the next contender; the first is a warm-up. */
 export async function measureCell(bench: Bench, cell: Cell): Promise<Measured> {
   const { client, rounds } = bench;
   const reported: Record<string, number> = {};
@@ -55,7 +55,7 @@ async function runOnce(bench: Bench, cell: Cell, contender: Contender, seconds: 
   return driver.run({ url, script: contender.script, variables, clients, seconds, signal });
 }
 
-/** What was reported is there, row by row and credit by credit, and nothing else is. */
+/** Checks that the database has exactly what was reported, row by row and credit by credit. */
 function checkWork(reported: Record<string, number>, before: Counts, after: Counts): void {
   for (const [name, deductions] of Object.entries(reported)) {
     const entries = (after[name]?.entries ?? 0) - (before[name]?.entries ?? 0);

@@ -69,7 +69,7 @@ export function parseOptions(args: string[]) {
   };
 }
 
-/** Parts of a second are for trying it out: pgbench rounds them up. */
+/** Fractions of a second are for trials: pgbench rounds them up. */
 function duration(value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   if (!/^\d{1,4}(\.\d+)?$/.test(value) || Number(value) === 0)
@@ -84,7 +84,7 @@ function known(word: string): string {
   throw new UsageError(`--only knows ${contenderIds.join(', ')}: ${word}`);
 }
 
-/** pgbench where there is one, as its client costs less; else a loop of ours. */
+/** pgbench if it is installed, because its client costs less; else our own loop. */
 export async function chooseDriver({ driver, pgbench: path }: Options): Promise<Driver> {
   if (driver !== undefined && driver !== 'pgbench' && driver !== 'node')
     throw new UsageError(`--driver is pgbench or node: ${driver}`);

@@ -17,7 +17,7 @@ export async function findPgbench(path: string): Promise<Driver | undefined> {
   }
 }
 
-/** Its clock runs while it connects: where that took up the time, it runs again, and longer. */
+/** pgbench's clock runs while it connects. Where connecting used up the time, it runs again, longer. */
 async function runPgbench(path: string, run: Run): Promise<Outcome> {
   let transactions = 0;
   for (const longer of [0, 2, 6]) {
@@ -66,7 +66,7 @@ export function readOutcome(stdout: string, stderr: string, ramp: number): Outco
   return { transactions, perSecond: from === 0 ? Number.NaN : perSecond };
 }
 
-/** The URL as libpq's variables: on a command line, everybody on the machine could read it. */
+/** The URL as libpq's variables: everybody on the machine could read it on a command line. */
 function libpq(url: string): Record<string, string> {
   const client = new pg.Client({ connectionString: url });
   const { user = '', host, port, database = '', password } = client;

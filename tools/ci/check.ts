@@ -8,19 +8,19 @@ export interface Counts {
 }
 
 export interface Outcome extends Counts {
-  /** What failed, a line each: the end of CI's output is what is kept of it. */
+  /** What failed, one line each: only the end of CI's output is kept. */
   failures?: string[];
 }
 
 export interface Check {
   name: string;
-  /** After so many minutes it has failed: a hang must not hang CI. */
+  /** After this many minutes the check has failed, so that a hang does not hang CI. */
   minutes: number;
-  /** Ends soon after the signal. A throw is a failure, a Skip is none. */
+  /** Must end soon after the signal. Throwing is a failure, unless a Skip is thrown. */
   run(signal: AbortSignal): Promise<Outcome>;
 }
 
-/** Why a check can't be made on this machine. */
+/** Says why a check can't be made on this machine. */
 export class Skip extends Error {}
 
 const none = { passed: 0, failed: 0, skipped: 0 };
@@ -32,7 +32,7 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
-/** All of them, whichever fail; the last line counts. */
+/** Runs all checks, whichever fail. The last line has the totals. */
 export async function runChecks(checks: Check[]): Promise<void> {
   const total = { ...none };
   const summary: string[] = [];

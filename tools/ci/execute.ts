@@ -6,7 +6,7 @@ export interface ExecuteOptions {
   cwd?: string;
 }
 
-/** A command whose output is shown; it and all that it started end with the signal. */
+/** Runs a command and shows its output. The signal ends the command and all that it started. */
 export async function execute(
   file: string,
   args: string[],

@@ -1,4 +1,4 @@
-/** Everything that CI checks, whichever fail, in at most 20 minutes on two cores. */
+/** Runs everything that CI checks, whichever checks fail, in at most 20 minutes on two cores. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,14 +8,14 @@ import { roomInMemory } from './memory.ts';
 import { nodeFromNpm } from './node.ts';
 import { packageCheck } from './package.ts';
 
-// The tests' servers come and go, and copy hundreds of databases: in memory, where there is plenty.
+// The tests start many servers and copy hundreds of databases, so they use memory for files where there is plenty.
 process.env.TMPDIR = roomInMemory() ?? tmpdir();
 const folder = mkdtempSync(join(tmpdir(), 'pg-credits-ci-'));
 
 const node22 = nodeFromNpm('22.23.3', folder);
 const node24 = nodeFromNpm('24.21.0', folder);
 
-// On one Postgres and one Node only: what depends on neither, and what takes longest.
+// These run once: tests that depend on neither Postgres's nor Node's version, and those that take longest.
 const once = [
   'tools/**',
   'documents/operating.test.ts',
@@ -24,7 +24,7 @@ const once = [
   'deploy/{cli,embedded,foreign,format,invoice,killed,lib-package,messages,settle,standby,status,upgrade}*.test.ts',
   'adoption/{adopt/{command,killed},diagnose/diagnose,init/*,mapping/*,shadow/install}.test.ts',
 ];
-// What only repeats on another version runs on the newest and the oldest.
+// These run on the newest and the oldest Postgres only: the versions between rarely differ.
 const twice = [
   'adoption/**',
   'concurrency/**',
@@ -34,9 +34,9 @@ const twice = [
   'model/**',
   'security/{argument-types,collat*,settings}*.test.ts',
 ];
-// Of Node alone: on each of the three without Postgres 15.
+// These depend on Node alone, so Postgres 15 leaves them out: its Node runs them with another Postgres.
 const ofNode = ['deploy/{conninfo,json,tls}.test.ts'];
-// What a pooler could get wrong: transactions, settings, statements that are prepared, replays.
+// These cover what a pooler could break: transactions, settings, prepared statements, replays.
 const pooled = [
   'functions/accounts/settling',
   'functions/batches/',
@@ -74,7 +74,7 @@ try {
   await runChecks([
     command('types', 'npm run --silent types'),
     command('lint', 'npm run --silent lint'),
-    // Checks that are commands of their own, as of the SQL: they exit 77 where they can't be made.
+    // These checks are commands of their own. They exit with 77 where they can't run.
     command(
       'checksums, snapshot and reference are up to date',
       'npm run --silent generate -- --check',

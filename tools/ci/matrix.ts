@@ -4,18 +4,18 @@ import { dockerSuite, suite } from './suite.ts';
 
 /** One run of vitest. */
 export interface Row {
-  /** The major version of an embedded one, or what testcontainers starts. */
+  /** The major version of an embedded Postgres, or the Docker image that testcontainers starts. */
   postgres: number | 'docker';
   node?: ReturnType<typeof nodeFromNpm>;
   through?: 'pgbouncer';
   /** Arguments of vitest; none is all tests. */
   tests: string[];
-  /** How many histories a test of many draws. */
+  /** How many random histories a test draws. */
   draws?: number;
   minutes?: number;
 }
 
-/** A check for each row; and before the first that needs a Node, one that it is here. */
+/** A check for each row. Before the first row that needs a certain Node, one that installs it. */
 export const checksOf = (rows: Row[]): Check[] =>
   rows.flatMap((row, i) => {
     const isFirst = !rows.slice(0, i).some(({ node }) => node === row.node);

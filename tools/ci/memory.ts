@@ -1,7 +1,7 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import { freemem } from 'node:os';
 
-/** A file system in memory with room for it, from which programs may be run. */
+/** A file system in memory that has room, and that lets programs run from it. */
 export function roomInMemory(): string | undefined {
   try {
     const [, options = ''] =

@@ -22,13 +22,13 @@ interface Made {
   reference: string;
 }
 
-/** What a database says of itself once this package is deployed to it. */
+/** Reads the snapshot and the reference from a database to which this package was deployed. */
 export async function fromDatabase(): Promise<Made> {
   const server = await startPostgres({ major: 18 });
   const folder = mkdtempSync(join(tmpdir(), 'pg-credits-generate-'));
   try {
     const before = await withDatabase(server.url, (client, url) => linesOf(client, url, folder));
-    // The snapshot that is there is what is to be made anew: this deploy is not held against it.
+    // This deploy must not be compared with the old snapshot, which is about to be replaced.
     cpSync(join(packageRoot, 'migrations'), join(folder, 'migrations'), { recursive: true });
     cpSync(join(packageRoot, 'sql'), join(folder, 'sql'), { recursive: true });
     rmSync(join(folder, snapshotPath), { force: true });
@@ -45,7 +45,7 @@ export async function fromDatabase(): Promise<Made> {
   }
 }
 
-/** Tables and types before each migration, so that a database can be told by them whose rows do not tell it. */
+/** Tables and types before each migration: they date a database that does not record its migrations. */
 async function linesOf(client: pg.Client, url: string, root: string): Promise<string[]> {
   mkdirSync(join(root, 'migrations'));
   mkdirSync(join(root, 'sql'));

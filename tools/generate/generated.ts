@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { packageRoot, readPackage } from '../../scripts/package.ts';
 import { Failure } from '../../scripts/shell/explain.ts';
 
-/** As `sha256sum -c` reads it, in migrations/. What is there stays: a migration never changes once it is out. */
+/** Checksums for `sha256sum -c` in migrations/. Existing lines stay: a released migration never changes. */
 export function checksums(before: string, rewrite: boolean, root = packageRoot): string {
   const lines = readPackage(root).migrations.map(({ path, checksum }) => {
     return `${checksum}  ${basename(path)}`;
@@ -17,7 +17,7 @@ export function checksums(before: string, rewrite: boolean, root = packageRoot):
   return `${lines.join('\n')}\n`;
 }
 
-/** The lines that only one of the two has, the first few. */
+/** The first few lines that only one of the two texts has. */
 export function shortDiff(before: string, after: string): string[] {
   const [old, now] = [before.split('\n'), after.split('\n')];
   const lines = [

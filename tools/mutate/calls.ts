@@ -2,7 +2,7 @@ import pg from 'pg';
 
 export type Arguments = Record<string, unknown>;
 
-/** Calls functions of the ledger at moments of one's choice, each argument that is left out at its default. */
+/** Calls the ledger's functions at given moments, with defaults for omitted arguments. */
 export interface Caller {
   /** The answer; undefined where the call was refused, as a caller's may be. */
   call(name: string, at: Date, args: Arguments): Promise<Arguments | undefined>;

@@ -19,7 +19,7 @@ export interface Trials {
 }
 
 export interface TrialsOptions {
-  /** So many of each kind of change. */
+  /** How many changes of each kind. */
   most: number;
   /** Kinds that are expected to go unfound now and then: of these, more are tried, up to so many, until one does. */
   listed: Record<string, string>;
@@ -29,7 +29,7 @@ export interface TrialsOptions {
   progress(done: number, of: number, what: string): void;
 }
 
-/** Makes each change by itself, looks what comes of it, and takes it back. */
+/** Makes one change at a time, sees what comes of it, and undoes it. */
 export async function tryChanges(
   client: pg.Client,
   changes: Map<string, Change[]>,

@@ -5,8 +5,8 @@ const limit = 'a limit is a setting: only what it has counted is in other rows';
 const failure = 'what kept an account from being settled: the row goes when it is settled';
 
 /**
- * What no other row tells, or not always, and why: whatever is changed of these behind the guards' back may go unfound.
- * The run fails when something else goes unfound, and when something that is on the list no longer does.
+ * Values that no other row confirms, or not always, and why. A change to one of them behind the guards' back may go
+ * unfound. The run fails when another change goes unfound, and when a change on this list never does.
  */
 export const untold: Record<string, string> = {
   'accounts.metadata': notes,

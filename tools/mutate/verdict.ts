@@ -16,8 +16,8 @@ export interface Verdict {
 }
 
 /**
- * A change that goes unfound must be of a kind on the list, and what is on the list must go unfound now and then: it is
- * taken off when it no longer does.
+ * An unfound change must be of a listed kind, and a listed kind must go unfound now and then: otherwise it has to be
+ * taken off the list.
  */
 export function judge({ trials, exhausted }: Trials, list: Record<string, string>): Verdict {
   const kinds = new Map<string, Kind>();

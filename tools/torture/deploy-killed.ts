@@ -18,7 +18,7 @@ export interface DeployKilledOptions {
   seed: number;
   log: Log;
   major?: number;
-  /** Told what removes all that it has made, for whoever interrupts it. */
+  /** Called with a function that removes everything made so far, for use on an interrupt. */
   defer?: (cleanup: () => Promise<unknown>) => void;
 }
 

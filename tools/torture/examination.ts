@@ -13,12 +13,12 @@ import {
 import { connectTo, Session } from './session.ts';
 
 /**
- * Holds the ledger against what its callers were told, once all of them have their answers. If all is
- * well, asks again what was acknowledged since `from`: that many entries have been asked again before.
+ * Compares the ledger with what its callers were told, once all of them have their answers. If all is well, repeats
+ * the calls acknowledged since entry `from`: earlier entries have been repeated before.
  */
 export async function examine(url: string, journal: Journal, from = 0): Promise<Finding[]> {
   const findings = [...journal.entries.flatMap(oddities), ...(await readLedger(url, journal))];
-  // A replay would book what was lost, and so hide it.
+  // Replays come last: they would book what was lost, and so hide the loss.
   return findings.length > 0 ? findings : replay(url, journal.entries.slice(from));
 }
 

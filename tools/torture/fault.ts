@@ -14,7 +14,7 @@ export interface Context {
   small: boolean;
   major: number;
   say(progress: string): void;
-  /** Runs at the end, however that comes; the last one first. */
+  /** Registers work for the end, whatever ends the fault. The last one registered runs first. */
   defer(cleanup: () => Promise<unknown>): void;
 }
 
@@ -42,7 +42,7 @@ export interface Report extends Rounds {
   seconds: number;
 }
 
-/** Whatever happens, and also when `stop` is called meanwhile, nothing of it stays behind. */
+/** Runs a fault. Nothing of it stays behind, whatever happens and even if `stop` is called meanwhile. */
 export function runFault(
   fault: Fault,
   options: Omit<Context, 'defer'>,

@@ -80,7 +80,7 @@ function progressLine(json: boolean) {
 
 let interrupted = false;
 
-/** Stops the servers: what is in the middle of a call then fails, which is no news. */
+/** Stops the servers. Calls under way then fail, which needs no report. */
 function onInterrupt(stop: () => Promise<void>, json: boolean): void {
   onSignals((signal) => {
     if (interrupted) return; // under npm a Ctrl-C arrives twice
@@ -92,7 +92,7 @@ function onInterrupt(stop: () => Promise<void>, json: boolean): void {
   });
 }
 
-/** What a call says that fails while the servers are being stopped is no news. */
+/** Keeps quiet about calls that fail while the servers are being stopped. */
 async function torture(args: string[]): Promise<number> {
   try {
     return await main(args);
@@ -104,5 +104,5 @@ async function torture(args: string[]): Promise<number> {
 
 forgetSettings();
 await runProcess((args) => orFail(torture(args), args, 'npm run torture -- --help'));
-// The callers of a fault that failed may be trying to connect for a minute yet.
+// Callers of a failed fault may go on trying to connect for another minute.
 if (!interrupted) process.exit();

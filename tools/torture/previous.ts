@@ -3,10 +3,10 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot, readPackage } from '../../scripts/package.ts';
 
-/** The version that one upgrades from, or why it can't be had here. */
+/** The version to upgrade from, or why it is not available here. */
 export type Previous = { ref: string; label: string } | { missing: string };
 
-/** The last release; until there is one, the commit before the newest migration stands in. */
+/** The last release or, before the first one, the commit before the newest migration. */
 export function findPrevious(): Previous {
   try {
     if (git('rev-parse', '--show-prefix') !== '') return { missing: 'no git history of its own' };
@@ -27,7 +27,7 @@ export function findPrevious(): Previous {
   }
 }
 
-// A checkout may belong to somebody else than who tests it.
+// The checkout may belong to another user than the one who tests it.
 const git = (...args: string[]) =>
   execFileSync('git', ['-c', 'safe.directory=*', ...args], {
     cwd: packageRoot,
@@ -38,7 +38,7 @@ const git = (...args: string[]) =>
 const dependencies = (folder: string) =>
   symlinkSync(join(packageRoot, 'node_modules'), join(folder, 'node_modules'));
 
-/** That version as npm packs it, unpacked in the folder, with the dependencies of this one; its command. */
+/** Unpacks that version as npm packs it, with this version's dependencies. Returns the path of its command. */
 export function unpackPrevious(ref: string, folder: string): string {
   const source = join(folder, 'source');
   mkdirSync(source, { recursive: true });
@@ -53,7 +53,7 @@ export function unpackPrevious(ref: string, folder: string): string {
   return join(folder, 'package/dist/cli.js');
 }
 
-/** This version, built aside, as somebody else may be at work on dist/; its command. */
+/** Builds this version in another folder, since dist/ may be in use. Returns the path of its command. */
 export function buildCurrent(folder: string): string {
   const dist = join(folder, 'dist');
   const tsc = join(packageRoot, 'node_modules/.bin/tsc');

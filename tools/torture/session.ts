@@ -19,7 +19,7 @@ export const connectTo = (connectionString: string): Promise<pg.Client> =>
     query_timeout: 60_000, // a server that hangs is a finding, not a reason to hang too
   });
 
-/** A caller's connection, as an app has it: made when it is needed, made anew when it broke. */
+/** A caller's connection, as in an app: made when needed, and made anew when it breaks. */
 export class Session {
   private client: pg.Client | undefined;
   private readonly url: () => string;
@@ -31,9 +31,9 @@ export class Session {
   }
 
   /**
-   * Until there is a definite answer, as the README says: the same call, with the same key. A refusal
-   * is definite only when the attempts whose answer was lost are over: one that still waits for the
-   * account's lock can take effect after it.
+   * Repeats the same call with the same key until there is a definite answer, as the README says. A refusal is definite
+   * only when all attempts whose answer was lost are over: an attempt that still waits for the account's lock can take
+   * effect after the refusal.
    */
   async carryOut(journal: Journal, entry: Entry): Promise<void> {
     const lost: number[] = [];
@@ -76,7 +76,7 @@ export class Session {
     return rows;
   }
 
-  /** The server may be down, or on its way up: for so long, that is no fault. */
+  /** Connects, even to a server that is down or starting: for a minute, that is no fault. */
   async connection(): Promise<pg.Client> {
     const deadline = Date.now() + 60_000;
     while (!this.client) {
@@ -112,6 +112,6 @@ export async function sessionsAreOver(client: pg.Client, pids?: number[]): Promi
 // Serialisation, deadlock, lock_timeout, cancelled or timed out, no room on the disk.
 const passing = /^(40001|40P01|55P03|57014|53100)$/;
 
-/** The connection is gone, and with it the answer, if there was to be one. */
+/** Whether the connection is gone, and with it any answer. */
 const isOutcomeUnknown = (error: unknown): boolean =>
   isLostConnection(error) || /FATAL|PANIC/.test((error as pg.DatabaseError).severity ?? '');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Failure } from '../../../scripts/shell/explain.ts';
 import { owner } from '../../postgres/embedded.ts';
 
-// Callgrind writes down its counts, and begins anew, whenever the server enters this function.
+// Callgrind writes its counts and starts again from zero whenever the server enters this function.
 const mark = 'select pg_sleep(0)';
 const marked = 'pg_sleep';
 
@@ -28,7 +28,7 @@ export function scriptOf(warmUp: string[], phases: string[][]): string {
   return lines.map((line) => `${line.replace(/\s*\n\s*/g, ' ')}\n`).join('');
 }
 
-/** What a whole server executes in each phase: everything that is not the kernel's. */
+/** The instructions of a whole server in each phase, without the kernel's. */
 export async function count(script: string, counting: Counting): Promise<Counted> {
   const { printed, said, code } = await underCallgrind(script, counting);
   const complaint = /^.*(?:ERROR|FATAL|PANIC): .*$/m.exec(said)?.[0];

@@ -22,7 +22,7 @@ export type Figures = Partial<Record<Cell, number>>;
 
 const cellsOf = ({ phases }: Run) => phases.flatMap(({ cell }) => cell ?? []);
 
-/** Counts all that there is of the cells; the first failure ends them all. */
+/** Counts the cells; the first failure ends all counts. */
 export async function countCells(setting: Setting): Promise<Figures> {
   const { cells, jobs, progress } = setting;
   const left = new Set(runs.filter((run) => cellsOf(run).some((cell) => cells.includes(cell))));
@@ -67,7 +67,7 @@ export function countRun(run: Run, { ground, out, signal }: Setting): Promise<Fi
   });
 }
 
-/** A call that did nothing, or something else, would be a cheap one. */
+/** Fails for a call that did nothing or something else: it would look cheap. */
 function checkAnswers(run: Run, lines: number, { phases, printed }: Counted): void {
   const name = cellsOf(run).join(', ');
   const answers = printed.split(run.answer).length - 1;

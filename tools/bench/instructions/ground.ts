@@ -36,7 +36,7 @@ export async function prepareGround({ server, root }: GroundOptions): Promise<Gr
     ...(await chooseServer(server)),
     settings: { autovacuum: 'off' },
   });
-  // Below it, so that it is removed with it, however we end.
+  // The copies are below the server's folder, and so are removed with it, however this process ends.
   const folder = dirname(postgres.data);
   const program = join(folder, 'native/bin/postgres');
   try {
@@ -75,7 +75,7 @@ async function chooseServer(server = '18'): Promise<{ major: number; binaries?: 
   return { major: Number(/\d+/.exec(stdout)?.[0]), binaries: server };
 }
 
-// Not analysed: told that they are so small, sessions would plan to scan tables whole.
+// The tables are not analysed: knowing how small they are, sessions would plan to scan them whole.
 async function fill({ url }: Postgres, root: string | undefined): Promise<string> {
   await deploy({ connectionString: url }, root === undefined ? {} : { root });
   const client = await connect({ connectionString: url });
