@@ -11,16 +11,16 @@ import { allowHelp, roleOptions, rolesFrom } from './shared.ts';
 
 export const help = `pg-credits deploy: bring a database to this package's state, in one transaction
 
-  --dry-run             print what would run, and change nothing
-  --sql                 with --dry-run: print all of it as SQL, for psql or for whoever has to read it first
-  --reapply             apply all of sql/, changed or not
-  --role-prefix PREFIX  call the roles PREFIXcredits_owner and so on: one server, several deployments
-${allowHelp}
-  --lock-timeout MS     how long callers may be held up, per attempt (500)
-  --patience SECONDS    how long to go on trying while callers or another deploy are in the way (60)
+Objects that somebody else made in the schemas are refused before any of them runs. Functions, triggers, views and
+privileges that were changed are restored.
 
-What somebody else made in the schemas is refused before any of it runs. What was changed of functions, triggers, views
-and privileges is put right.
+  --dry-run             print what would run, and change nothing
+  --sql                 with --dry-run: print it as SQL, for psql or for review
+  --reapply             apply all of sql/, changed or not
+  --role-prefix PREFIX  name the roles PREFIXcredits_owner and so on, for several deployments on one server
+${allowHelp}
+  --lock-timeout MS     how long each attempt may hold callers up (500)
+  --patience SECONDS    how long to keep trying while callers or another deploy hold locks (60)
 ${sharedHelp}`;
 
 export const options = {

@@ -8,7 +8,7 @@ import type { Answer, Terminal } from '../shell/terminal.ts';
 
 export const help = `pg-credits invoice ACCOUNT: the account's invoice for the running period, from the ledger
 
-  --period YYYY-MM      for the period that starts in that month; YYYY-MM-DD: on that day
+  --period YYYY-MM      for the period that starts in that month, or with YYYY-MM-DD on that day
 ${sharedHelp}`;
 
 export const options = { period: { type: 'string' } } as const;

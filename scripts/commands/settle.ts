@@ -9,13 +9,13 @@ import type { Answer, Terminal } from '../shell/terminal.ts';
 
 export const help = `pg-credits settle: book what became due: expiries, ended holds, scheduled grants, period ends
 
-For cron or a timer. It leaves accounts that are in use alone, so run it as often, and in as many places at once, as you
-like. Figures are right without it; it keeps the books tidy. Needs a member of credits_granter.
+For cron or a timer. It skips accounts that are in use, so you can run it as often, and in as many places at once, as
+you like. Figures are right without it; it keeps the books tidy. Needs a member of credits_granter.
 Exit status: 0 done, 1 it failed, 2 wrong usage, 3 done except for accounts that could not be settled (it names them, and
-a later run tries them again), 130 or 143 interrupted: it ends with the batch that is running.
+a later run tries them again), 130 or 143 interrupted: it stops after the batch that is running.
 
   --batch N             accounts per transaction (100); each stays locked until all of them are settled
-  --max-accounts N      stop after so many
+  --max-accounts N      stop after that many accounts
 ${sharedHelp}`;
 
 export const options = { batch: { type: 'string' }, 'max-accounts': { type: 'string' } } as const;

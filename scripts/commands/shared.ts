@@ -9,10 +9,10 @@ export const roleOptions = {
 } as const;
 
 export const prefixHelp =
-  '  --role-prefix PREFIX  of the roles, where nothing in the database tells it';
+  '  --role-prefix PREFIX  the prefix of the roles, if nothing in the database reveals it';
 
-export const allowHelp = `  --allow NAME          leave what is yours in the schemas: an index, a trigger, a function, … of that name, or the
-                        privileges of a role; may be repeated`;
+export const allowHelp = `  --allow NAME          accept what is yours in the schemas: an index, a trigger, a function or the like of that name,
+                        or the privileges of a role; may be repeated`;
 
 export function rolesFrom(values: { 'role-prefix'?: string; allow?: string[] }) {
   const { 'role-prefix': rolePrefix, allow } = values;

@@ -10,8 +10,8 @@ export const help = `pg-credits verify: does the database keep every promise? re
 
 Compares the schema with this package's, checks the promises one by one, and checks that triggers are enabled and that
 PUBLIC may do nothing. --json says how long each promise took. Needs a member of credits_auditor, the owner or a superuser.
-Runs nothing that it finds not to be ours: what such a view or function would have told is then not checked.
-Exit status: 0 all holds, 1 something does not, 2 wrong usage, 3 something could not be checked.
+Never runs a view or function that is not ours: what it would have shown counts as not checked.
+Exit status: 0 every promise holds, 1 one does not, 2 wrong usage, 3 something could not be checked.
 
 ${prefixHelp}
 ${allowHelp}

@@ -10,15 +10,15 @@ const sharedOptions = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-export const sharedHelp = `  --database-url URL    postgres://user:password@host:5432/name, or 'host=… dbname=…'; without it, DATABASE_URL
-                        counts; PGHOST, PGUSER, PGPASSWORD, PGSSLMODE and the like fill in what is left open, as for psql
+export const sharedHelp = `  --database-url URL    postgres://user:password@host:5432/name, or 'host=… dbname=…'; the default is
+                        DATABASE_URL; PGHOST, PGUSER, PGPASSWORD, PGSSLMODE and the like fill in the rest, as for psql
   --wait SECONDS        wait for a server that is still starting
   --json                print JSON with keys in snake_case; a failure is {"error": {"code", "message", "detail"}}
   -h, --help            show this text
 
-The connection is encrypted as libpq does it: sslmode is disable, allow, prefer (the default), require, verify-ca or
-verify-full; sslrootcert (a file, or system), sslcert, sslkey, sslpassword and sslnegotiation go with it. require checks
-who the server is only if there is a root certificate; verify-full always does.`;
+Encryption works as in libpq: sslmode is disable, allow, prefer (the default), require, verify-ca or verify-full, with
+sslrootcert (a file, or system), sslcert, sslkey, sslpassword and sslnegotiation. require checks who the server is only
+if there is a root certificate; verify-full always does.`;
 
 /** parseArgs with the options that every command has. */
 export const parseCommand = <const T extends Options>(
