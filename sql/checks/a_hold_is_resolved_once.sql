@@ -36,12 +36,14 @@ left join credits_private.hold_parts as p
 left join credits_private.entries as e
   on e.account_id = h.account_id and e.kind = 'capture' and e.refunded_entry_id is null
   and e.hold_id = h.hold_id and e.is_final and e.entry_id = e.transaction_id
+-- With offset 0, captures are looked up one by one: without it, those of all accounts may be read.
 where h.state = 'captured' and h.resolved_at <> e.effective_at
   or h.resolved_at < p.effective_at
   or h.state = 'released' and h.resolved_at > p.effective_at and not exists (
     select from credits_private.entries as e
     where e.account_id = h.account_id and e.kind = 'capture' and e.refunded_entry_id is null
-      and e.hold_id = h.hold_id and e.effective_at = p.effective_at)
+      and e.hold_id = h.hold_id and e.effective_at = p.effective_at
+    offset 0)
   or h.expires_at <= h.created_at or h.resolved_at > h.expires_at
 
 union all

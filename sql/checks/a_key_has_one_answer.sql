@@ -129,10 +129,13 @@ from (
     union all
     select r.account_id, format('revocation %s of grant %s', r.revocation_id, r.grant_id), 1, 0
     from credits_private.revocations as r
-    where r.revocation_id > 1 or not exists (
-      select from credits_private.idempotency_keys as k
-      where k.account_id = r.account_id and k.answer ? 'outstanding'
-        and not k.answer ? 'revocation_id' and k.answer ->> 'grant_id' = r.grant_id::text)
+    left join (
+      select k.account_id, k.answer ->> 'grant_id' as grant_id
+      from credits_private.idempotency_keys as k
+      where k.answer ? 'outstanding' and not k.answer ? 'revocation_id'
+      group by k.account_id, k.answer ->> 'grant_id'
+    ) as k on k.account_id = r.account_id and k.grant_id = r.grant_id::text
+    where r.revocation_id > 1 or k.account_id is null
     union all
     select k.account_id,
       case

@@ -118,14 +118,17 @@ select
   format('when grant %s was cancelled', g.grant_id) as subject
 from credits_private.grants as g
 join credits_private.accounts as a on a.account_id = g.account_id
+-- With offset 0, rows are looked up one by one: without it, those of all accounts may be read.
 where g.is_scheduled and g.cancelled_at is not null
   or g.cancelled_at is not null and g.cancelled_at is distinct from a.closed_at
   and (g.revoked < g.amount
     or not exists (
       select from credits_private.revocations as r
       where r.account_id = g.account_id and r.grant_id = g.grant_id
-        and r.created_at = g.cancelled_at)
+        and r.created_at = g.cancelled_at
+      offset 0)
     and not exists (
       select from credits_private.idempotency_keys as k
       where k.account_id = g.account_id and k.answer ? 'outstanding'
-        and not k.answer ? 'revocation_id' and k.answer ->> 'grant_id' = g.grant_id::text));
+        and not k.answer ? 'revocation_id' and k.answer ->> 'grant_id' = g.grant_id::text
+      offset 0));

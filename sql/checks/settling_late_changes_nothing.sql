@@ -9,11 +9,15 @@ select
   format('entry %s', e.entry_id) as subject
 from credits_private.entries as e
 join credits_private.grants as g on g.account_id = e.account_id and g.grant_id = e.grant_id
+left join (
+  select p.account_id, p.grant_id, p.effective_at
+  from credits_private.hold_parts as p
+  where p.amount < 0
+  group by p.account_id, p.grant_id, p.effective_at
+) as p
+  on p.account_id = e.account_id and p.grant_id = e.grant_id and p.effective_at = e.effective_at
 where e.kind = 'expiry' and e.effective_at is distinct from g.expires_at
-  and not (e.effective_at > g.expires_at and exists (
-    select from credits_private.hold_parts as p
-    where p.account_id = e.account_id and p.grant_id = e.grant_id and p.amount < 0
-      and p.effective_at = e.effective_at))
+  and (e.effective_at <= g.expires_at or p.account_id is null)
 
 union all
 -- A scheduled grant begins at its effective moment.
