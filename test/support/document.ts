@@ -29,7 +29,9 @@ export interface Stage {
   env?: () => Record<string, string>;
   sql?: (statement: string) => Promise<Row[]>;
   js?: (text: string) => Promise<unknown>;
-  /** What is run in place of a command, which its first line names; '' where another check runs it. */
+  /**
+   * What is run in place of a command, which its first line names; '' where another check runs it.
+   */
   instead?: Record<string, string>;
   /** What happens, or is expected, once a command has been run; its first line names it. */
   after?: Record<string, () => Promise<unknown>>;
@@ -105,7 +107,7 @@ async function play(blocks: Block[], stage: Stage, folder: string): Promise<void
       if (language === 'js') await given(stage.js, 'js')(text);
       if (language === 'sh') await playCommands(text, shown, stage, { folder, used });
     }
-    // An edit or a hook of a command that is there no more.
+    // An edit or a hook whose command is no longer there.
     const named = Object.keys({ ...stage.instead, ...stage.after });
     expect(named.filter((command) => !used.has(command))).toEqual([]);
   } finally {
