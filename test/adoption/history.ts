@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { deductAt, grantAt, overdraftAt, refundAt } from '../support/calls.ts';
+import { callAt, deductAt, grantAt, overdraftAt, refundAt } from '../support/calls.ts';
 import type { Database } from '../support/database.ts';
 import { randomNumbers } from '../support/random.ts';
 import { DAY, HOUR, moment, us } from '../support/time.ts';
@@ -106,14 +106,10 @@ export async function callHistory(
   history: Legacy[],
   { unit, scale, zone, anchor }: Settings = {},
 ) {
-  await db.one('select credits_private.open_account_at($1, $2, $3, null, $4, $5, null, $6)', [
-    account,
-    unit,
-    scale,
-    zone,
-    anchor,
-    moment(history[0]?.at ?? 0),
-  ]);
+  await callAt(db, 'open_account', history[0]?.at ?? 0, {
+    ...{ p_account_id: account, p_unit: unit, p_scale: scale },
+    ...{ p_time_zone: zone, p_anchor_day: anchor },
+  });
   const deductions = new Map<string, { transaction: number; left: number }>();
   for (const each of history) {
     const { id, at, amount } = each;

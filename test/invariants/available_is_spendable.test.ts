@@ -70,9 +70,7 @@ async function expectSpendableAt(
   const { available } = rows[0];
   const deduct = async (amount: number) => {
     await client.query('begin');
-    const call = `select amount from credits_private.deduct_credits_at(
-      $1, $2, 'exactly', null, $3, null, '{}', $4)`;
-    const deducted = client.query(call, [account, amount, operation, moment(at)]);
+    const deducted = deductAt(client, account, at, { key: 'exactly', amount, operation });
     return deducted.finally(() => client.query('rollback'));
   };
   if (available > 0) await deduct(available);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { deductAt, grantAt } from '../support/calls.ts';
+import { callAt, deductAt, grantAt, settleAt } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import { tamper } from '../support/discrepancies.ts';
 import { DAY, HOUR, moment } from '../support/time.ts';
@@ -7,8 +7,7 @@ import { DAY, HOUR, moment } from '../support/time.ts';
 const db = useDatabase();
 const now = Date.now() * 1000;
 const settleDue = async (at: number, most = 100) =>
-  (await db.one('select credits_private.settle_due_at($1, $2) as settled', [most, moment(at)]))
-    .settled;
+  (await callAt(db, 'settle_due', at, { p_max_accounts: most })).settle_due_at;
 const found = (account: string) =>
   db.query(
     `select subject, actual from credits.discrepancies
@@ -76,7 +75,7 @@ test('an account that can be settled again leaves no trace of having failed', as
     'grants',
     `update credits_private.grants set expires_at = ${later} where account_id = 'mended'`,
   );
-  await db.query('select credits_private.settle_account_at($1, $2)', ['mended', moment(at)]);
+  await settleAt(db, 'mended', at);
   expect(await found('mended')).toEqual([]);
 });
 

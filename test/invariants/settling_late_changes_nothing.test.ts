@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { grantAt, settleAt } from '../support/calls.ts';
+import { callAt, grantAt, settleAt } from '../support/calls.ts';
 import { useDatabase } from '../support/database.ts';
 import { discrepancies, findingsOf } from '../support/discrepancies.ts';
 import { writeHistory } from '../support/history.ts';
@@ -22,12 +22,11 @@ const calendars: [string, number][] = [
 ];
 
 const openAt = (account: string, at: number, [zone, anchor]: [string, number]) =>
-  db.query(`select credits_private.open_account_at($1, null, null, null, $2, $3, null, $4)`, [
-    account,
-    zone,
-    anchor,
-    moment(at),
-  ]);
+  callAt(db, 'open_account', at, {
+    p_account_id: account,
+    p_time_zone: zone,
+    p_anchor_day: anchor,
+  });
 
 /** Each thing that comes due is booked at the moment at which it does. */
 async function settleOnTime(account: string, until: number): Promise<void> {
@@ -39,12 +38,11 @@ async function settleOnTime(account: string, until: number): Promise<void> {
     if (!next) return;
     if (next.at === last) throw new Error(`settled, and due at ${last} still`);
     last = next.at;
-    await db.query('select credits_private.settle_account_at($1, $2)', [account, last]);
+    await callAt(db, 'settle_account', next.at, { p_account_id: account });
   }
 }
 
-const settleDue = (at: number) =>
-  db.query('select credits_private.settle_due_at(100, $1)', [moment(at)]);
+const settleDue = (at: number) => callAt(db, 'settle_due', at, { p_max_accounts: 100 });
 
 /** All rows of an account, without the account's id and the times of booking. */
 const rows = (table: string, account: string, order: string) =>

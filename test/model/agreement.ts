@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import pg from 'pg';
 import { expect } from 'vitest';
-import { callAt } from '../support/calls.ts';
+import { batchAt, callAt } from '../support/calls.ts';
 import type { Database } from '../support/database.ts';
 import { discrepancies } from '../support/discrepancies.ts';
 import type { Answer, Call } from './account.ts';
@@ -41,9 +41,7 @@ async function ask(client: pg.Client, { name, args }: Call, at: string): Promise
   try {
     if (name !== 'deduct_credits_batch')
       return [await callAt(client, name, at, Object.fromEntries(named))];
-    const batch = 'select * from credits_private.deduct_batch($1, $2, $3)';
-    const values = [JSON.stringify(args.deductions), args.all_or_nothing, at];
-    const { rows } = await client.query(batch, values);
+    const rows = await batchAt(client, at, args.deductions, args.all_or_nothing);
     return rows.map((row) => (row.error_code ? { code: row.error_code } : row));
   } catch (error) {
     if (!(error instanceof pg.DatabaseError)) throw error;

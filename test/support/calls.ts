@@ -40,6 +40,20 @@ export const batch = (
     allOrNothing,
   ]);
 
+/** The same batch at a moment. */
+export const batchAt = (
+  target: Target,
+  at: number | string,
+  deductions: unknown,
+  allOrNothing = false,
+): Promise<Row[]> =>
+  rowsOf(
+    target,
+    `select * from credits_private.deduct_batch(
+       p_deductions => $1, p_all_or_nothing => $2, p_at => $3)`,
+    [JSON.stringify(deductions), allOrNothing, written(at)],
+  );
+
 const nothing = (...names: string[]): Arguments =>
   Object.fromEntries(names.map((name) => [`p_${name}`, null]));
 const ids = nothing('api_key_id', 'operation', 'run_id');
@@ -64,6 +78,8 @@ const defaults: Record<string, Arguments> = {
 // These names are taken, for one more release: sql/private/calls_in_flight.sql.
 const privateNames: Record<string, string> = { capture_hold: 'capture' };
 
+const written = (at: number | string): string => (typeof at === 'number' ? moment(at) : at);
+
 /** The same call at a moment: in microseconds, or as Postgres reads it. */
 export const callAt = (
   target: Target,
@@ -74,7 +90,7 @@ export const callAt = (
   select(target, `credits_private.${privateNames[name] ?? `${name}_at`}`, {
     ...defaults[name],
     ...args,
-    p_at: typeof at === 'number' ? moment(at) : at,
+    p_at: written(at),
   });
 
 let count = 0;
@@ -149,7 +165,7 @@ const shortNames: Record<string, string> = {
 };
 const isMoment = (name: string, value: unknown): value is number =>
   (name === 'expires' || name === 'effective') && typeof value === 'number';
-const written = (args: object): Arguments =>
+const named = (args: object): Arguments =>
   Object.fromEntries(
     Object.entries(args)
       .filter(([, value]) => value !== undefined)
@@ -163,7 +179,7 @@ const written = (args: object): Arguments =>
 const calling =
   <Args extends object>(name: string) =>
   (target: Target, account: string, at: number, args: Args): Promise<Row> =>
-    callAt(target, name, at, { p_account_id: account, ...written(args) });
+    callAt(target, name, at, { p_account_id: account, ...named(args) });
 
 export const grantAt = calling<Grant>('grant_credits');
 export const deductAt = calling<Deduction>('deduct_credits');

@@ -1,8 +1,18 @@
 import { expect } from 'vitest';
-import { captureAt, deductAt, holdAt, type Limit, limitAt, refundAt, releaseAt } from './calls.ts';
+import {
+  callAt,
+  captureAt,
+  deductAt,
+  holdAt,
+  type Limit,
+  limitAt,
+  refundAt,
+  releaseAt,
+} from './calls.ts';
 import { type Database, raised } from './database.ts';
+import { openAt } from './limits.ts';
 import { randomNumbers } from './random.ts';
-import { DAY, HOUR, moment, us } from './time.ts';
+import { DAY, HOUR, us } from './time.ts';
 
 interface Ids {
   apiKey: string | null;
@@ -177,8 +187,7 @@ export async function writeLimitHistory(db: Database, account: string, seed: num
   };
   const removeLimit = async () => {
     const id = `limit ${below(6)}`;
-    const args = [account, id, moment(now)];
-    await db.query('select credits_private.remove_limit_at($1, $2, $3)', args);
+    await callAt(db, 'remove_limit', now, { p_account_id: account, p_limit_id: id });
     limits.delete(id);
   };
 
@@ -203,12 +212,7 @@ export async function writeLimitHistory(db: Database, account: string, seed: num
     return Object.fromEntries(rows.map(({ counter, spent }) => [counter, spent]));
   }
 
-  await db.query(
-    `select credits_private.open_account_at($1, null, null, null, $2, $3, null, $4),
-       credits_private.grant_credits_at($1, 1000000, 'enough', 'plan', 100, null, null, null, null,
-         null, '{}', null, $4)`,
-    [account, zone, anchor, moment(now)],
-  );
+  await openAt(db, account, now, { zone, anchor });
   const often = [deduct, deduct, deduct, deduct, deduct, hold, hold, capture, refund];
   const actions = [...often, ...often, release, setLimit, setLimit, removeLimit];
   for (let step = 1; step <= steps; step += 1) {

@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import {
+  callAt,
   captureAt,
   deductAt,
   grantAt,
@@ -20,11 +21,7 @@ const db = useDatabase();
 const start = us('2024-01-10T00:00:00Z');
 const closed = start + DAY;
 
-const closeAt = (at: number) =>
-  db.one('select account_id, balance, available from credits_private.close_account_at($1, $2)', [
-    account,
-    moment(at),
-  ]);
+const closeAt = (at: number) => callAt(db, 'close_account', at, { p_account_id: account });
 
 let account: string;
 /** 70 credits, of which hold 1 has 10 and hold 2 has 20; transaction 2 spent 30 more. */

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { settleAt } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
 import { writeHistory } from '../../support/history.ts';
@@ -41,20 +42,18 @@ test.each([61, 62])(
   async (seed) => {
     const [watched, late] = [`${seed} watched`, `${seed} late`];
     const was = new Map<number, Known>();
-    const settle = (at: number) =>
-      db.query('select credits_private.settle_account_at($1, $2)', [watched, moment(at)]);
     let begun = false;
     const end = await writeHistory(db, watched, seed, {
       settle: async (from, to) => {
         const moments = begun && from < to ? [from, Math.floor((from + to) / 2)] : [];
         for (const at of moments) {
-          await settle(at);
+          await settleAt(db, watched, at);
           was.set(at, await known(watched));
         }
         begun = true; // the first call opens the account
       },
     });
-    await settle(end);
+    await settleAt(db, watched, end);
     was.set(end, await known(watched));
     expect(was.size).toBeGreaterThan(50);
     expect([...was.values()].some(({ balance }) => balance < 0)).toBe(true);
@@ -62,7 +61,7 @@ test.each([61, 62])(
 
     await writeHistory(db, late, seed);
     for (const account of [watched, late]) {
-      await db.query('select credits_private.settle_account_at($1, $2)', [account, moment(end)]);
+      await settleAt(db, account, end);
       const rows = await db.query(
         `select m.at, e.grant_id, e.amount, e.held
          from unnest($2::timestamptz[]) with ordinality as m (moment, at)

@@ -1,5 +1,13 @@
 import { expect, test } from 'vitest';
-import { captureAt, deductAt, holdAt, type Limit, limitAt, refundAt } from '../../support/calls.ts';
+import {
+  callAt,
+  captureAt,
+  deductAt,
+  holdAt,
+  type Limit,
+  limitAt,
+  refundAt,
+} from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
 import { counters, expectPassed, openAt } from '../../support/limits.ts';
@@ -8,8 +16,8 @@ import { DAY, moment, us } from '../../support/time.ts';
 const db = useDatabase();
 const now = us('2024-05-10T12:00:00Z');
 
-const forget = (account: string) =>
-  db.query('select credits_private.forget_account_at($1, $2)', [account, moment(now)]);
+const forget = (account: string, at = now) =>
+  callAt(db, 'forget_account', at, { p_account_id: account });
 
 test('forgetting a person switches no limit off: each counts on as it did', async () => {
   const account = 'forgotten';
@@ -121,7 +129,7 @@ test('what a limit counted in windows that are over is forgotten', async () => {
   await limitAt(db, account, now, { id: 'run', ceiling: 20, scope: 'run', window: 'day' });
   await deductAt(db, account, now, { key: 'old', amount: 4, run: 'r' });
   await deductAt(db, account, now + DAY, { key: 'new', amount: 5, run: 's' });
-  await db.query('select credits_private.forget_account_at($1, $2)', [account, moment(now + DAY)]);
+  await forget(account, now + DAY);
   expect(await counters(db, account)).toEqual([
     ['run', '2024-05-10', 'forgotten run 1', 4],
     ['run', '2024-05-11', 's', 5],

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { deductAt, type Limit, limitAt, refundAt, unique } from '../../support/calls.ts';
+import { callAt, deductAt, type Limit, limitAt, refundAt, unique } from '../../support/calls.ts';
 import { raised, useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
 import { counters, expectPassed, openAt } from '../../support/limits.ts';
@@ -16,11 +16,7 @@ beforeEach(async () => {
 
 const limit = (set: Limit) => limitAt(db, account, now, set);
 const remove = (id: string) =>
-  db.one(
-    `select limit_id, scope, scope_id, limit_window, ceiling, overage
-     from credits_private.remove_limit_at($1, $2, $3)`,
-    [account, id, moment(now)],
-  );
+  callAt(db, 'remove_limit', now, { p_account_id: account, p_limit_id: id });
 const deduct = (amount: number, more = {}) =>
   deductAt(db, account, now, { key: unique(), amount, ...more });
 const hasLimits = async (id = account): Promise<boolean> =>

@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { deductAt, type Limit, limitAt, refundAt, unique } from '../../support/calls.ts';
+import { callAt, deductAt, type Limit, limitAt, refundAt, unique } from '../../support/calls.ts';
 import { useDatabase } from '../../support/database.ts';
 import { discrepancies } from '../../support/discrepancies.ts';
 import { counters, expectPassed, openAt } from '../../support/limits.ts';
-import { DAY, HOUR, moment, us } from '../../support/time.ts';
+import { DAY, HOUR, us } from '../../support/time.ts';
 
 // Every session of this file has an absurd time zone, which must not matter.
 const db = useDatabase();
@@ -137,11 +137,7 @@ test('a limit in total never starts anew', async () => {
 describe('another time zone', () => {
   const at = (time: string) => us(`2024-05-10T${time}Z`);
   const zoneAt = (account: string, time: string, zone: string) =>
-    db.query('select credits_private.open_account_at($1, null, null, null, $2, null, null, $3)', [
-      account,
-      zone,
-      moment(at(time)),
-    ]);
+    callAt(db, 'open_account', at(time), { p_account_id: account, p_time_zone: zone });
 
   test('has other days, and limits per day are counted anew in them', async () => {
     const account = unique('account');
