@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { expect } from 'vitest';
 import { type Database, type Raised, raised, waitUntilBlocked } from '../support/database.ts';
+import { discrepancies } from '../support/discrepancies.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: the shape of a row is the racer's
 export type Answer = any;
@@ -121,8 +122,7 @@ export const times = <T>(count: number, make: (i: number) => T): T[] =>
   Array.from({ length: count }, (_, i) => make(i));
 
 export async function expectNoDiscrepancies(db: Database): Promise<void> {
-  const ahead = `invariant = 'the_clock_is_not_ahead'`; // races are played at any time
-  expect(await db.query(`select * from credits.discrepancies where not ${ahead}`)).toEqual([]);
+  expect(await discrepancies(db)).toEqual([]);
 }
 
 /** What the ledger of an account holds: kind and amount of each entry. */

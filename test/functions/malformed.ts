@@ -1,30 +1,32 @@
 import type { Arguments } from '../support/calls.ts';
 
-// What no function takes, by function and argument. A parameter that the catalogue has and this table
-// has not fails errors.test.ts.
+// Malformed arguments, by function and argument. A parameter that is missing here fails in
+// errors.test.ts.
 
 export interface Malformed {
   name: string;
-  /** Arguments with which the call is sound. */
+  /** Arguments of a sound call, without the account. */
   valid: Arguments;
-  /** By the argument that is wrong, and what is wrong about it. */
+  /** By the argument that is wrong, and what is wrong about it. One at a time. */
   bad: Record<string, Record<string, unknown>>;
-  /** What is wrong only together, by the argument that is blamed for it. */
+  /** Arguments that are wrong only together, with the one that is blamed. */
   together?: [what: string, argument: string, args: Arguments][];
 }
 
 const tooLarge = '9007199254740992'; // 2^53
+const outOfBounds = {
+  ...{ negative: -1, '2^53': tooLarge },
+  ...{ '2^63 - 1': '9223372036854775807', '-2^63': '-9223372036854775808' },
+};
 const ids = {
   '0 bytes': '',
   '256 bytes': 'x'.repeat(256),
   '128 characters of 2 bytes': 'é'.repeat(128),
 };
 const requiredIds = { null: null, ...ids };
-const deductibles = { null: null, negative: -1, '2^53': tooLarge };
+const deductibles = { null: null, ...outOfBounds };
 const amounts = { ...deductibles, zero: 0 };
-const optionalAmounts = { zero: 0, negative: -1, '2^53': tooLarge };
-const ceilings = { negative: -1, '2^53': tooLarge };
-const requiredCeilings = { null: null, ...ceilings };
+const optionalAmounts = { zero: 0, ...outOfBounds };
 const numbers = { null: null, zero: 0, negative: -1 };
 const endless = {
   infinite: 'infinity',
@@ -70,7 +72,7 @@ export const malformed: Malformed[] = [
       ...account,
       p_unit: ids,
       p_scale: { negative: -1, '16': 16 },
-      p_overdraft_limit: ceilings,
+      p_overdraft_limit: outOfBounds,
       p_time_zone: {
         empty: '',
         'a POSIX rule': 'x5',
@@ -100,7 +102,7 @@ export const malformed: Malformed[] = [
         'a null operation': ['search', null],
         'an operation of 256 bytes': ['x'.repeat(256)],
       },
-      p_paid_amount: { negative: -1, '2^53': tooLarge },
+      p_paid_amount: outOfBounds,
       p_paid_currency: ids,
       p_metadata: requiredDocuments,
       p_expires_in: { nothing: '0', negative: '-1 microsecond', 'beyond all time': '300000 years' },
@@ -108,6 +110,11 @@ export const malformed: Malformed[] = [
     together: [
       ['an amount paid without a currency', 'p_paid_amount', { p_paid_amount: 5 }],
       ['a currency without an amount paid', 'p_paid_amount', { p_paid_currency: 'EUR' }],
+      [
+        'an expiry both as a moment and as an interval',
+        'p_expires_in',
+        { p_expires_at: '2999-01-01Z', p_expires_in: '1 day' },
+      ],
     ],
   },
   {
@@ -142,7 +149,7 @@ export const malformed: Malformed[] = [
     bad: {
       ...request,
       p_hold_id: numbers,
-      p_amount: { null: null, negative: -1, '2^53': tooLarge },
+      p_amount: deductibles,
       p_final: { null: null },
       p_metadata: requiredDocuments,
     },
@@ -175,12 +182,12 @@ export const malformed: Malformed[] = [
     bad: {
       ...account,
       p_limit_id: requiredIds,
-      p_ceiling: requiredCeilings,
+      p_ceiling: deductibles,
       p_scope: { ...words, misspelt: 'apikey' },
       p_scope_id: ids,
       p_window: words,
       p_overage: {
-        ...requiredCeilings,
+        ...deductibles,
         'more than the ceiling leaves room for': '9007199254740991',
       },
     },
@@ -194,7 +201,7 @@ export const malformed: Malformed[] = [
   {
     name: 'set_overdraft_limit',
     valid: { p_overdraft_limit: 1 },
-    bad: { ...account, p_overdraft_limit: requiredCeilings },
+    bad: { ...account, p_overdraft_limit: deductibles },
   },
   { name: 'close_account', valid: {}, bad: account },
   { name: 'forget_account', valid: {}, bad: account },
@@ -213,6 +220,6 @@ export const malformed: Malformed[] = [
   })),
 ];
 
-/** Arguments with which a call is sound, but for the account. */
+/** The arguments of a sound call, without the account. */
 export const validOf = (name: string): Arguments =>
   malformed.find((each) => each.name === name)?.valid ?? {};

@@ -14,15 +14,15 @@ import {
 import type { Database } from '../support/database.ts';
 import { DAY, us } from '../support/time.ts';
 
-// One situation in which every function can be refused for every reason, and the reasons.
+// A situation in which every function can be refused for every reason, and these reasons.
 
 const start = us('2024-01-10T00:00:00Z') + 123_456;
 const years = { expiresIn: '10 years' };
 
 /**
- * Of 66 credits, hold 6 has reserved 10 and hold 7 has 12, for a run that may spend 25. Holds 1 to 5
- * have ended: captured, released by a capture of 0, released, captured in parts, and expired, which
- * nobody has settled.
+ * Of 66 credits, hold 6 has reserved 10, and hold 7 has reserved 12 for a run that may spend 25.
+ * Holds 1 to 5 have ended: captured, released by a capture of 0, released, captured in parts, and
+ * expired, which nobody has settled.
  */
 async function furnish(db: Database, account: string): Promise<void> {
   const at = (seconds: number) => start + seconds * 1_000_000;
@@ -50,7 +50,7 @@ async function furnish(db: Database, account: string): Promise<void> {
   await captureAt(db, account, at(5), { key: 'capture 4', hold: 4, amount: 2 });
 }
 
-/** Each account twice, so that what is said of one can be compared with what is said of the other. */
+/** Makes each account twice, because an error's words must not depend on the account. */
 export async function createSituation(db: Database): Promise<void> {
   const at = (account: string, name: string, args: Arguments = {}) =>
     callAt(db, name, start, { p_account_id: account, ...args });
@@ -66,7 +66,7 @@ export async function createSituation(db: Database): Promise<void> {
     const later = { key: 'later', amount: 5, effective: us('2999-01-01T00:00:00Z') };
     await grantAt(db, `scheduled ${each}`, start, later);
   }
-  // Where there is what the others have not: a ninth transaction of its own, a third grant, hold 8.
+  // An account with what the others lack: a third grant, hold 8, transactions 9 and 12.
   for (const n of [1, 2, 3]) await grantAt(db, 'rich', start, { key: `grant ${n}`, amount: 100 });
   for (let n = 1; n < 20; n += 1) {
     await deductAt(db, 'rich', start, { key: `deduct ${n}`, amount: 1 });
@@ -77,13 +77,13 @@ export async function createSituation(db: Database): Promise<void> {
 export interface Refusal {
   name: string;
   code: string;
-  /** For which reason, as a clause: 'more is asked for than is available'. */
+  /** The reason, as a clause: 'more is asked for than is available'. */
   when: string;
   args: Arguments;
-  /** Of an account that is not the usual one, what its name begins with. */
+  /** The beginning of the account's name, where it is not the usual account. */
   account?: string;
   constraint?: string;
-  /** But for account_id and invariant. */
+  /** Without account_id and invariant. */
   detail: object;
 }
 
@@ -208,21 +208,23 @@ const units: Refusal[] = (
       when: 'the unit would change along with what may',
       args: { p_unit: 'usd', p_anchor_day: 3, p_metadata: { lost: true } },
     },
-    {
-      when: 'the unit would change after the first limit',
-      ...{ args: { p_unit: 'usd' }, account: 'limited ' },
-    },
-    {
-      when: 'the unit would change after the first scheduled grant',
-      ...{ args: { p_unit: 'usd' }, account: 'scheduled ' },
-    },
+    ...Object.entries({ limit: 'limited ', 'scheduled grant': 'scheduled ' }).flatMap(
+      ([first, account]) => [
+        {
+          when: `the unit would change after the first ${first}`,
+          account,
+          args: { p_unit: 'usd' },
+        },
+        { when: `the scale would change after the first ${first}`, account, args: { p_scale: 2 } },
+      ],
+    ),
   ] as Pick<Refusal, 'when' | 'args' | 'account'>[]
 ).map((each) => ({
   ...{ name: 'open_account', code: 'PT409', ...each },
   detail: { unit: 'credit', scale: 0, entries: each.account ? 0 : 8 },
 }));
 
-/** What has used a key in the situation, with which arguments of it a sound call's differ. */
+/** The calls that have used a key, and the arguments in which a sound call differs from them. */
 const used: [name: string, key: string, transaction: number | undefined, differs: string[]][] = [
   ['grant_credits', 'grant', 1, ['amount']],
   ['deduct_credits', 'deduct', 2, ['amount']],
@@ -233,7 +235,7 @@ const used: [name: string, key: string, transaction: number | undefined, differs
   ['release_hold', 'release', undefined, ['hold_id']],
 ];
 
-/** For a function that has a key: any key that has been used. */
+/** The refusals of a function with a key for every key that has been used. */
 export const reuses = (name: string, valid: Arguments): Refusal[] =>
   used.map(([first, idempotency_key, transaction_id, differs]) => ({
     ...{ name, code: 'PT409', constraint: 'a_request_takes_effect_once' },

@@ -40,15 +40,6 @@ test.each([
   expect(error).toMatchObject({ code: 'PT409', detail: { differs: ['expires_at'] } });
 });
 
-test('a grant with an expiry both as a moment and as an interval is refused with 22023', async () => {
-  const both = { p_expires_at: '2999-01-01Z', p_expires_in: '1 day' };
-  const grant = { p_account_id: 'both', p_amount: 5, p_idempotency_key: 'g', ...both };
-  expect(await raised(call(db, 'grant_credits', grant))).toMatchObject({
-    code: '22023',
-    detail: { argument: 'p_expires_in' },
-  });
-});
-
 test.each([
   ['1 day', '24 hours'],
   ['48:00', '2 days'],

@@ -31,19 +31,13 @@ const bounded: [string, string, Arguments][] = [
   ['set_overdraft_limit', 'p_overdraft_limit', {}],
   ['open_account', 'p_overdraft_limit', {}],
 ];
-test.each(bounded)('%s refuses a %s at the edge of bigint, and loses nothing', async (...args) => {
+test.each(bounded)('%s with a %s beyond bigint is refused, and loses nothing', async (...args) => {
   const [name, argument, valid] = args;
   await keyed('grant_credits', 100);
   await keyed('hold_credits', 10);
   const before = await everything(db);
-  for (const edge of edges) {
-    expect(await raised(on(name, { ...valid, [argument]: edge }))).toMatchObject({
-      code: '22023',
-      detail: { account_id: account, argument },
-    });
-  }
   const beyond = raised(on(name, { ...valid, [argument]: '9223372036854775808' }));
-  expect(await beyond).toMatchObject({ code: '22003' }); // no bigint: Postgres itself refuses it
+  expect(await beyond).toMatchObject({ code: '22003' }); // Postgres itself refuses it
   expect(await everything(db)).toBe(before);
 });
 

@@ -70,19 +70,6 @@ test('credits.accounts tells what was set, what is closed, and since when someth
   expect((await read()).closed_at).toBeInstanceOf(Date);
 });
 
-test('another unit or scale is refused with PT409 once a grant is scheduled or a limit is set', async () => {
-  const [granted, limited] = [unique('granted'), unique('limited')];
-  const later = { p_amount: 5, p_idempotency_key: 'g', p_effective_at: '2999-01-01Z' };
-  await call(db, 'grant_credits', { p_account_id: granted, ...later });
-  await call(db, 'open_account', { p_account_id: limited });
-  await call(db, 'set_limit', { p_account_id: limited, p_limit_id: 'l', p_ceiling: 5 });
-  for (const p_account_id of [granted, limited])
-    for (const change of [{ p_unit: 'usd' }, { p_scale: 2 }])
-      expect(await raised(call(db, 'open_account', { p_account_id, ...change }))).toMatchObject({
-        code: 'PT409',
-      });
-});
-
 test('more than 2^53 - 1 in all grants beside debt, held, or used in a period is refused with 22023', async () => {
   const account = unique('account');
   const on = (name: string, args: object) =>
