@@ -28,7 +28,7 @@ select g.account_id, g.effective_at, 3, g.grant_id, 'grant begins', g.amount
 from credits_private.grants as g
 where g.is_scheduled
 union all
-select a.account_id, a.period_ends_at, 4, null, 'period ends', 0
+select a.account_id, a.period_ends_at, 4, null, 'period ends', 0::bigint
 from credits_private.accounts as a;
 
 -- The first thing that is still to come of an account that is settled up to p_at: its due_at. A
