@@ -55,9 +55,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.draw(text, bigint, text, timestamptz, bigint) from public;
-
 -- What is left of an account's overdraft.
 create or replace function credits_private.overdraft(p_account credits_private.account)
 returns bigint
@@ -68,8 +65,6 @@ begin
   return greatest(0, p_account.overdraft_limit - p_account.debt - p_account.overdraft_held);
 end
 $$;
-
-revoke all on function credits_private.overdraft(credits_private.account) from public;
 
 create or replace function credits_private.shortage_refusal(
   p_account_id text, p_amount bigint, p_available bigint, p_operation text, p_hold_id bigint = null
@@ -84,6 +79,3 @@ as $$
     'Grant credits, or ask for no more than is available.', 'available_is_never_negative'
   )::credits_private.refusal
 $$;
-
-revoke all on function
-  credits_private.shortage_refusal(text, bigint, bigint, text, bigint) from public;

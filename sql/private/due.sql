@@ -47,5 +47,3 @@ begin
     where d.account_id = p_account_id and (d.kind <> 'grant expires' or d.at > p_at));
 end
 $$;
-
-revoke all on function credits_private.first_due(text, timestamptz) from public;

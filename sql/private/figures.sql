@@ -51,8 +51,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.figures(text, text, timestamptz) from public;
-
 -- What a deduction for p_operation may take. While nothing is due, as after every call, it is one
 -- sum.
 create or replace function credits_private.available(
@@ -82,8 +80,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.available(text, text, timestamptz) from public;
-
 -- What each grant of an account has at p_at: what is held then, and what remains, held or free.
 -- Security definer, because the view `grants` calls it as the view's reader.
 create or replace function credits_private.grants_at(p_account_id text, p_at timestamptz)
@@ -112,5 +108,3 @@ begin
   where g.account_id = p_account_id collate "default";
 end
 $$;
-
-revoke all on function credits_private.grants_at(text, timestamptz) from public;

@@ -26,8 +26,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.due_credit(text, timestamptz) from public;
-
 -- What revocations leave of that. What was asked back of a grant, and not taken yet, is taken from
 -- what comes to the grant or to its re-grants, in order. n numbers the rows in that order, and
 -- origin the grants that were granted; was_taken says whether anything of that grant was taken
@@ -67,8 +65,6 @@ begin
   where d.amount > 0;
 end
 $$;
-
-revoke all on function credits_private.kept_credit(text, timestamptz) from public;
 
 -- What is free of that at p_at, once p_debt is repaid, and how much of it repaid debt. Thing by
 -- thing, as tidy does it: credit that cannot repay, because it is scoped or has expired by then,
@@ -127,8 +123,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.freed_credit(text, timestamptz, bigint) from public;
-
 -- What an account's grants have free at p_at: what is booked, neither held nor expired, and what
 -- comes due by then. repaid is the debt that goes by then. A grant can have more than one row.
 create or replace function credits_private.free_credit(p_account_id text, p_at timestamptz)
@@ -158,5 +152,3 @@ begin
   end if;
 end
 $$;
-
-revoke all on function credits_private.free_credit(text, timestamptz) from public;

@@ -16,8 +16,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.anchor_in_month(date, int) from public;
-
 -- The first anchor day after p_day. Security definer, like period_shown: the view `remaining` calls
 -- both, and Postgres runs a view's functions as the view's reader, who may use nothing of
 -- credits_private.
@@ -33,8 +31,6 @@ as $$
       (date_trunc('month', p_day::timestamp) + interval '1 month')::date, p_anchor_day)
   end
 $$;
-
-revoke all on function credits_private.next_anchor(date, int) from public;
 
 -- When a local day begins. Where clocks skip midnight, the day begins at the first moment after the
 -- gap. Where clocks go back over midnight, it begins at the first of the two. Postgres takes the
@@ -58,8 +54,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.midnight(date, text) from public;
-
 -- The last anchor day that has begun by p_at: that of the local month, or, if that one still lies
 -- ahead, that of the month before.
 create or replace function credits_private.anchor_at(
@@ -80,8 +74,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.anchor_at(timestamptz, text, int) from public;
-
 -- The period of an account that contains p_at. A period that has begun keeps its end, even if the
 -- account's zone or anchor day has changed since. Later periods follow the new settings, and none
 -- of them begins before that end. The answer does not depend on how late anybody asks.
@@ -100,9 +92,6 @@ begin
     credits_private.anchor_at(p_at, p_time_zone collate "default", p_anchor_day), p_next_period);
 end
 $$;
-
-revoke all on function
-  credits_private.period_at(timestamptz, date, date, timestamptz, text, int) from public;
 
 -- period_at for views, which one account must not break for the others: null if the server no
 -- longer knows the account's time zone.
@@ -123,6 +112,3 @@ begin
   return null;
 end
 $$;
-
-revoke all on function
-  credits_private.period_shown(timestamptz, date, date, timestamptz, text, int) from public;

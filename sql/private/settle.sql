@@ -33,8 +33,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.settle(credits_private.account, timestamptz) from public;
-
 -- Moves an account on to p_at, once everything due by then is booked: into the period of p_at, and
 -- due at the first thing that is still to come.
 create or replace function credits_private.advance_account(
@@ -62,9 +60,6 @@ begin
   return p_account;
 end
 $$;
-
-revoke all on function
-  credits_private.advance_account(credits_private.account, timestamptz) from public;
 
 -- Begins the period of p_at. No entry can be written into an earlier period any more. due_at is
 -- lowered in the same update, because a guard refuses an account that is due after its period ends.
@@ -94,9 +89,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.begin_period(credits_private.account, timestamptz) from public;
-
 -- Removes the settings that the previous period was cut by: those of the new period are on the
 -- account's row. A new period that begins on no anchor day, because the day was changed during the
 -- previous one, needs its settings kept.
@@ -113,9 +105,6 @@ begin
   end if;
 end
 $$;
-
-revoke all on function
-  credits_private.keep_odd_period(credits_private.account) from public;
 
 -- When a grant expires, it loses whatever no hold has reserved (possibly nothing).
 create or replace function credits_private.expire_grant(
@@ -141,9 +130,6 @@ begin
   return credits_private.write_entries(p_account, v_entry, array[p_grant_id], array[v_free], -1);
 end
 $$;
-
-revoke all on function credits_private.expire_grant(
-  credits_private.account, bigint, timestamptz, timestamptz) from public;
 
 -- When a scheduled grant begins, its entry fills it.
 create or replace function credits_private.begin_grant(
@@ -172,6 +158,3 @@ begin
     p_account, array[p_grant_id], array[v_amount], p_effective_at, p_created_at);
 end
 $$;
-
-revoke all on function credits_private.begin_grant(
-  credits_private.account, bigint, timestamptz, timestamptz) from public;

@@ -60,9 +60,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.tidy(
-  credits_private.account, bigint[], bigint[], timestamptz, timestamptz) from public;
-
 -- The debt that is left of a grant's revocation: what was booked as debt, because the credit was
 -- spent or held, less what has come back to the grant or its re-grants since and repaid debt. What
 -- comes back and cannot repay, because it is scoped or has expired, is taken in place of this debt.
@@ -88,8 +85,6 @@ begin
 end
 $$;
 
-revoke all on function credits_private.revoked_debt(text, bigint) from public;
-
 -- Writes the entries of a revocation of p_origin_grant_id.
 create or replace function credits_private.take_back(
   p_account credits_private.account, p_origin_grant_id bigint, p_grant_ids bigint[],
@@ -111,9 +106,6 @@ begin
   return credits_private.write_entries(p_account, v_entry, p_grant_ids, p_amounts, -1);
 end
 $$;
-
-revoke all on function credits_private.take_back(credits_private.account, bigint, bigint[],
-  bigint[], timestamptz, timestamptz, text, jsonb) from public;
 
 -- Repays debt with free unscoped credit, in burn-down order. Each repayment is two entries, one out
 -- of the grant and one off the debt, so the balance stays the same.
@@ -144,9 +136,6 @@ begin
 end
 $$;
 
-revoke all on function
-  credits_private.repay(credits_private.account, timestamptz, timestamptz) from public;
-
 -- How much debt went after p_transaction_id, the transaction of the call that asks: repaid by the
 -- credit that the call freed, or replaced by it.
 create or replace function credits_private.repaid(p_account_id text, p_transaction_id bigint)
@@ -159,5 +148,3 @@ as $$
   where e.account_id = p_account_id and e.kind in ('repay', 'revocation') and e.grant_id is null
     and e.entry_id > p_transaction_id
 $$;
-
-revoke all on function credits_private.repaid(text, bigint) from public;

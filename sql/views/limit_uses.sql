@@ -26,5 +26,3 @@ join credits_private.entries as o
   on o.account_id = e.account_id and o.entry_id = coalesce(e.refunded_entry_id, e.entry_id)
 where credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
   e.api_key_id, e.operation, e.run_id) is not null;
-
-revoke all on credits_private.limit_uses from public;

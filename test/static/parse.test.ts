@@ -84,6 +84,10 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     `${routine('select 1', 'language sql security definer')}
      create view credits_private.v as select credits_private.f('a')`,
   ],
+  'no statement revokes what every deploy takes away': [
+    'revoke all on function credits_private.f(text) from public',
+    'revoke execute on all functions in schema credits from app',
+  ],
   'a file of sql/functions/ is one public function, itself first, and its comment': [
     { 'sql/functions/f.sql': inBody('null') },
     { 'sql/functions/g.sql': publicFunction },

@@ -177,6 +177,11 @@ const short = ofRoutines(
       when(lines > (longer.get(name) ?? 70), `has ${lines} lines`),
 );
 
+/** Each deploy takes away what others than the owner may do: see scripts/deploy/privileges.ts. */
+const nothingRevoked = ofStatements(
+  () => (node) => find(node, 'GrantStmt').flatMap(({ is_grant }) => when(!is_grant, 'revokes')),
+);
+
 const behaviour = /^(Create(Function|Trig)|View|Comment|Grant)Stmt$/;
 
 /** What is in sql/ can be applied twice. */
@@ -217,6 +222,7 @@ export const rules = {
   'a function has the search_path pg_temp': searchPath,
   'a public function plans to read by an index': byIndex,
   'public functions run as their owner, private ones as their caller': securityDefiner,
+  'no statement revokes what every deploy takes away': nothingRevoked,
   'a file of sql/functions/ is one public function, itself first, and its comment': itself,
   'a security definer function takes the collation off a text': onlyDefaultCollation,
   'names have their schema': qualified,
