@@ -105,7 +105,11 @@ begin
   if v_is_use and not v_has_limits then
     return null;
   elsif v_has_limits and (v_is_use or new.kind = 'refund') then
-    perform credits_private.apply_limits(new.account_id, new.entry_id);
+    declare
+      v_entry credits_private.entry := new;
+    begin
+      perform credits_private.apply_limits(v_entry);
+    end;
   elsif new.kind = 'revocation' and new.grant_id is distinct from new.revoked_grant_id then
     -- Taken from a re-grant, or booked as debt.
     update credits_private.grants as g
@@ -314,44 +318,44 @@ $$;
 
 -- A deduction or capture adds to the window that it falls in; a refund gives back to the window of
 -- what it refunds, or to none, if that was before the limit.
-create or replace function credits_private.apply_limits(p_account_id text, p_entry_id bigint)
+create or replace function credits_private.apply_limits(p_entry credits_private.entry)
 returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_entry record;
   v_limit record;
+  v_period date := p_entry.period;
+  v_effective_at timestamptz := p_entry.effective_at;
 begin
-  select e.kind, e.amount, e.api_key_id, e.operation, e.run_id, s.period, s.effective_at
-  into v_entry
-  from credits_private.entries as e
-  left join credits_private.entries as s
-    on s.account_id = e.account_id and s.entry_id = coalesce(e.refunded_entry_id, e.entry_id)
-  where e.account_id = p_account_id and e.entry_id = p_entry_id;
+  if p_entry.refunded_entry_id is not null then
+    select e.period, e.effective_at into v_period, v_effective_at
+    from credits_private.entries as e
+    where e.account_id = p_entry.account_id and e.entry_id = p_entry.refunded_entry_id;
+  end if;
 
   for v_limit in
     select l.limit_id, l.ceiling + l.overage as most, s.scope_id,
       credits_private.limit_window_start(
-        l.limit_window, v_entry.period, v_entry.effective_at, a.time_zone) as window_start
+        l.limit_window, v_period, v_effective_at, a.time_zone) as window_start
     from credits_private.limits as l
     join credits_private.accounts as a on a.account_id = l.account_id
     cross join lateral credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
-      v_entry.api_key_id, v_entry.operation, v_entry.run_id) as s (scope_id)
-    where l.account_id = p_account_id and s.scope_id is not null
+      p_entry.api_key_id, p_entry.operation, p_entry.run_id) as s (scope_id)
+    where l.account_id = p_entry.account_id and s.scope_id is not null
   loop
     loop
       update credits_private.limit_counters as c
-      set spent = c.spent - v_entry.amount, last_entry_id = p_entry_id
-      where c.account_id = p_account_id and c.limit_id = v_limit.limit_id
+      set spent = c.spent - p_entry.amount, last_entry_id = p_entry.entry_id
+      where c.account_id = p_entry.account_id and c.limit_id = v_limit.limit_id
         and c.window_start = v_limit.window_start and c.scope_id = v_limit.scope_id
-        and (v_entry.kind <> 'deduction' or c.spent - v_entry.amount <= v_limit.most);
-      exit when found or v_entry.kind = 'refund';
+        and (p_entry.kind <> 'deduction' or c.spent - p_entry.amount <= v_limit.most);
+      exit when found or p_entry.kind = 'refund';
       insert into credits_private.limit_counters (account_id, limit_id, window_start, scope_id)
-      values (p_account_id, v_limit.limit_id, v_limit.window_start, v_limit.scope_id)
+      values (p_entry.account_id, v_limit.limit_id, v_limit.window_start, v_limit.scope_id)
       on conflict do nothing;
       if not found then
-        perform credits_private.raise_refused_entry(p_account_id, p_entry_id);
+        perform credits_private.raise_refused_entry(p_entry.account_id, p_entry.entry_id);
       end if;
     end loop;
   end loop;
