@@ -7,6 +7,9 @@ set search_path = pg_temp
 set enable_seqscan = off -- plans outlive statistics
 as $$
 begin
+  if current_setting('transaction_read_only') = 'off' then
+    perform from credits_private.accounts where false for key share; -- waits for deploys
+  end if;
   return query select e.*
     from credits_private.explain_balance_at(p_account_id collate "default", p_at, null) as e;
 end

@@ -40,19 +40,22 @@ $$;
 create or replace function credits_private.held_parts(
   p_account_id text, p_hold_id bigint, out grant_ids bigint[], out amounts bigint[]
 )
-language sql stable
+language plpgsql stable
 set search_path = pg_temp
 as $$
+begin
   select
     coalesce(array_agg(p.grant_id order by p.part_id), '{}'),
     coalesce(array_agg(p.amount order by p.part_id), '{}')
+  into grant_ids, amounts
   from (
     select p.grant_id, sum(p.amount)::bigint as amount, min(p.part_id) as part_id
     from credits_private.hold_parts as p
     where p.account_id = p_account_id and p.hold_id = p_hold_id
     group by p.grant_id
     having sum(p.amount) > 0
-  ) as p
+  ) as p;
+end
 $$;
 
 -- The end of a hold: what is left of it returns to where it was reserved from. Once: the trigger of

@@ -140,11 +140,14 @@ $$;
 -- credit that the call freed, or replaced by it.
 create or replace function credits_private.repaid(p_account_id text, p_transaction_id bigint)
 returns bigint
-language sql stable
+language plpgsql stable
 set search_path = pg_temp
 as $$
-  select coalesce(sum(e.amount), 0)::bigint
-  from credits_private.entries as e
-  where e.account_id = p_account_id and e.kind in ('repay', 'revocation') and e.grant_id is null
-    and e.entry_id > p_transaction_id
+begin
+  return (
+    select coalesce(sum(e.amount), 0)
+    from credits_private.entries as e
+    where e.account_id = p_account_id and e.kind in ('repay', 'revocation') and e.grant_id is null
+      and e.entry_id > p_transaction_id);
+end
 $$;

@@ -129,6 +129,17 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     inBody('perform from a.b where a = credits_private.g() for share'),
     routine('select from a.b, a.c for update', 'language sql'),
   ],
+  'a public function waits for deploys, unless it only reads': [
+    inBody('null').replace('credits_private', 'credits'),
+    inBody('perform from credits_private.accounts for key share').replace(
+      'credits_private',
+      'credits',
+    ),
+    inBody('perform from credits_private.accounts where false').replace(
+      'credits_private',
+      'credits',
+    ),
+  ],
   'no update has a volatile value': [
     inBody('update a.b set c = clock_timestamp()'),
     inBody('insert into a.b values (1) on conflict (c) do update set d = pg_catalog.random()'),

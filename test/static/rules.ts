@@ -100,12 +100,24 @@ const nothingDynamic = ofRoutines(
 // It is for many accounts: it finds those that are due, and goes to each of them.
 const exceptions = new Set(['credits_private.settle_due_at']);
 
-/** On a shard, the rows of other accounts are elsewhere. */
 /** `where false`: taken for its lock alone. */
 const readsNothing = (node: Node) =>
   'SelectStmt' in node &&
   find(node.SelectStmt.whereClause, 'A_Const').some(({ boolval }) => boolval && !boolval.boolval);
 
+/** A call that goes on while a deploy replaces functions would find some of them gone. */
+const waitsForDeploys = ofRoutines(() => ({ name, node, statements }) => {
+  const onlyReads = ['stable', 'immutable'].includes(dotted(option(node, 'volatility')));
+  const waits = statements.some(
+    (statement) =>
+      readsNothing(statement) &&
+      find(statement, 'LockingClause').length > 0 &&
+      relations(statement).map(relationName).join() === 'credits_private.accounts',
+  );
+  return when(name.startsWith('credits.') && !onlyReads && !waits, 'does not wait for deploys');
+});
+
+/** On a shard, the rows of other accounts are elsewhere. */
 const byAccount = ofRoutines(() => ({ name: routine, statements }) => {
   if (exceptions.has(routine)) return [];
   return statements.flatMap((node) => {
@@ -232,6 +244,7 @@ export const rules = {
   'no text is executed': nothingDynamic,
   'no text of a function has a backslash': noBackslashes,
   'functions read and change rows by account_id': byAccount,
+  'a public function waits for deploys, unless it only reads': waitsForDeploys,
   'no function takes or returns the row of a table, and no trigger passes its own whole': noRows,
   'a name says whether a function raises': oneGrammar,
   'a function has 70 lines at most': short,
