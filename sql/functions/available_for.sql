@@ -11,11 +11,11 @@ end
 $$;
 
 comment on function credits.available_for(text, text) is $comment$
-What a deduction for `p_operation` may take from the account now, in its smallest unit: what is free
-of its unexpired grants, those without scope and those whose scope includes the operation, and what
-is left of the overdraft. Null is a deduction that names no operation: `available` in
-`credits.remaining`. Limits are not counted in: they depend on the API key, operation and run.
+Returns how much a deduction for `p_operation` may take from the account now, in its smallest unit:
+the free credits of unexpired grants that have no scope or whose scope includes the operation, and
+the rest of the overdraft. Null means a deduction that names no operation: this is `available` in
+`credits.remaining`. Limits are left out, because they depend on the API key, operation and run.
 
-A deduction of exactly this much succeeds, if nobody else's comes in between and no limit stops it.
-Of a closed account, nothing is available. Reads only. Raises `PT404` if there is no such account.
+A deduction of exactly this amount succeeds, unless another call comes in between or a limit stops
+it. A closed account has nothing available. Reads only. Raises `PT404` if there is no such account.
 $comment$;

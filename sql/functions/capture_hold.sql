@@ -19,25 +19,25 @@ end
 $$;
 
 comment on function credits.capture_hold(text, bigint, bigint, text, boolean, jsonb) is $comment$
-Takes what a hold's work has cost, in part or in the end.
+Takes what the work behind a hold has cost, in one capture or in several.
 
-`p_amount`, in the account's smallest unit, is drawn from what the hold has reserved; what exceeds
-that is drawn from what is available, as a deduction with the hold's API key, operation and run
-would be, or the capture fails whole. With `p_final` the hold ends with it and the rest of what it
-reserved is free again: 0 is then a release. Without, it stays open for the next capture. A run
-that holds 1,000 and captures 180 and 220, and 37 in the end, has cost 437. `calls` counts a hold
-once, at its first capture of more than 0.
+`p_amount`, in the account's smallest unit, is drawn from what the hold has reserved. Any excess is
+drawn from what is available, as a deduction with the hold's API key, operation and run would be; if
+there is not enough, the whole capture fails. With `p_final`, the capture ends the hold and frees
+the rest of what it reserved; a final capture of 0 is a release. Without it, the hold stays open for
+the next capture. A run that holds 1,000, captures 180 and 220, and finally captures 37, has cost
+437. `calls` counts a hold once, at its first capture of more than 0.
 
 Returns the hold, the capture's transaction (null for 0), the amount, the balance, what a deduction
-without operation may take, whether this is a replay, what the hold still has, the soft limits
-whose ceiling an excess left behind, and how much of the capture has been refunded since.
+without an operation may take, whether this is a replay, what the hold still reserves, the soft
+limits whose ceiling the excess has passed, and how much of the capture has been refunded since.
 
-A repeat with the same key and arguments (metadata aside) returns the first answer with `replayed =
-true` and changes nothing; only `refunded` is that of now.
+A repeat with the same key and arguments (metadata aside) returns the first answer with
+`replayed = true` and changes nothing; only `refunded` is up to date.
 
-Raises `PT410` if the hold is not open any more: the detail's `state` is 'expired', 'released' or
-'captured'; `PT402` if the excess is not available (`requested`, `available`), `PT429` if it would
+Raises `PT410` if the hold is no longer open (the detail's `state` is 'expired', 'released' or
+'captured'); `PT402` if the excess is not available (`requested`, `available`); `PT429` if it would
 pass a limit; `PT404` if there is no such account or hold; `PT409` if the key was used with other
-arguments or by another function; `22023` for a malformed argument. Whatever it raises, nothing was
-changed. A closed account's holds can be captured, but for no more than they hold.
+arguments or by another function; `22023` for a malformed argument. An error changes nothing. A
+closed account's holds can be captured, but only up to what they hold.
 $comment$;

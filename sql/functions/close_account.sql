@@ -12,11 +12,12 @@ end
 $$;
 
 comment on function credits.close_account(text) is $comment$
-Closes an account, for good. What was begun can be ended: open holds can be captured and released,
-deductions refunded, grants revoked; credits and holds expire as before; repeats of earlier calls
-get their answers; every view shows it. Scheduled grants are cancelled, and everything else raises
-`PT423`. An account is never deleted: to erase the person, call `forget_account`.
+Closes an account for good. Whatever has begun can still be ended: open holds can be captured and
+released, deductions can be refunded, and grants revoked. Credits and holds expire as before,
+repeats of earlier calls get their answers, and every view still shows the account. Scheduled grants
+are cancelled, and everything else raises `PT423`. An account is never deleted: to erase the person,
+call `forget_account`.
 
-Returns the account, its balance, and what is available, which is nothing. Closing it twice is
-closing it once. Raises `PT404` if there is no such account; `22023` for a malformed argument.
+Returns the account, its balance, and what is available, which is nothing. A repeat changes nothing.
+Raises `PT404` if there is no such account; `22023` for a malformed argument.
 $comment$;

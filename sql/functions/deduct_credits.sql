@@ -21,31 +21,31 @@ end
 $$;
 
 comment on function credits.deduct_credits(text, bigint, text, text, text, text, jsonb) is $comment$
-Takes credits from an account, now, or fails whole.
+Takes credits from an account now, or fails whole.
 
-`p_amount` is in the account's smallest unit, 0 to 2^53 - 1. A deduction of 0, of a call that was
-free, is answered and has its key, and writes no transaction (null); it is no call in usage and
-invoices. Any other is drawn from the account's grants
-in burn-down order: lower priority first, then scoped before unscoped, earlier expiry (never is
-last), free before paid, older; and then from the overdraft, as debt. A grant with a scope is used
-only if `p_operation` is in it; an expired one, or what a hold has reserved, never. `p_api_key_id`,
-`p_operation` and `p_run_id` say what the credits went on; usage and invoice lines are per API key
-and operation, and null is a group like any other. Limits can be set on each of the three.
+`p_amount` is in the account's smallest unit, 0 to 2^53 - 1. A deduction of 0, for a call that was
+free, gets an answer and keeps its key, but writes no transaction (null) and is not counted as a
+call in usage and invoices. Any other deduction is drawn from the account's grants in burn-down
+order: lower priority first, then scoped before unscoped, earlier expiry first (never comes last),
+free before paid, older first. What the grants do not cover is drawn from the overdraft, as debt. A
+grant with a scope is used only if `p_operation` is in it; expired and held credits are never used.
+`p_api_key_id`, `p_operation` and `p_run_id` say what the credits were spent on. Usage and invoice
+lines are per API key and operation, and null is a group like any other. Limits can be set on each
+of the three.
 
-Returns the transaction, the amount, the balance after it, what a deduction without operation may
-take after it, whether this is a replay, the soft limits whose ceiling it left behind
+Returns the transaction, the amount, the balance after it, what a deduction without an operation may
+take after it, whether this is a replay, the soft limits whose ceiling it has passed
 (`exceeded_limits`, null if none), and how much of it has been refunded since (`refunded`).
 
-A repeat with the same key and arguments (metadata aside) returns the first answer with `replayed
-= true` and changes nothing, also when the balance would no longer allow it, or the account is
-closed. Only `refunded` is that of now: a retried job sees that its deduction was given back, and
-needs a new key to be charged again.
+A repeat with the same key and arguments (metadata aside) returns the first answer with
+`replayed = true` and changes nothing, even if the balance would no longer allow it or the account
+is closed. Only `refunded` is up to date: it shows a retried job that its deduction was given back,
+and that it needs a new key to be charged again.
 
 Raises `PT402` if less is available, with `requested` and `available` in the detail; `PT429` if a
 limit would be passed, with `limit_id`, `ceiling`, `spent`, `reserved`, `remaining` and `retry_at`,
-the start of its next window; `PT404` if
-there is no such account; `PT409` if the key was used with other arguments (`differs`) or by
-another function (`function`); `PT423` if the account is closed; `22023` for a malformed argument.
-Whatever it raises, nothing was changed. It raises, and does not return a shortage: to be answered instead, use
-`deduct_credits_batch` with one deduction.
+the start of its next window; `PT404` if there is no such account; `PT409` if the key was used with
+other arguments (`differs`) or by another function (`function`); `PT423` if the account is closed;
+`22023` for a malformed argument. An error changes nothing. To get a shortage as a row instead of an
+error, call `deduct_credits_batch` with one deduction.
 $comment$;

@@ -15,13 +15,14 @@ end
 $$;
 
 comment on function credits.extend_hold(text, bigint, interval) is $comment$
-Lets an open hold last until `p_expires_in` from now, more than nothing and at most ten years, as
-a long run does now and then. It never shortens: a hold that lasts longer already stays as it is.
+Lets an open hold last until `p_expires_in` from now: more than nothing, and at most ten years. A
+long run calls it now and then. It never shortens a hold: one that lasts longer already stays as it
+is.
 
-Returns the hold, what it still has, the balance, what a deduction without operation may take, and
-when it expires. A repeat counts from its own now.
+Returns the hold, what it still reserves, the balance, what a deduction without an operation may
+take, and when the hold expires. A repeat counts from the moment of the repeat.
 
-Raises `PT410` if the hold is not open any more: the detail's `state` is 'expired', 'released' or
-'captured'; `PT404` if there is no such account or hold; `PT423` if the account is closed; `22023`
-for a malformed argument. Whatever it raises, nothing was changed.
+Raises `PT410` if the hold is no longer open (the detail's `state` is 'expired', 'released' or
+'captured'); `PT404` if there is no such account or hold; `PT423` if the account is closed; `22023`
+for a malformed argument. An error changes nothing.
 $comment$;

@@ -12,18 +12,19 @@ end
 $$;
 
 comment on function credits.forget_account(text) is $comment$
-Erases the person and keeps the figures: metadata of the account, its grants, holds and transactions
-is emptied, and every run and API key id is replaced by a pseudonym ('forgotten run 1'), the same
-one in the ledger and the counters. No amount, time, period, operation or invoice
-changes. The account id and the idempotency keys stay: keep personal data out of both.
+Erases the person and keeps the figures. The metadata of the account and of its grants, holds and
+transactions is emptied. Every run and API key id is replaced by a pseudonym ('forgotten run 1'),
+the same one in the ledger and the counters. No amount, time, period, operation or invoice changes.
+The account id and the idempotency keys stay: keep personal data out of both.
 
-No limit is switched off by it: a limit that names an id keeps it, and one that counts each keeps
-the ids that have spent in its running window or hold something, and counts on. To forget these too,
-remove the limit; of a closed account that holds nothing, such limits are removed by this call.
+Forgetting switches no limit off. A limit that names an id keeps it. A limit that counts each id for
+itself keeps the ids that have spent in its running window or hold something, and goes on counting
+them. To forget these too, remove the limit; if the account is closed and holds nothing, this call
+removes such limits.
 
-It does not close the account, and what is spent afterwards is kept as given, until it is called
-again; after `close_account`, nothing new comes. Repeats of earlier calls still get their answers.
+The account is not closed, and what it spends afterwards is kept as given, until the next call.
+After `close_account`, nothing new comes. Repeats of earlier calls still get their answers.
 
-Returns the account, its balance, and what a deduction without operation may take. Raises `PT404`
-if there is no such account; `22023` for a malformed argument. It reads the account's whole ledger.
+Returns the account, its balance, and what a deduction without an operation may take. Raises `PT404`
+if there is no such account; `22023` for a malformed argument. Reads the account's whole ledger.
 $comment$;

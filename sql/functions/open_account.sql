@@ -22,18 +22,18 @@ $$;
 comment on function credits.open_account(text, text, int, bigint, text, int, jsonb) is $comment$
 Opens an account, or changes the settings of an open one.
 
-A new account has, where an argument is left out: `p_unit` 'credit', `p_scale` 0,
-`p_overdraft_limit` 0 (see `set_overdraft_limit`), `p_time_zone` 'UTC', `p_anchor_day` 1,
-`p_metadata` '{}'. On an open account, an argument that is left out changes nothing. All amounts
-are whole numbers of the unit's smallest part; `p_scale` says how many decimal places to show them
-with. Billing periods start at midnight in the time zone on the anchor day (31 is the last day of
-shorter months); the period that is running keeps its end when these change.
+The defaults of a new account are: `p_unit` 'credit', `p_scale` 0, `p_overdraft_limit` 0 (see
+`set_overdraft_limit`), `p_time_zone` 'UTC', `p_anchor_day` 1, `p_metadata` '{}'. On an open
+account, an argument that is left out changes nothing. All amounts are whole numbers of the unit's
+smallest part; `p_scale` is the number of decimal places to show them with. Billing periods start at
+midnight in the time zone, on the anchor day (31 is the last day of shorter months). If these two
+change, the running period keeps its end.
 
-Returns the account, its balance, and what a deduction without operation may take.
+Returns the account, its balance, and what a deduction without an operation may take.
 
 A repeat with the same arguments changes nothing.
 
-Raises `PT409` if unit or scale would change after the first entry, scheduled grant or limit; `PT423` if the account is
-closed: opening it again is not possible; `22023` for a malformed
-argument, such as a zone that Postgres does not know by name.
+Raises `PT409` if unit or scale would change after the first entry, scheduled grant or limit;
+`PT423` if the account is closed, because it cannot be opened again; `22023` for a malformed
+argument, such as a time zone that Postgres does not know by name.
 $comment$;

@@ -20,23 +20,24 @@ $$;
 comment on function credits.refund_credits(text, bigint, text, bigint, jsonb) is $comment$
 Gives back what a deduction or a capture took, in part or whole.
 
-`p_transaction_id` is the original's. `p_amount` is in the account's smallest unit; null is all
-that is left of it. Credits go back to the grants that they came from, last drawn first; to one
-that has expired, as a new grant of source 'refund' with its priority and scope, valid for 30
-days. What was debt lowers what is still owed; what of it has been repaid goes back to the grants
-that repaid it. What comes back to a grant that was revoked is taken at once. A refund lowers the
-net usage of the original's API key and operation, in the period in which it is made, and gives
-back to the limits' windows in which the original was spent.
+`p_transaction_id` is that of the deduction or capture. `p_amount` is in the account's smallest
+unit; null is everything that has not been refunded yet. Credits go back to the grants that they
+came from, last drawn first. If such a grant has expired, they become a new grant of source
+'refund', with the same priority and scope, valid for 30 days. What was debt lowers what is still
+owed; what has been repaid of it goes back to the grants that repaid it. What comes back to a
+revoked grant is taken at once. A refund lowers the net usage of the original's API key and
+operation in the period in which the refund is made, and the limits' windows in which the original
+was spent.
 
-Returns the refund's transaction, the amount, the balance, what a deduction without operation may
+Returns the refund's transaction, the amount, the balance, what a deduction without an operation may
 take, whether this is a replay, and how much of the amount repaid debt at once.
 
-A repeat with the same key and arguments (metadata aside) returns the first answer with `replayed
-= true` and changes nothing. Two refunds of one original need two keys, and never give back more
-than it took, at once or one after the other.
+A repeat with the same key and arguments (metadata aside) returns the first answer with
+`replayed = true` and changes nothing. Two refunds of one original need two keys, and never give
+back more than it took, whether at once or one after the other.
 
-Raises `PT404` if there is no such account or transaction; `PT409` if more is asked for than is
-left (`requested` and `refundable` are in the detail), if the transaction is neither a deduction
-nor a capture, or if the key was used with other arguments; `22023` for a malformed argument.
-Whatever it raises, nothing was changed. What a closed account spent can be refunded.
+Raises `PT404` if there is no such account or transaction; `PT409` if the refund asks for more than
+is left (`requested` and `refundable` are in the detail), if the transaction is neither a deduction
+nor a capture, or if the key was used with other arguments or by another function; `22023` for a
+malformed argument. An error changes nothing. What a closed account spent can be refunded.
 $comment$;

@@ -16,16 +16,16 @@ $$;
 
 comment on function credits.release_hold(text, bigint, text) is $comment$
 Ends a hold without taking anything more: what is left of it returns to the grants that it was
-reserved from, and is available again. What has expired of them meanwhile expires now.
+reserved from, and is available again. Credits of a grant that has expired meanwhile expire now.
 
-Returns the hold, the amount that was released, the balance, what a deduction without operation
+Returns the hold, the amount that was released, the balance, what a deduction without an operation
 may take, and whether this is a replay.
 
-A repeat with the same key and arguments returns the first answer with `replayed = true` and
-changes nothing.
+A repeat with the same key and arguments returns the first answer with `replayed = true` and changes
+nothing.
 
-Raises `PT410` if the hold is not open any more: the detail's `state` is 'expired', 'released' or
-'captured'; `PT404` if there is no such account or hold; `PT409` if the key was used with other
-arguments or by another function; `22023` for a malformed argument. Whatever it raises, nothing was
-changed. A closed account's holds can be released.
+Raises `PT410` if the hold is no longer open (the detail's `state` is 'expired', 'released' or
+'captured'); `PT404` if there is no such account or hold; `PT409` if the key was used with other
+arguments or by another function; `22023` for a malformed argument. An error changes nothing. A
+closed account's holds can be released.
 $comment$;

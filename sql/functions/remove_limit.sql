@@ -14,9 +14,8 @@ end
 $$;
 
 comment on function credits.remove_limit(text, text) is $comment$
-Removes a limit, with what it has counted: set again, it counts from the ledger.
+Removes a limit, with what it has counted. If it is set again, it counts from the ledger.
 
-Returns the limit as it was, or nulls if there was none: removing it twice is removing it once.
-Raises `PT404` if there is no such account; `PT423` if it is closed; `22023` for a malformed
-argument.
+Returns the limit as it was, or nulls if there was none. A repeat changes nothing. Raises `PT404` if
+there is no such account; `PT423` if the account is closed; `22023` for a malformed argument.
 $comment$;

@@ -23,19 +23,19 @@ $$;
 comment on function credits.set_limit(text, text, bigint, text, text, text, bigint) is $comment$
 Limits what an account may spend, or changes a limit: `p_limit_id` is a name of your own.
 
-`p_ceiling` is in the account's smallest unit, 0 to 2^53 - 1; 0 stops all. `p_scope` is what it
-counts: the whole 'account', or spending by 'api_key', 'operation' or 'run'. `p_scope_id` names the
-one that it counts; left out, it counts each of them for itself, and calls that name none as one
-more. `p_window` is the billing
-'period', the 'day' in the account's time zone, or 'total', which never starts anew. A limit with
-`p_overage` is soft: calls may cross the ceiling, and say so in `exceeded_limits`, up to ceiling +
-overage. A call must pass all limits that it falls under; an account can have 100.
+`p_ceiling` is in the account's smallest unit, 0 to 2^53 - 1; 0 stops everything. `p_scope` is what
+the limit counts: the whole 'account', or spending by 'api_key', 'operation' or 'run'. `p_scope_id`
+names the one to count. Without it, the limit counts each of them for itself, and calls that name
+none as one more. `p_window` is the billing 'period', the 'day' in the account's time zone, or
+'total', which never starts anew. A limit with `p_overage` is soft: calls may pass the ceiling, up
+to ceiling + overage, and say so in `exceeded_limits`. A call must pass every limit that it falls
+under. An account can have 100 limits.
 
-Spent is what deductions and captures took in the window, less what was refunded of them; what open
-holds have reserved counts too. A limit that is set in mid-window starts from what the ledger
-already shows; one that is passed already stops what comes next. Limits are checked under the
-account's lock, before the balance. What an open hold has reserved can always be captured.
+A limit counts what deductions and captures took in the window, less what was refunded of them, and
+what open holds have reserved. A limit that is set in mid-window starts from what the ledger already
+shows; if that is over the limit, the next call is stopped. Limits are checked under the account's
+lock, before the balance. What an open hold has reserved can always be captured.
 
-Returns the limit. Setting it twice is setting it once. Raises `PT404` if there is no such account;
-`PT423` if it is closed; `22023` for a malformed argument.
+Returns the limit. A repeat changes nothing. Raises `PT404` if there is no such account; `PT423` if
+the account is closed; `22023` for a malformed argument.
 $comment$;

@@ -14,14 +14,14 @@ end
 $$;
 
 comment on function credits.set_overdraft_limit(text, bigint) is $comment$
-Says how far into debt deductions, holds and captures may take an account: 0 to 2^53 - 1, in its
+Sets how far into debt deductions, holds and captures may take an account: 0 to 2^53 - 1, in its
 smallest unit.
 
-Debt is what no grant covers. The next credit that comes free, of a grant, a refund or a hold,
-repays it first. A limit below what is owed already takes nothing back: nothing more can be spent
-on it until the debt is below it.
+Debt is what no grant covers. The next credit that comes free, by a grant, a refund or a hold,
+repays it first. A limit below the present debt takes nothing back, but no more can be drawn from
+the overdraft until the debt is below the limit.
 
-Returns the account, its balance, and what a deduction without operation may take. Setting it twice
-is setting it once. Raises `PT404` if there is no such account; `PT423` if it is closed; `22023` for
-a malformed argument.
+Returns the account, its balance, and what a deduction without an operation may take. A repeat
+changes nothing. Raises `PT404` if there is no such account; `PT423` if the account is closed;
+`22023` for a malformed argument.
 $comment$;
