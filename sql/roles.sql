@@ -1,23 +1,25 @@
--- Who may do what, on one page (only_granted_roles_can_call). credits_owner owns everything and logs
--- in nowhere; the public functions run as it, and never as a superuser. An app's role gets what it
--- needs by `grant credits_spender to my_app`.
+-- Who may do what, on one page (only_granted_roles_can_call). credits_owner owns everything and
+-- cannot log in; the public functions run as it, and never as a superuser. An app's role gets what
+-- it needs by `grant credits_spender to my_app`.
 --
--- Nothing is for PUBLIC, nor for anybody else who is not named here: right before this file, every
--- deploy takes away what others than the owner may do in the schemas, functions and types included
--- (scripts/deploy/privileges.ts), whether Postgres gives it by default or somebody gave it.
+-- PUBLIC gets nothing, and neither does any other role that is not named here. Right before this
+-- file, every deploy revokes whatever anyone but the owner may do in the schemas, functions and
+-- types included (scripts/deploy/privileges.ts), whether it is a default of Postgres or was
+-- granted.
 --
--- Every function has `set search_path = pg_temp`, and names what is ours by its schema. That path is
--- pg_catalog, which comes first unless it is named, and then the session's temporary schema. With
--- an empty one, Postgres looks for a type there first of all: a caller's temporary domain `jsonb`,
--- with a check, would run that check as credits_owner.
+-- Every function has `set search_path = pg_temp`, and names what is ours by its schema. That path
+-- means pg_catalog, which comes first unless it is named, and then the session's temporary schema.
+-- With an empty path, Postgres would look for a type in the temporary schema first: a caller's
+-- temporary domain `jsonb`, with a check, would run that check as credits_owner.
 --
--- A text argument comes with the collation of the caller's expression, which beats a column's: one
--- that makes case equal would find another account, and one that is not the index's would find no
--- index. So these functions use a text argument only as `p_x collate "default"`, and hand it on so.
+-- A text argument comes with the collation of the caller's expression, which beats a column's. A
+-- collation that ignores case would find another account, and one that is not the index's would
+-- find no index. So these functions use a text argument only as `p_x collate "default"`, and pass
+-- it on so.
 
 grant usage on schema credits to credits_spender, credits_granter, credits_auditor;
 
--- An app's workers: what its users spend. No grants, no refunds, no look at other accounts.
+-- An app's workers, which spend for its users. No grants, no refunds, and no reading of accounts.
 grant execute on function
   credits.available_for(text, text),
   credits.capture_hold(text, bigint, bigint, text, boolean, jsonb),
@@ -28,7 +30,7 @@ grant execute on function
   credits.release_hold(text, bigint, text)
 to credits_spender;
 
--- A billing service, a back office, a job that settles: what gives and takes back credits, and
+-- A billing service, a back office, or a job that settles: giving and taking back credits, and
 -- settings.
 grant execute on function
   credits.available_for(text, text),
@@ -48,7 +50,7 @@ grant execute on function
 to credits_granter;
 
 -- Finance and support: every view, and nothing that moves a credit. explain_balance books what is
--- due, as time has decided it.
+-- due, but time alone has decided that.
 grant select on
   credits.accounts, credits.discrepancies, credits.entries, credits.grants, credits.holds, credits.invoice,
   credits.invoice_lines, credits.limits, credits.remaining, credits.transactions, credits.usage

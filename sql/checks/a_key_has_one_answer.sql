@@ -1,9 +1,9 @@
--- A key that has a row of its own still belongs to the call that made it. The digest of a call is
--- made here anew, not by the code that made it.
+-- A key that has a row of its own still belongs to the call that made it. The digest of the call is
+-- computed here anew, not by the code that made it.
 create or replace view credits_private.check_a_key_has_one_answer as
--- The digest of a key is that of what its call left behind, in one of the forms that the
--- arguments may have had. Left out is what was forgotten, and intervals from before migration
--- 0005, which cannot be told.
+-- The digest of a key is that of what its call left behind, in one of the forms that the arguments
+-- may have had. Forgotten ids are left out, and intervals from before migration 0005, which cannot
+-- be reconstructed.
 select
   'a_key_has_one_answer' as invariant,
   c.account_id,

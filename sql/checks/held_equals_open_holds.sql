@@ -83,7 +83,7 @@ join credits_private.holds as h on h.account_id = p.account_id and h.hold_id = p
 where (p.created_at = p.effective_at
       or h.state = 'expired' and p.created_at > p.effective_at
         and p.effective_at = h.resolved_at) is not true
-  -- With offset 0, captures are looked up one by one: without it, those of all accounts may be read.
+  -- With offset 0, captures are looked up one by one: without it, all accounts' may be read.
   or case
     when p.amount > 0 then p.effective_at <> h.created_at
     else p.effective_at is distinct from h.resolved_at and not exists (

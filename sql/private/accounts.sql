@@ -2,13 +2,13 @@
 --
 -- Opening and locking an account.
 --
--- Each public function begins by locking no row of accounts, which still takes the lock on the
--- table that a deploy has: there a call waits for it, before it has called anything. A call that
--- waited further down would go on in the old body, and find functions that the deploy has dropped.
--- What public functions call directly must therefore stay for one more release, as it is.
+-- Each public function begins by locking no row of accounts. Even so, it needs the lock on the
+-- table that a deploy holds: the call waits there for the deploy, before it has called anything. A
+-- call that waited further down would go on in its old body, and find functions dropped by the
+-- deploy. So whatever public functions call directly must stay unchanged for one more release.
 
--- Inserts the account's row unless it is there: of two callers at once, one inserts. Nothing is due
--- before its first period ends.
+-- Inserts the account's row unless it exists: of two callers at once, one inserts it. Nothing is
+-- due before its first period ends.
 create or replace function credits_private.insert_account(
   p_account_id text, p_unit text, p_scale int, p_time_zone text, p_anchor_day int,
   p_metadata jsonb, p_at timestamptz
@@ -69,9 +69,9 @@ begin
 end
 $$;
 
--- The lock that everything serialises on. A statement of its own: what the caller reads afterwards
--- is read as it is after the wait, not before. NO KEY, so that foreign keys of the app's own tables
--- to accounts would not wait for a deduction.
+-- The lock that everything serialises on. It is a statement of its own, so that what the caller
+-- reads next is read after the wait. NO KEY, so that foreign keys from the app's own tables to
+-- accounts do not wait for a deduction.
 create or replace function credits_private.lock_account(p_account_id text)
 returns credits_private.account
 language plpgsql
@@ -92,9 +92,9 @@ begin
 end
 $$;
 
--- The moment at which a call under the lock takes place. It is the clock's, so that no account gets
--- ahead of it (the_clock_is_not_ahead), but never before the account's last call, even where the
--- clock was set back.
+-- The moment of a call, under the lock. It is the clock's, so that no account gets ahead of the
+-- clock (the_clock_is_not_ahead), but never before the account's last call, even if the clock was
+-- set back.
 create or replace function credits_private.moment(
   p_account credits_private.account, p_at timestamptz
 ) returns timestamptz
@@ -106,10 +106,10 @@ begin
 end
 $$;
 
--- Locks an account and settles what is due, for a call that sets a state and has no key. Returned
--- with the moment of the call as last_created_at. Whoever changes anything of the account then
--- updates its row, a limit's or a hold's change too: at repeatable read, a caller that waited for
--- it must not act on what it could not see.
+-- Locks an account and settles what is due, for a call that sets a state and has no key. Returns
+-- the account with the moment of the call as last_created_at. A caller that changes anything of the
+-- account, even a limit or a hold, must then update the account's row: at repeatable read, another
+-- call that waited for the row must not act on what it could not see.
 create or replace function credits_private.enter(p_account_id text, p_at timestamptz)
 returns credits_private.account
 language plpgsql

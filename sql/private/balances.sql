@@ -16,9 +16,9 @@ begin
 end
 $$;
 
--- What is due is booked first, as by every call, unless this is a read-only transaction. After
--- that, what was at a moment is a prefix of the ledger, and one of the parts of holds: neither runs
--- back in time.
+-- Books what is due first, as every call does, unless the transaction is read-only. After that, any
+-- past moment is a prefix of the ledger, and a prefix of the parts of holds: neither runs back in
+-- time.
 create or replace function credits_private.explain_balance_at(
   p_account_id text, p_moment timestamptz, p_at timestamptz
 ) returns setof credits.explain_balance_result

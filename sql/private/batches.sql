@@ -18,7 +18,7 @@ begin
 end
 $$;
 
--- One deduction of a batch, answered.
+-- Books one deduction of a batch, and returns its answer.
 create or replace function credits_private.book_item(p_item jsonb, p_at timestamptz)
 returns credits_private.deduction
 language plpgsql
@@ -29,7 +29,7 @@ declare
 begin
   v_booked.refusal := credits_private.item_refusal(p_item);
   if (v_booked.refusal).code is null then
-    -- By way of numeric: 5.0 is a whole number, too.
+    -- Through numeric, because 5.0 is a whole number, too.
     v_booked := credits_private.deduct(p_item ->> 'account_id',
       (p_item ->> 'amount')::numeric::bigint, p_item ->> 'idempotency_key',
       p_item ->> 'api_key_id', p_item ->> 'operation', p_item ->> 'run_id',
@@ -39,9 +39,9 @@ begin
 end
 $$;
 
--- A malformed deduction, raised; or, for a batch, a value (null if it is well-formed). Only what
--- checks the arguments is run to be caught: it writes nothing, and so its subtransaction costs next
--- to nothing.
+-- The refusal of a malformed deduction: raised, or for a batch a value (null if the deduction is
+-- well-formed). Only the checks of the arguments run inside the exception block: they write
+-- nothing, so its subtransaction costs next to nothing.
 create or replace function credits_private.deduction_refusal(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text,
   p_operation text, p_run_id text, p_metadata jsonb, p_raises boolean
@@ -68,7 +68,7 @@ begin
     when invalid_parameter_value then
       get stacked diagnostics v_code = returned_sqlstate, v_message = message_text,
         v_detail = pg_exception_detail, v_hint = pg_exception_hint;
-      -- The name of the item, not of the argument of deduct_credits.
+      -- The item's name for it, not the argument's name in deduct_credits.
       return (v_code, v_message, v_detail::jsonb || jsonb_build_object(
         'argument', substr(v_detail::jsonb ->> 'argument', 3)), v_hint, null
         )::credits_private.refusal;
@@ -76,7 +76,7 @@ begin
 end
 $$;
 
--- What can be wrong with an item before its values are looked at: its shape, its names, its types.
+-- The refusal of an item for its shape, its names or its types, before its values are looked at.
 create or replace function credits_private.item_refusal(p_item jsonb)
 returns credits_private.refusal
 language plpgsql immutable
@@ -110,7 +110,7 @@ begin
 end
 $$;
 
--- The detail as raise_error would have it.
+-- The detail that raise_error would raise.
 create or replace function credits_private.refusal_detail(p_refusal credits_private.refusal)
 returns jsonb
 language sql immutable
@@ -120,8 +120,8 @@ as $$
     p_refusal.detail || jsonb_build_object('invariant', p_refusal.invariant))
 $$;
 
--- Whether one of an account's deductions of a batch can come out otherwise than by taking its amount
--- from p_free: it is malformed or of nothing, its key is known or comes twice, or it is not covered.
+-- Whether any of an account's deductions in a batch could end otherwise than by taking its amount
+-- from p_free: it is malformed or 0, its key is known or comes twice, or it is not covered.
 create or replace function credits_private.is_in_the_way(
   p_account_id text, p_items jsonb, p_free bigint, p_has_keys boolean
 ) returns boolean
@@ -157,8 +157,8 @@ begin
   into v_items
   from jsonb_to_recordset(p_items) as i (amount bigint, idempotency_key text, api_key_id text,
     operation text, run_id text, metadata jsonb);
-  -- One look for each key, at the first that is not before it: only an index on keys has that order,
-  -- and so no other one is taken, however few entries the account is thought to have.
+  -- Looks for each key at the first one that is not before it. Only the index on keys has that
+  -- order, so Postgres takes no other one, however few entries it expects of the account.
   return v_items.amount > p_free or not v_items.are_distinct
     or exists (
       select from unnest(v_items.keys) as i (idempotency_key)
@@ -180,9 +180,9 @@ begin
 end
 $$;
 
--- What each of an account's deductions of a batch draws on. Their amounts and its grants, in burn-down
--- order, are laid side by side on one line: where two overlap is an entry. upto is how far along it
--- the deduction reaches, drawn how far the entry does.
+-- What each of an account's deductions in a batch draws on. The amounts and the grants, in
+-- burn-down order, are laid side by side on one line: wherever two overlap, there is an entry. upto
+-- is where the deduction ends on the line, and drawn is where the entry ends.
 create or replace function credits_private.parts_of_items(
   p_account_id text, p_items jsonb, p_at timestamptz
 ) returns table (
@@ -219,9 +219,9 @@ begin
 end
 $$;
 
--- An account's deductions of a batch in one statement, each as it would be by itself, as long as
--- nothing can come between: where something can (see is_in_the_way; or limits, anything due, a
--- scope), it books nothing and returns no row, and they are booked one by one.
+-- Books an account's deductions of a batch in one statement, each as it would be by itself. Where
+-- anything can interfere (see is_in_the_way; or limits, anything due, a scope), it books nothing
+-- and returns no row, and the caller books them one by one.
 create or replace function credits_private.book_items(
   p_account_id text, p_items jsonb, p_at timestamptz
 ) returns setof credits_private.booked_item
@@ -286,7 +286,7 @@ begin
 end
 $$;
 
--- An account's deductions of a batch, answered, numbered as they are in p_items.
+-- Books an account's deductions of a batch, and returns their answers, numbered as in p_items.
 create or replace function credits_private.book_account(
   p_account_id text, p_items jsonb, p_at timestamptz
 ) returns setof credits.deduct_credits_batch_result
@@ -324,10 +324,11 @@ begin
 end
 $$;
 
--- Account by account in ascending order, each locked before the first of its deductions: two
--- batches in opposite order never wait for each other in a circle. Within an account, in the
--- caller's order. A refusal is a value here, not an error that is caught: ten thousand deductions
--- are no subtransactions. Settling is the account's own and stays, as in any call that is answered.
+-- Goes account by account in ascending order, and locks each before the first of its deductions, so
+-- that two batches in opposite order never wait for each other in a circle. Within an account, it
+-- keeps the caller's order. A refusal is a value here, not an error that is caught: ten thousand
+-- deductions need no subtransactions. What was settled stays booked, as in any call that gets an
+-- answer.
 create or replace function credits_private.deduct_batch(
   p_deductions jsonb, p_all_or_nothing boolean, p_at timestamptz
 ) returns setof credits.deduct_credits_batch_result
@@ -349,7 +350,7 @@ begin
       from jsonb_array_elements(p_deductions) with ordinality as d
     ) as d
     group by d.account_id
-    -- Only the order is by bytes: an account_id of another collation would find no index.
+    -- Only the order is by bytes: an account_id with another collation would find no index.
     order by d.account_id collate "C"
   loop
     for v_result in

@@ -1,7 +1,8 @@
--- What calls in flight go on with. A public function waits for a deploy in its first statement and
--- then runs on in its old body, which returns the result that its caller was planned for. So what
--- the old bodies call stays for one more release, with the result types of before. These are of
--- migration 0004; the release after the one that brings 0005 drops them, and the types.
+-- What calls in flight still need. A public function waits for a deploy in its first statement, and
+-- then runs on in its old body, which returns the result type that its caller was planned for. So
+-- what the old bodies call stays for one more release, with its old result types. These functions
+-- are those of migration 0004; the release after the one that brings 0005 drops them, and the
+-- types.
 
 create or replace function credits_private.book_deduction(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text, p_operation text,

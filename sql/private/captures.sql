@@ -22,9 +22,8 @@ begin
 end
 $$;
 
--- What exceeds a hold needs what a deduction needs: of a closed account, there is nothing. Returns
--- the soft limits whose ceiling the
--- capture leaves behind.
+-- The excess over a hold must pass what a deduction must pass; on a closed account, nothing is
+-- available for it. Returns the soft limits whose ceiling the capture passes.
 create or replace function credits_private.admit_excess(
   p_account credits_private.account, p_hold credits_private.hold, p_amount bigint,
   p_at timestamptz
@@ -52,8 +51,8 @@ begin
 end
 $$;
 
--- Draws on the hold first, in its order, and then on what is available. What was reserved is let go
--- of right before it is spent: under the lock, nobody else can come in between.
+-- Draws on the hold first, in the hold's order, and then on what is available. The reservation is
+-- released right before it is spent: under the lock, no other call can come in between.
 create or replace function credits_private.write_capture(
   p_account credits_private.account, p_hold credits_private.hold, p_amount bigint,
   p_idempotency_key text, p_final boolean, p_metadata jsonb, p_at timestamptz
@@ -84,7 +83,7 @@ begin
   v_entry.kind := 'capture';
   v_entry.hold_id := p_hold.hold_id;
   v_entry.is_final := p_final;
-  -- The first one counts as the hold's call.
+  -- The first capture counts as the hold's call.
   v_entry.is_first := not exists (
     select from credits_private.entries as e
     where e.account_id = p_account.account_id and e.kind = 'capture'

@@ -1,4 +1,4 @@
--- Malformed arguments are 22023, before anything is read or locked.
+-- Malformed arguments raise 22023, before anything is read or locked.
 
 create or replace function credits_private.raise_invalid_argument(
   p_account_id text, p_argument text, p_message text, p_hint text
@@ -91,7 +91,7 @@ begin
 end
 $$;
 
--- The arguments of a call that spends. A deduction may be of nothing.
+-- The arguments of a call that spends. Only a deduction may be of 0.
 create or replace function credits_private.check_spending(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text,
   p_operation text, p_run_id text, p_metadata jsonb, p_least bigint = 1

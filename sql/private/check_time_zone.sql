@@ -1,7 +1,7 @@
--- A zone that Postgres knows by name. To read all names takes it some 20 ms, to use one almost
--- nothing; but to use one also works with 'x5', for a zone of somebody's own, and with what is an
--- abbreviation in this session. Neither has a slash and no digit: Area/Location is tried, the rest
--- is looked up.
+-- Checks that Postgres knows the zone by name. Reading all names takes some 20 ms, and using one
+-- takes almost nothing. But Postgres also accepts 'x5', for a zone made up on the spot, and the
+-- abbreviations of the session, none of which has both a slash and no digit. So Area/Location is
+-- tried, and anything else is looked up.
 create or replace function credits_private.check_time_zone(p_account_id text, p_time_zone text)
 returns void
 language plpgsql stable
@@ -22,8 +22,8 @@ begin
 end
 $$;
 
--- Whether the server can use a zone. It can't any more where its time zone database has lost an old
--- name. Security definer, as views call it as their reader.
+-- Whether the server can use a zone. It no longer can if its time zone database has lost an old
+-- name. Security definer, because views call it as their reader.
 create or replace function credits_private.is_time_zone(p_time_zone text)
 returns boolean
 language plpgsql immutable security definer

@@ -32,7 +32,7 @@ begin
       p_account_id, p_idempotency_key, v_answer, 'deduct_credits',
       credits_private.deduction_arguments(p_amount, p_api_key_id, p_operation, p_run_id)), p_raises);
   end if;
-  -- A deduction of nothing has no transaction: its answer tells all.
+  -- A deduction of 0 has no transaction, and its stored answer has everything.
   return ((v_answer.transaction_id,
     coalesce(v_answer.amount, (v_answer.details ->> 'amount')::bigint),
     coalesce(v_answer.balance, (v_answer.details ->> 'balance')::bigint), v_answer.available, true,
@@ -42,8 +42,8 @@ begin
 end
 $$;
 
--- What comes before a deduction may draw, where there is anything: no account, a known key, a closed
--- account, what is due, limits; in the order of the design. Under the account's lock.
+-- The steps before a deduction draws, in the order of a call (ARCHITECTURE.md): no such account, a
+-- known key, a closed account, what is due, limits. Call it under the account's lock.
 create or replace function credits_private.enter_deduction(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text, p_operation text,
   p_run_id text, p_at timestamptz
@@ -79,8 +79,8 @@ begin
 end
 $$;
 
--- A deduction of nothing: a call that was free, or answered from a cache. It has a key and an answer
--- like any other, and no entry, as nothing moves.
+-- A deduction of 0: a call that was free, or answered from a cache. It has a key and an answer like
+-- any other, but no entry, because nothing moves.
 create or replace function credits_private.deduct_nothing(
   p_account_id text, p_idempotency_key text, p_api_key_id text, p_operation text, p_run_id text,
   p_at timestamptz, p_raises boolean
@@ -107,7 +107,8 @@ begin
     return credits_private.refused_deduction(v_entered.refusal, p_raises);
   end if;
 
-  -- The account's row changes: who waited for it at repeatable read must not miss the key.
+  -- The account's row must change: a call that waited for it at repeatable read must not miss the
+  -- key.
   update credits_private.accounts as a
   set last_created_at = v_at
   where a.account_id = p_account_id;
@@ -122,12 +123,12 @@ begin
 end
 $$;
 
--- The order of a call, as the design has it: arguments, lock, key, closed, settle, limits,
--- available, draw, entries. The entries' trigger changes every figure with them. A refusal is
--- raised, or, for a batch, answered: nothing has been written by then.
+-- The order of a call (ARCHITECTURE.md): arguments, lock, key, closed, settle, limits, available,
+-- draw, entries. The entries' trigger changes every figure with them. A refusal is raised, or
+-- returned as a value for a batch: nothing has been written by then.
 --
--- This is the path that most calls take, and so its statements are inlined: one more function or
--- statement is 3 to 10 % of its time. The insert itself detects a reused key.
+-- Most calls take this path, so its statements are inlined: each further function or statement
+-- costs 3 to 10 % of its time. The insert itself detects a reused key.
 create or replace function credits_private.deduct(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text, p_operation text,
   p_run_id text, p_metadata jsonb, p_at timestamptz, p_raises boolean
@@ -142,7 +143,7 @@ declare
   v_draw credits_private.draw;
   v_balance bigint;
 begin
-  -- One expression when all is well; one by one to say what is not.
+  -- One expression if all is well; one check after the other to find what is not.
   if (p_amount between 1 and 9007199254740991
     and p_account_id <> '' and p_idempotency_key <> ''
     and least(octet_length(p_api_key_id), octet_length(p_operation), octet_length(p_run_id), 1) = 1

@@ -1,5 +1,6 @@
--- What comes due: the one place that says what time alone does to an account, and when. As due_at is
--- never later than the first of it, no call overlooks credit that has come (available_is_spendable).
+-- What comes due: the one place that says what time alone does to an account, and when. As due_at
+-- is never later than the first of it, no call overlooks credit that has come
+-- (available_is_spendable).
 
 -- One row per thing that comes due on an account, until it is booked. Settling books the rows in
 -- order of at, step and id (settle.sql). The account's due_at is never later than the first row
@@ -31,9 +32,9 @@ union all
 select a.account_id, a.period_ends_at, 4, null, 'period ends', 0::bigint
 from credits_private.accounts as a;
 
--- The first thing that is still to come of an account that is settled up to p_at: its due_at. A
--- call that adds something due takes the earlier of due_at and that thing's moment instead, which
--- comes to the same (test/functions/accounts/due.test.ts): asking this function would cost a hold
+-- When the next thing comes due on an account that is settled up to p_at: its due_at. A call that
+-- adds something due does not ask this function, but takes the earlier of due_at and the new
+-- moment, which comes to the same (test/functions/accounts/due.test.ts): asking would cost a hold
 -- 200 thousand instructions more, 6 %.
 create or replace function credits_private.first_due(p_account_id text, p_at timestamptz)
 returns timestamptz

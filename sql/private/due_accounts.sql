@@ -1,7 +1,8 @@
 -- Settling many accounts.
 
--- Account by account, each one locked only if that needs no waiting: it can run in many places at
--- once, and no caller waits for it longer than for one transaction of its own.
+-- Settles account by account, and skips an account whose lock it would have to wait for. So it can
+-- run in many places at once, and no caller waits for it longer than for one of its own
+-- transactions.
 create or replace function credits_private.settle_due_at(p_max_accounts int, p_at timestamptz)
 returns int
 language plpgsql
@@ -26,7 +27,7 @@ begin
       where f.account_id = a.account_id and f.retry_at > v_at)
     order by a.due_at
   loop
-    -- A subtransaction for each: one that cannot be settled must not stop the others.
+    -- A subtransaction per account: one that cannot be settled must not stop the others.
     begin
       select a.* into v_account
       from credits_private.accounts as a
@@ -49,8 +50,8 @@ begin
 end
 $$;
 
--- Notes that an account could not be settled, and says so. It is tried again after a pause that
--- doubles up to a day, so that it is not first in every run (every_account_can_be_settled).
+-- Notes that an account could not be settled, and warns of it. It is tried again after a pause that
+-- doubles, up to a day, so that it does not come first in every run (every_account_can_be_settled).
 create or replace function credits_private.put_off(
   p_account_id text, p_at timestamptz, p_error_code text, p_error_message text
 ) returns void
@@ -75,7 +76,7 @@ begin
     then format('Give it another time zone, as credits_owner: '
       'update credits_private.accounts set time_zone = ''UTC'' where account_id = %L;',
       p_account_id)
-    else 'It is tried again after a pause. credits.discrepancies tells more, filtered by the account.'
+    else 'It is tried again after a pause. For more, read credits.discrepancies of this account.'
     end;
 end
 $$;

@@ -1,9 +1,10 @@
--- Writing: the one statement that adds to the ledger, and the one that adds to what is held. Their
--- triggers change every figure; the account that is returned is as they leave it.
+-- The one statement that adds to the ledger, and the one that adds to what is held. Their triggers
+-- change every figure; both functions return the account as the triggers left it.
 
--- One transaction: an entry for each of p_grant_ids (null is debt), as much as p_amounts says of
--- it, times p_sign. p_entry holds what they have in common; the key and the metadata are for the
--- first one. A loop: for the one entry that most calls write, half the price of a set.
+-- Writes one transaction: an entry for each of p_grant_ids (null is debt), of the amount in
+-- p_amounts times p_sign. p_entry holds what the entries have in common; the key and the metadata
+-- go to the first one. A loop, because for a single entry, the usual case, it costs half as much as
+-- one insert of a set.
 create or replace function credits_private.write_entries(
   p_account credits_private.account, p_entry credits_private.entry, p_grant_ids bigint[],
   p_amounts bigint[], p_sign int = 1, p_refunded_entry_ids bigint[] = null,
@@ -42,7 +43,7 @@ begin
 end
 $$;
 
--- Reserves for a hold (p_sign 1), or takes from what it reserved (-1).
+-- Reserves credits for a hold (p_sign 1), or takes from what it reserved (-1).
 create or replace function credits_private.write_parts(
   p_account credits_private.account, p_hold_id bigint, p_grant_ids bigint[], p_amounts bigint[],
   p_sign int, p_effective_at timestamptz, p_created_at timestamptz

@@ -1,10 +1,10 @@
 -- requires: private/requests.sql
 --
--- What a key's first call was, told from what it left behind: for the refusal of another call with
--- the same key. A digest says that two calls differ, not in what.
+-- Reconstructs a key's first call from the rows that it left, for the refusal of another call with
+-- the same key: a digest shows that two calls differ, but not in what.
 
--- The function that used a key, and its arguments under their names in its fingerprint, as far as
--- rows tell them. Ids that were forgotten are left out.
+-- The function that used a key, and its arguments, named as in its fingerprint, as far as the rows
+-- show them. Forgotten ids are left out.
 create or replace function credits_private.first_call(
   p_account_id text, p_transaction_id bigint, p_answer jsonb,
   out function_name text, out arguments jsonb
@@ -84,9 +84,10 @@ as $$
   where h.account_id = p_account_id and h.hold_id = p_hold_id
 $$;
 
--- The names of the arguments that differ, in order; null where that cannot be told. An expiry has two
--- forms, and the second call's is the one to compare. Named only if nothing else differs: a month,
--- which is of no certain length, and an amount that was left out, which stands for all.
+-- The names of the arguments that differ, in order; null if none can be named. An expiry has two
+-- forms, and the one that the second call used is compared. Two arguments are named only if nothing
+-- else differs: an interval with months, which have no fixed length, and an amount that was left
+-- out, which stands for all.
 create or replace function credits_private.differing_arguments(p_first jsonb, p_second jsonb)
 returns text[]
 language sql immutable

@@ -1,7 +1,7 @@
 -- What grant_credits checks and what it shares with a refund to an expired grant.
 
--- A scope in one form: its operations once each, in order. So the order in which a caller lists
--- them makes no other request of it.
+-- A scope in one form: each operation once, in order. So the order in which a caller lists them
+-- does not make it another request.
 create or replace function credits_private.distinct_operations(
   p_account_id text, p_operations text[]
 ) returns text[]
@@ -38,7 +38,7 @@ begin
   perform credits_private.require_value(p_account_id, 'p_priority', p_priority::text);
   perform credits_private.check_id(p_account_id, 'p_paid_currency', p_paid_currency, true);
   perform credits_private.check_metadata(p_account_id, p_metadata);
-  -- Beyond, a time in microseconds is no bigint.
+  -- Beyond this, a time in microseconds does not fit in a bigint.
   if greatest(p_expires_at, p_effective_at) > '290000-01-01Z'
     or least(p_expires_at, p_effective_at) = '-infinity'
   then
@@ -61,7 +61,7 @@ begin
 end
 $$;
 
--- When a grant expires that takes effect at p_at; null for no interval.
+-- When a grant that takes effect at p_at expires; null for no interval.
 create or replace function credits_private.grant_expires_at(
   p_account_id text, p_at timestamptz, p_expires_in interval
 ) returns timestamptz
@@ -95,9 +95,8 @@ begin
 end
 $$;
 
--- What grants hold together, debt aside, stays exact in JSON, and so does what is held of it or for
--- some operations only. What has been scheduled counts: when it is due, it must be possible to book
--- it.
+-- The total of all grants, debt aside, stays exact in JSON, and so does any part of it, held or
+-- scoped. Scheduled grants count: it must be possible to book them when they are due.
 create or replace function credits_private.check_balance(
   p_account credits_private.account, p_amount bigint
 ) returns void
@@ -120,9 +119,10 @@ begin
 end
 $$;
 
--- Adds a grant, empty: its entry fills it, at once or when it is due. Returns the account with the
+-- Adds an empty grant: its entry fills it, at once or when it is due. Returns the account with the
 -- new grant's number in last_grant_id, and due when the grant begins or expires, if that comes
--- first. The row comes before its number is counted: a guard holds the one to the other.
+-- first. The grant's row is inserted before last_grant_id is raised, because a guard requires the
+-- row.
 create or replace function credits_private.insert_grant(
   p_account credits_private.account, p_amount bigint, p_source text, p_priority int,
   p_operations text[], p_effective_at timestamptz, p_expires_at timestamptz,
@@ -153,7 +153,7 @@ begin
 end
 $$;
 
--- The entry of an account's newest grant, which begins at once, and what its credit repays.
+-- Books the entry of an account's newest grant, which begins at once, and what its credit repays.
 create or replace function credits_private.book_grant(
   p_account credits_private.account, p_amount bigint, p_idempotency_key text, p_metadata jsonb,
   p_at timestamptz
@@ -175,7 +175,7 @@ begin
 end
 $$;
 
--- The answer to a key that was used before. When the grant expires is its row's to say.
+-- The answer to a key that was used before. The grant's row says when the grant expires.
 create or replace function credits_private.replay_grant(p_account_id text, p_answer jsonb)
 returns credits.grant_credits_result
 language plpgsql stable

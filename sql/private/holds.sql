@@ -1,7 +1,7 @@
 -- What the functions for holds share.
 
--- A hold that is open, or the error that says why it is not. To be called after settling: a hold
--- that has expired says so, settled before or only now.
+-- Returns a hold that is open, or raises why it is not. Call it after settling, so that a hold that
+-- has expired is reported as such, whenever it was settled.
 create or replace function credits_private.open_hold(p_account_id text, p_hold_id bigint)
 returns credits_private.hold
 language plpgsql
@@ -36,7 +36,7 @@ begin
 end
 $$;
 
--- What is left of a hold, by the grants that it was reserved from, in the order of drawing.
+-- What is left of a hold, per grant that it was reserved from, in the order of drawing.
 create or replace function credits_private.held_parts(
   p_account_id text, p_hold_id bigint, out grant_ids bigint[], out amounts bigint[]
 )
@@ -58,8 +58,8 @@ begin
 end
 $$;
 
--- The end of a hold: what is left of it returns to where it was reserved from. Once: the trigger of
--- holds refuses a second (a_hold_is_resolved_once).
+-- Ends a hold: what is left of it returns to where it was reserved from. This happens once: the
+-- trigger on holds refuses a second end (a_hold_is_resolved_once).
 create or replace function credits_private.resolve_hold(
   p_account credits_private.account, p_hold_id bigint, p_state text, p_effective_at timestamptz,
   p_created_at timestamptz
@@ -72,8 +72,8 @@ declare
 begin
   p_account := credits_private.write_parts(p_account, p_hold_id, v_parts.grant_ids,
     v_parts.amounts, -1, p_effective_at, p_created_at);
-  -- Also of a hold that has nothing left: who waited for the account at repeatable read would
-  -- capture what it still sees as open.
+  -- Even if the hold has nothing left: a call that waited for the account at repeatable read would
+  -- capture a hold that it still sees as open.
   update credits_private.accounts as a
   set last_created_at = p_created_at
   where a.account_id = p_account.account_id;
@@ -85,8 +85,9 @@ begin
 end
 $$;
 
--- A moment by an interval later: a day has 24 hours and a month is one of UTC's, whatever the session's
--- time zone is. Null where there is no such moment, or none of which the microseconds are a bigint.
+-- The moment that is an interval later than p_at: a day has 24 hours and a month is one of UTC's,
+-- whatever the session's time zone is. Null if there is no such moment, or if its microseconds do
+-- not fit in a bigint.
 create or replace function credits_private.moment_after(p_at timestamptz, p_interval interval)
 returns timestamptz
 language plpgsql immutable
@@ -103,7 +104,7 @@ exception
 end
 $$;
 
--- When a hold ends that begins at p_at.
+-- When a hold that begins at p_at ends.
 create or replace function credits_private.hold_expires_at(
   p_account_id text, p_at timestamptz, p_expires_in interval
 ) returns timestamptz
@@ -137,9 +138,9 @@ begin
 end
 $$;
 
--- Adds a hold, empty: its parts fill it. Returns the account with the new hold's number in
--- last_hold_id, and due when the hold expires, if that comes first. The row comes before its number
--- is counted: a guard holds the one to the other.
+-- Adds an empty hold: its parts fill it. Returns the account with the new hold's number in
+-- last_hold_id, and due when the hold expires, if that comes first. The hold's row is inserted
+-- before last_hold_id is raised, because a guard requires the row.
 create or replace function credits_private.insert_hold(
   p_account credits_private.account, p_amount bigint, p_expires_at timestamptz,
   p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb, p_at timestamptz
@@ -184,7 +185,8 @@ begin
   v_expires_at := credits_private.hold_expires_at(
     p_account_id, v_account.last_created_at, p_expires_in);
 
-  -- Never shorter. The account stays due at the old moment, and finds nothing to do then.
+  -- A hold is never shortened. The account stays due at the old moment, and finds nothing to do
+  -- then.
   if v_expires_at > v_hold.expires_at then
     update credits_private.holds as h
     set expires_at = v_expires_at
@@ -251,13 +253,13 @@ begin
 
   v_account := credits_private.insert_hold(v_account, p_amount, v_expires_at, p_api_key_id,
     p_operation, p_run_id, p_metadata, v_request.at);
-  -- The parts' trigger changes what is held with them.
+  -- The trigger on the parts changes what is held.
   perform credits_private.write_parts(v_account, v_account.last_hold_id, v_draw.grant_ids,
     v_draw.amounts, 1, v_request.at, v_request.at);
 
   v_result := (v_account.last_hold_id, p_amount, v_account.balance, v_draw.available_after, false,
     v_expires_at, v_check.exceeded_limits)::credits.hold_credits_result;
-  -- The moment in UTC: as the session's time zone would show it, it could be unreadable, for ever.
+  -- Stored in UTC: as text in the session's time zone, the moment could become unreadable for good.
   perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint, null,
     v_draw.available_after,
     to_jsonb(v_result) || jsonb_build_object('expires_in', v_arguments -> 'expires_in',

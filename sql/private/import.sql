@@ -1,10 +1,10 @@
--- The credits that an app kept by itself, booked as if it had called us from the beginning: with the
--- functions that callers have, at the old moments. For `pg-credits adopt` and the shadow of an app's
--- own table, which act as the owner: nobody else can call these. What the app has booked has
--- happened: a debit that the balance did not cover goes into debt, whatever the overdraft is.
+-- Books the credits that an app kept by itself as if it had called us from the beginning, with the
+-- functions that callers have, at the old moments. `pg-credits adopt` and the shadow of an app's
+-- own table call these as the owner; nobody else can. What the app has booked has happened: a debit
+-- that the balance did not cover becomes debt, whatever the overdraft limit is.
 
--- Whether nothing was done with an account, told by its columns: it may be open and have settings,
--- but for limits.
+-- Whether an account is unused, judged by its columns: it may be open and have settings, but no
+-- limits.
 create or replace function credits_private.is_unused(
   p_last_entry_id bigint, p_last_grant_id bigint, p_last_hold_id bigint, p_has_limits boolean,
   p_closed_at timestamptz
@@ -16,8 +16,8 @@ as $$
     and p_closed_at is null
 $$;
 
--- Opens an account unless it is there, and locks it: whatever the app writes under that lock is
--- seen by the statements that come after. Whether an import may begin: nothing was done with it.
+-- Opens an account unless it exists, and locks it, so that later statements see whatever the app
+-- writes under that lock. Returns whether an import may begin: the account is unused.
 create or replace function credits_private.begin_import(p_account_id text)
 returns boolean
 language plpgsql
@@ -36,8 +36,8 @@ begin
 end
 $$;
 
--- Gives an account that nothing was done with its settings, null changes nothing, and lets it begin
--- at p_at, if that is earlier: before it was opened, by begin_import, a shadow or by hand.
+-- Gives an unused account its settings (null changes nothing), and lets it begin at p_at, if that
+-- is earlier than its opening by begin_import, a shadow or hand.
 create or replace function credits_private.set_beginning(
   p_account_id text, p_unit text, p_scale int, p_time_zone text, p_anchor_day int, p_at timestamptz
 ) returns void
@@ -61,7 +61,7 @@ begin
       p_anchor_day, null, v_account.last_created_at);
   end if;
 
-  -- Nothing has been booked into its period: it starts anew, in the zone that is the account's now.
+  -- Nothing has been booked into its period, so it starts anew, in the account's present time zone.
   update credits_private.accounts as a
   set
     opened_at = least(a.opened_at, v_at),
@@ -75,8 +75,8 @@ begin
 end
 $$;
 
--- Books what an account begins with and what its figures differ by, 0 is nothing, and notes in its
--- metadata what was found. Returns how many entries it has.
+-- Books an account's opening balance and what its figures differ by (0 books nothing), and notes in
+-- its metadata what was found. Returns how many entries the account has.
 create or replace function credits_private.end_import(
   p_account_id text, p_opening bigint, p_difference bigint, p_found jsonb
 ) returns bigint
@@ -103,7 +103,7 @@ begin
 end
 $$;
 
--- What only names something, as far as it may be that long: whole characters of at most 255 bytes.
+-- Cuts a label to what is allowed: whole characters, at most 255 bytes.
 create or replace function credits_private.shorten(p_label text) returns text
 language sql immutable
 set search_path = pg_temp
@@ -114,10 +114,10 @@ as $$
   end
 $$;
 
--- One transaction of the app, under the account's lock, and ours that it became; null for an amount
--- of 0. It takes effect once. Neither in the future nor before what is booked already: where the
--- app's moment is, the metadata has it, too. A kind, operation or run id that is too long is cut, and
--- the metadata has 400 characters of it.
+-- Books one transaction of the app, once, under the account's lock, and returns ours; null for an
+-- amount of 0. It is booked neither in the future nor before what is booked already: if the app's
+-- moment is, the metadata keeps it. A kind, operation or run id that is too long is cut, and the
+-- metadata keeps 400 characters of it.
 create or replace function credits_private.import_transaction(
   p_account_id text, p_transaction_id text, p_amount bigint, p_at timestamptz, p_is_refund boolean,
   p_refunded_transaction_id text, p_kind text, p_api_key_id text, p_operation text, p_run_id text,
@@ -157,7 +157,7 @@ begin
   end if;
 
   if p_amount < 0 then
-    -- Far enough to be refused, and not as far as a bigint can't be negated.
+    -- Large enough to be refused, but not so large that a bigint cannot be negated.
     return credits_private.import_deduction(p_account_id, -greatest(p_amount, -9007199254740992),
       v_key, nullif(p_api_key_id, ''), v_operation, v_run_id, v_metadata, v_at);
   elsif p_is_refund then
@@ -169,8 +169,8 @@ begin
 end
 $$;
 
--- An array of them, in order, as objects with what import_transaction takes: transaction_id, amount,
--- created_at, … Returns how many they were.
+-- Books an array of them, in order, as objects with the arguments of import_transaction:
+-- transaction_id, amount, created_at, … Returns how many there were.
 create or replace function credits_private.import_transactions(
   p_account_id text, p_transactions jsonb
 ) returns int
@@ -199,8 +199,8 @@ begin
 end
 $$;
 
--- An opening balance, a difference, a correction: positive is a grant of that source, negative a
--- deduction for that operation, zero is nothing.
+-- Books an opening balance, a difference or a correction: a positive amount is a grant of that
+-- source, a negative one a deduction for that operation, and zero is nothing.
 create or replace function credits_private.import_balance(
   p_account_id text, p_amount bigint, p_source text, p_idempotency_key text, p_metadata jsonb,
   p_at timestamptz
@@ -234,8 +234,8 @@ begin
 end
 $$;
 
--- A deduction. For what is not available, the overdraft goes just as far as this one needs it, and
--- is then what it was.
+-- Books a deduction. If not enough is available, the overdraft limit is raised just as far as this
+-- one needs, and then set back.
 create or replace function credits_private.import_deduction(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text, p_operation text,
   p_run_id text, p_metadata jsonb, p_at timestamptz
@@ -273,8 +273,8 @@ begin
 end
 $$;
 
--- A refund of a deduction that was imported before and has so much left; of anything else, a grant,
--- which notes what it was a refund of.
+-- Books a refund of a deduction that was imported before and has enough left; of anything else, a
+-- grant, which notes what it was a refund of.
 create or replace function credits_private.import_refund(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_refunded_transaction_id text,
   p_source text, p_metadata jsonb, p_at timestamptz
@@ -296,7 +296,8 @@ begin
 end
 $$;
 
--- What a refund that is booked gave back, for a repeat to be one; or what a new one can give back.
+-- The original of a refund: what a booked refund gave back, to recognise a repeat; or what a new
+-- one can give back.
 create or replace function credits_private.imported_original(
   p_account_id text, p_idempotency_key text, p_refunded_transaction_id text, p_amount bigint
 ) returns bigint

@@ -1,8 +1,8 @@
--- Limits: which of them a call falls under, what they leave, and what the ledger says was spent.
+-- Limits: which of them a call falls under, what they leave, and what the ledger shows as spent.
 
--- Which counter of a limit a call falls under: an API key, an operation or a run; '' for the account,
--- and where the limit counts each and the call names none; null for none, when the limit names
--- another one. An id that was forgotten counts on as what it was, as long as the limit knows it.
+-- Which counter of a limit a call falls under: that of an API key, an operation or a run; '' for
+-- the account, and for calls that name none under a limit that counts each; null for none, if the
+-- limit names another one. A forgotten id counts as what it was, as long as the limit knows it.
 create or replace function credits_private.limit_scope_id(
   p_scope text, p_scope_id text, p_pseudonyms jsonb, p_api_key_id text, p_operation text,
   p_run_id text
@@ -28,8 +28,8 @@ begin
 end
 $$;
 
--- The window in which a moment lies. A day is one of the account's time zone. In plpgsql, as Postgres
--- before 18 plans a function in SQL anew at each call.
+-- The window that contains a moment. A day is one in the account's time zone. In plpgsql, because
+-- Postgres before 18 plans an SQL function anew at each call.
 create or replace function credits_private.limit_window_start(
   p_limit_window text, p_period date, p_effective_at timestamptz, p_time_zone text
 ) returns date
@@ -45,7 +45,7 @@ begin
 end
 $$;
 
--- When the next window begins; null for total, which has none.
+-- When the next window begins; null for a total, which has no next one.
 create or replace function credits_private.next_window_at(
   p_account credits_private.account, p_limit_window text, p_at timestamptz
 ) returns timestamptz
@@ -61,8 +61,8 @@ begin
 end
 $$;
 
--- What open holds have reserved of a limit, whichever window they began in. After settling, an open
--- hold is one that has not expired.
+-- What open holds have reserved of a limit, in whichever window they began. After settling, no open
+-- hold has expired.
 create or replace function credits_private.limit_reserved(
   p_limit credits_private.spending_limit, p_scope_id text, p_except_hold_id bigint
 ) returns bigint
@@ -77,10 +77,11 @@ as $$
       h.api_key_id, h.operation, h.run_id) = p_scope_id
 $$;
 
--- Does p_amount pass a limit of the account? Under its lock, and after settling: of many calls at
--- once, each sees what those before it spent and reserved, also where a window has no counter yet
--- (limits_are_never_passed). The refusal is of the limit that leaves least; without one, the soft
--- limits whose ceiling the call leaves behind. A hold that is being captured does not count twice.
+-- Whether p_amount passes a limit of the account. Call it under the account's lock, after settling:
+-- of many calls at once, each sees what those before it spent and reserved, even if a window has no
+-- counter yet (limits_are_never_passed). The refusal names the limit that leaves least. Without a
+-- refusal, returns the soft limits whose ceiling the call passes. A hold that is being captured
+-- does not count twice.
 create or replace function credits_private.examine_limits(
   p_account credits_private.account, p_amount bigint, p_api_key_id text, p_operation text,
   p_run_id text, p_at timestamptz, p_except_hold_id bigint = null
@@ -147,7 +148,7 @@ as $$
   )::credits_private.refusal
 $$;
 
--- A limit and what it has counted go together: a counter is never deleted by itself (a guard).
+-- Deletes a limit together with its counters: a guard refuses to delete a counter alone.
 create or replace function credits_private.delete_limit(p_account_id text, p_limit_id text)
 returns credits_private.spending_limit
 language plpgsql
@@ -167,8 +168,8 @@ begin
 end
 $$;
 
--- Adds a limit, in place of one that counted otherwise. It counts from the window that is running,
--- and starts with what the ledger already shows of it.
+-- Adds a limit, in place of one that counted something else. It counts from the running window, and
+-- starts with what the ledger already shows of that window.
 create or replace function credits_private.insert_limit(
   p_account credits_private.account, p_limit credits_private.spending_limit, p_at timestamptz
 ) returns credits_private.spending_limit
@@ -187,8 +188,8 @@ begin
 end
 $$;
 
--- Counts what the ledger shows of a limit's first window: read back from the last entry to the
--- window's first.
+-- Counts what the ledger shows of a limit's first window, reading back from the last entry to the
+-- first one of the window.
 create or replace function credits_private.count_limit(
   p_account credits_private.account, p_limit credits_private.spending_limit
 ) returns void
@@ -224,7 +225,7 @@ begin
     group by s.scope_id
   ) as u;
 
-  -- In two steps: counters start at zero, and move with the entries that they name.
+  -- In two steps: counters start at zero, and then change with the entries that they name.
   insert into credits_private.limit_counters (account_id, limit_id, window_start, scope_id)
   select p_limit.account_id, p_limit.limit_id, p_limit.counts_from, unnest(v_scope_ids);
   update credits_private.limit_counters as c
@@ -235,7 +236,8 @@ begin
 end
 $$;
 
--- The days of another time zone. What was spent before is no fault of a limit in new days.
+-- Counts daily limits anew, by the days of a new time zone. What was spent before does not break a
+-- limit on the new days.
 create or replace function credits_private.count_days(p_account credits_private.account)
 returns void
 language plpgsql
@@ -244,7 +246,8 @@ as $$
 declare
   v_limit credits_private.spending_limit;
 begin
-  -- No later call falls into a day that has just been left uncounted, also if the clock is set back.
+  -- No later call falls into a day that has just been left uncounted, even if the clock is set
+  -- back.
   update credits_private.accounts as a
   set last_created_at = p_account.last_created_at
   where a.account_id = p_account.account_id;
@@ -357,7 +360,7 @@ begin
     where l.account_id = p_account_id and l.limit_id = p_limit_id
     returning l.* into v_limit;
   end if;
-  -- No call comes before the moment whose windows are counted, also if the clock is set back.
+  -- No call comes before the moment whose windows were counted, even if the clock is set back.
   update credits_private.accounts as a
   set has_limits = true, last_created_at = v_account.last_created_at
   where a.account_id = p_account_id;

@@ -1,9 +1,9 @@
 -- Forgetting a person: ids become pseudonyms, and figures stay.
 
--- Pseudonyms are numbered in the order in which the ids first spent, so they say nothing of them.
--- An id that is a pseudonym already stays as it is, and its number is not given again: a repeat
--- forgets what came since. In entries, holds and counters alike, so that every figure finds its group
--- again.
+-- Pseudonyms are numbered in the order in which the ids first spent, so they say nothing of the
+-- ids. An id that is a pseudonym already stays, and its number is not given again: a repeat forgets
+-- only what came since. Entries, holds and counters get the same pseudonyms, so that every figure
+-- finds its group again.
 create or replace function credits_private.pseudonyms(p_account_id text)
 returns table (kind text, id text, pseudonym text)
 language sql stable
@@ -38,10 +38,10 @@ as $$
   where i.number = 0
 $$;
 
--- No limit is switched off by forgetting. What it names, what it has counted in the window that is
--- running, and what an open hold reserves, it goes on counting under the real id, and knows by its
--- pseudonym; whatever else it has counted is forgotten. It reads the holds' ids, and so it runs before
--- these are replaced.
+-- Forgetting switches no limit off. A limit goes on counting under the real id whatever it names,
+-- has counted in the running window, or has reserved for an open hold, and it knows the pseudonym
+-- of that id. Everything else that it has counted is forgotten. This reads the holds' ids, so it
+-- runs before they are replaced.
 create or replace function credits_private.forget_in_limits(
   p_account credits_private.account, p_api_keys jsonb, p_runs jsonb
 ) returns void
@@ -58,7 +58,7 @@ begin
     from credits_private.limits as l
     where l.account_id = p_account.account_id and l.scope in ('api_key', 'run')
   loop
-    -- Of a closed account that holds nothing, nothing will be spent: there is nothing left to limit.
+    -- A closed account that holds nothing will spend nothing: there is nothing left to limit.
     if p_account.closed_at is not null and p_account.held = 0 then
       perform credits_private.delete_limit(v_limit.account_id, v_limit.limit_id);
       continue;
@@ -115,7 +115,7 @@ begin
   where a.account_id = v_account_id and a.has_limits and not exists (
     select from credits_private.limits as l where l.account_id = v_account_id);
 
-  -- A repeat is recognised by the digest of its arguments, where the ledger no longer has them.
+  -- Where the ledger no longer has the arguments, their digest recognises a repeat.
   insert into credits_private.idempotency_keys
   select k.*
   from credits_private.entries as e

@@ -1,5 +1,6 @@
--- How functions refuse: raise_… raises an error; …_refusal is one as a value, for a batch to answer
--- with; check_… and require_… (of nulls) raise it or return nothing; refuse_… is a guard, a trigger.
+-- How functions refuse: raise_… raises an error; …_refusal returns it as a value, for a batch to
+-- answer with; check_… and require_… (of nulls) raise it or return nothing; refuse_… is a guard,
+-- the function of a trigger.
 --
 -- The one place that raises. `invariant` goes into the detail as well as into the constraint field,
 -- because an engine between us and the caller may drop the latter.
@@ -19,7 +20,7 @@ begin
 end
 $$;
 
--- The same for a refusal that came as a value; null is none.
+-- Raises a refusal that came as a value; null is none.
 create or replace function credits_private.raise_refusal(p_refusal credits_private.refusal)
 returns void
 language plpgsql

@@ -1,8 +1,9 @@
 -- The parts of a refund.
 
--- What is left to refund of each entry of a transaction. Read under the account's lock: two refunds
--- of one transaction see each other (refunds_never_exceed_the_original). Not a function in SQL:
--- before Postgres 18, that is planned anew at each call, which takes longer than all of the rest.
+-- What is left to refund of each entry of a transaction. Call it under the account's lock, so that
+-- two refunds of one transaction see each other (refunds_never_exceed_the_original). Not in SQL,
+-- because Postgres before 18 plans an SQL function anew at each call, which takes longer than
+-- everything else here.
 create or replace function credits_private.refundable_entries(
   p_account_id text, p_transaction_id bigint
 ) returns table (entry_id bigint, grant_id bigint, refundable bigint)
@@ -26,8 +27,9 @@ begin
 end
 $$;
 
--- What has been refunded of a transaction; of none, 0. Its refunds are looked up by the entries that
--- they give back: Postgres expects few entries of an account that has grown, and any index would do.
+-- What has been refunded of a transaction; 0 for null. Its refunds are looked up by the entries
+-- that they give back: Postgres expects few entries of an account that has grown, and would take
+-- any index.
 create or replace function credits_private.refunded(p_account_id text, p_transaction_id bigint)
 returns bigint
 language plpgsql stable
@@ -90,10 +92,10 @@ begin
 end
 $$;
 
--- Where a part that came from a grant goes: back to it, or, if it has expired, to a new one with
--- the same priority and scope, valid for 30 days. Its origin is the grant that was granted, also
--- when a re-grant has expired. A grant that was spent has something to expire again, so the account
--- is due then.
+-- Where a part that came from a grant goes: back to the grant, or, if it has expired, to a new one
+-- with the same priority and scope, valid for 30 days. The new grant's origin is the grant that was
+-- granted, even if a re-grant has expired. A spent grant that gets credits back has something to
+-- expire again, so the account is due then.
 create or replace function credits_private.refund_target(
   p_account credits_private.account, p_grant_id bigint, p_amount bigint, p_at timestamptz,
   out account credits_private.account, out grant_id bigint
@@ -111,7 +113,7 @@ begin
   account := p_account;
   grant_id := p_grant_id;
   if v_grant.expires_at <= p_at then
-    -- 720 hours, not 30 days: how long those are would depend on the session's time zone.
+    -- 720 hours, not 30 days, whose length would depend on the session's time zone.
     account := credits_private.insert_grant(p_account, p_amount, 'refund', v_grant.priority,
       v_grant.operations, p_at, p_at + interval '720 hours',
       coalesce(v_grant.origin_grant_id, p_grant_id), null, null, '{}', p_at);
@@ -124,7 +126,7 @@ begin
 end
 $$;
 
--- Which grants repaid debt, latest first, and what of it has not gone back to them yet.
+-- Which grants repaid debt, latest first, and how much of that has not gone back to them yet.
 create or replace function credits_private.repayments(p_account_id text)
 returns table (entry_id bigint, grant_id bigint, amount bigint)
 language sql stable
@@ -144,7 +146,7 @@ as $$
 $$;
 
 -- Where p_amount of a transaction goes, in reverse order of drawing. A part that was debt lowers
--- what is still owed; what of it has been repaid since goes back to the grants that repaid it.
+-- what is still owed; what has been repaid of it since goes back to the grants that repaid it.
 create or replace function credits_private.refund_parts(
   p_account credits_private.account, p_transaction_id bigint, p_amount bigint
 ) returns table (amount bigint, grant_id bigint, refunded_entry_id bigint, repaid_entry_id bigint)

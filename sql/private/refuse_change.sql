@@ -1,4 +1,4 @@
--- What every guard says.
+-- The error of every guard.
 create or replace function credits_private.raise_change_by_hand(
   p_invariant text, p_table text, p_change text
 ) returns void
@@ -14,13 +14,13 @@ begin
 end
 $$;
 
--- What a guard runs. Guards stop mistakes, of the tables' owner too; privileges stop callers. The
--- arguments of the trigger are the promise that it guards and the table (tg_table_name is the name
--- of a shard on a distributed table).
+-- The function of a guard, which refuses. Guards stop mistakes, the owner's too; privileges stop
+-- callers. The trigger's arguments are the promise that it guards and the table (on a distributed
+-- table, tg_table_name is the name of a shard).
 --
 -- A guard's columns and WHEN clause decide, and the function runs only to refuse: guards that ran a
--- function for each update cost a deduction 9 to 18 % of its throughput. The clauses are short, as
--- Postgres copies all of a table's, and parses those that apply, for each statement.
+-- function at each update cost a deduction 9 to 18 % of its throughput. The clauses are short,
+-- because each statement copies all of a table's clauses, and parses those that apply.
 create or replace function credits_private.refuse_change() returns trigger
 language plpgsql
 set search_path = pg_temp
@@ -31,7 +31,7 @@ begin
 end
 $$;
 
--- The guard of an account's last_entry_id: it goes on by one, or by as many entries as one statement
+-- The guard of an account's last_entry_id: it rises by one, or by as many entries as one statement
 -- wrote.
 create or replace function credits_private.refuse_unless_written() returns trigger
 language plpgsql
@@ -49,15 +49,15 @@ begin
 end
 $$;
 
--- The guard of an account's flags, id counters, period and terms: each says what rows say.
+-- The guard of an account's flags, id counters, period and terms: each must agree with the rows.
 --
--- * A counter goes on by one, with the row that it counts.
+-- * A counter rises by one, with the row that it counts.
 -- * An account is closed at the moment of the call that closes it.
 -- * A period begins where the one before it has ended.
--- * An account may be due too early, as it is once a hold was extended, and never too late.
+-- * An account may be due too early, as it is once a hold was extended, but never too late.
 -- * An import lets an unused account begin earlier.
 --
--- What seldom changes is asked apart, so that it is not prepared for each hold.
+-- What seldom changes is checked in statements of its own, so that a hold does not prepare them.
 create or replace function credits_private.refuse_unless_true() returns trigger
 language plpgsql
 set search_path = pg_temp
@@ -110,7 +110,7 @@ begin
     perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;
 
-  -- The period keeps its end: what it was cut by is kept until the next one begins.
+  -- The period keeps its end: the settings that it was cut by are kept until the next one begins.
   if new.time_zone <> old.time_zone or new.anchor_day <> old.anchor_day then
     insert into credits_private.period_settings (account_id, period, time_zone, anchor_day)
     values (new.account_id, old.period, old.time_zone, old.anchor_day)
@@ -120,8 +120,9 @@ begin
 end
 $$;
 
--- The guard of new rows: each figure, flag and counter that they have starts at nothing. No WHEN
--- clause: rows are few, and Postgres copies every clause of a table for each statement that updates it.
+-- The guard of new rows: each figure, flag and counter starts at nothing. It has no WHEN clause:
+-- new rows are few, and Postgres copies every clause of a table for each statement that updates the
+-- table.
 create or replace function credits_private.refuse_unless_empty() returns trigger
 language plpgsql
 set search_path = pg_temp
@@ -171,7 +172,8 @@ begin
 end
 $$;
 
--- The guard of a limit: it is set after the account's last entry, and learns pseudonyms only.
+-- The guard of a limit: a limit is set after the account's last entry, and then only learns
+-- pseudonyms.
 create or replace function credits_private.refuse_unless_set_now() returns trigger
 language plpgsql
 set search_path = pg_temp
@@ -216,8 +218,9 @@ begin
 end
 $$;
 
--- The guard of the columns that can name a person. A pseudonym may replace an id (null, '' and another
--- pseudonym are none), and nothing may replace metadata: what forget_account does, and no more.
+-- The guard of the columns that can name a person. A pseudonym may replace an id (null, '' and
+-- another pseudonym are no ids), and metadata may be emptied: what forget_account does, and no
+-- more.
 create or replace function credits_private.refuse_unless_forgotten() returns trigger
 language plpgsql
 set search_path = pg_temp

@@ -1,7 +1,7 @@
 -- Idempotency: a key takes effect once (a_request_takes_effect_once).
 
--- What makes two calls the same: the function and its non-default arguments. The caller leaves
--- defaults null, so that a parameter added later turns no old key into a conflict. jsonb has one
+-- What makes two calls the same: the function and its non-default arguments. The caller passes null
+-- for a default, so that a parameter added later turns no old key into a conflict. jsonb has one
 -- text form, whatever the session's settings are.
 create or replace function credits_private.fingerprint(p_function text, p_arguments jsonb)
 returns bytea
@@ -45,9 +45,9 @@ as $$
   select (extract(epoch from p_at) * 1000000)::bigint
 $$;
 
--- An interval as what it means here: months, and microseconds, as a day has 24 hours. '1 day' and
--- '24 hours' are one argument. In between stands a 0, where keys used before migration 0005 may have
--- days: p_has_days gives their form.
+-- An interval as what it means here: months and microseconds, because a day has 24 hours. '1 day'
+-- and '24 hours' are one argument. The 0 in between stands where keys from before migration 0005
+-- may have days: p_has_days gives their form.
 create or replace function credits_private.interval_parts(
   p_interval interval, p_has_days boolean = false
 ) returns jsonb
@@ -62,7 +62,7 @@ as $$
       + case when p_has_days then 0 else extract(day from p_interval) * 86400000000 end)::bigint)
 $$;
 
--- The interval of such parts; null for what is none.
+-- The interval of such parts; null if they are none.
 create or replace function credits_private.interval_of(p_parts jsonb)
 returns interval
 language plpgsql immutable
@@ -77,8 +77,8 @@ exception
 end
 $$;
 
--- What a key stands for that a deduction has in the ledger, as a row of idempotency_keys would say
--- it; no row, if it is no deduction's.
+-- A deduction's key, which the ledger has, as a row of idempotency_keys would have it; no row if it
+-- is not a deduction's key.
 create or replace function credits_private.deduction_key(
   p_account_id text, p_idempotency_key text
 ) returns table (
@@ -123,10 +123,10 @@ end
 $$;
 
 -- What is known of a key: nothing, another call (is_other), or the answer that its first call got.
--- To be called under the account's lock: whoever used the key first has committed by then, or will
--- never. The ledger says what a transaction did; details is what it does not say. A deduction has
--- its key and its arguments in the ledger, every other call has a row for its key. The second
--- fingerprint is the same call's before migration 0005, where that was another.
+-- Call it under the account's lock: an earlier call with the key has then committed, or never will.
+-- The ledger has what a transaction did; details has the rest of the answer. A deduction's key and
+-- arguments are in the ledger; every other call has a row for its key. The second fingerprint is
+-- the one that the same call had before migration 0005, where they differ.
 create or replace function credits_private.read_answer(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea, p_old_fingerprint bytea = null
 ) returns credits_private.answer
@@ -168,7 +168,7 @@ end
 $$;
 
 -- The refusal of a key that another call has used. It names that call's function, or the arguments
--- that differ, as far as they can be told (see differing_arguments).
+-- that differ, as far as they are known (see differing_arguments).
 create or replace function credits_private.reused_key_refusal(
   p_account_id text, p_idempotency_key text, p_answer credits_private.answer, p_function text,
   p_arguments jsonb
@@ -193,10 +193,10 @@ begin
 end
 $$;
 
--- What every call with a key begins with, in the order of the design: the lock, the key, whether the
--- account is closed (p_needs_open), and what is due. Either the request is a repeat, and has the
--- answer that the first call got, under the names of the results' columns; or it is new, and has the
--- account as it is now and the moment of the call.
+-- Begins every call with a key, in the order of a call (ARCHITECTURE.md): the lock, the key,
+-- whether the account is closed (p_needs_open), and what is due. If the request is a repeat, the
+-- result has the answer that the first call got, under the names of the results' columns; if it is
+-- new, it has the account as it is now and the moment of the call.
 create or replace function credits_private.begin_request(
   p_account_id text, p_idempotency_key text, p_function text, p_arguments jsonb, p_at timestamptz,
   p_needs_open boolean = false, p_old_fingerprint bytea = null
@@ -233,8 +233,8 @@ begin
 end
 $$;
 
--- What every call with a key ends with: its key and its answer are kept. Without an entry that has it, the account says
--- that there are such keys: a deduction looks for its key among entries only, as long as it can.
+-- Ends every call with a key: keeps the key and the answer. If no entry has the key, the account
+-- notes that it has such keys: until then, a deduction looks for its key among entries only.
 create or replace function credits_private.end_request(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea, p_transaction_id bigint,
   p_available bigint, p_details jsonb = null

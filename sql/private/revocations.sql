@@ -23,11 +23,11 @@ begin
 end
 $$;
 
--- Notes what is asked back of a grant: more than before, never more than was granted, less what has
--- expired of it and of its re-grants: that is gone already, and nothing that comes back is taken in
--- its place. Returns the grant that was granted, also when p_grant_id is one that a refund made of
--- it, and what it still owes of all that was asked. A scheduled grant that is asked back whole is
--- cancelled.
+-- Notes how much of a grant is asked back: more than before, and never more than was granted less
+-- what has expired of the grant and its re-grants. That is gone already, and nothing that comes
+-- back is taken in its place. Returns the grant that was granted, even if p_grant_id is a grant
+-- that a refund made of it, and what it still owes of all that was asked back. A scheduled grant
+-- that is asked back whole is cancelled.
 create or replace function credits_private.ask_back(
   p_account_id text, p_grant_id bigint, p_amount bigint, p_on_spent text, p_at timestamptz,
   out grant_id bigint, out owed bigint, out has_arrived boolean, out is_cancelled boolean
@@ -55,7 +55,7 @@ begin
   where e.account_id = p_account_id and e.kind = 'expiry'
     and (g.grant_id = v_grant.grant_id or g.origin_grant_id = v_grant.grant_id);
 
-  -- Each call is a row, and its trigger raises what is asked back.
+  -- Each call is a row, whose trigger raises what is asked back.
   insert into credits_private.revocations as r (
     account_id, grant_id, revocation_id, requested, amount, on_spent, created_at)
   select p_account_id, v_grant.grant_id, count(*) + 1, coalesce(p_amount, v_grant.amount),
@@ -80,8 +80,8 @@ begin
 end
 $$;
 
--- What can be taken now of what is asked back of a grant: what is free of it and of its re-grants,
--- and the rest as debt, if it is to be.
+-- What a revocation can take now: what is free of the grant and its re-grants, and, with
+-- p_books_debt, the rest as debt.
 create or replace function credits_private.revocation_parts(
   p_account_id text, p_grant_id bigint, p_owed bigint, p_books_debt boolean,
   out grant_ids bigint[], out amounts bigint[]
@@ -152,8 +152,8 @@ begin
     v_account := credits_private.take_back(v_account, v_grant.grant_id, v_take.grant_ids,
       v_take.amounts, v_request.at, v_request.at, p_idempotency_key, p_metadata);
     v_account := credits_private.tidy(v_account, '{}', '{}', v_request.at, v_request.at);
-    -- And so no balance falls below it, also when a hold's overdraft is captured: what remains of the
-    -- grants is never negative.
+    -- With this bound, no balance falls below -(2^53 - 1), even if a hold's overdraft is captured,
+    -- because what remains of the grants is never negative.
     if v_account.debt + v_account.overdraft_held > 9007199254740991 then
       perform credits_private.raise_invalid_argument(p_account_id, 'p_amount',
         'a debt must not exceed 9007199254740991', 'Revoke with ''clamp'', or less.');

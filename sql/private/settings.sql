@@ -1,4 +1,5 @@
--- Opening an account, its settings, settling and closing it: calls that set a state, without a key.
+-- Opening an account, changing its settings, settling and closing it: calls that set a state,
+-- without a key.
 
 create or replace function credits_private.close_account_at(
   p_account_id text, p_at timestamptz
@@ -15,7 +16,7 @@ begin
   update credits_private.accounts as a
   set closed_at = v_account.last_created_at, last_created_at = v_account.last_created_at
   where a.account_id = p_account_id and a.closed_at is null;
-  -- What was due until now has been booked. The rest never will be.
+  -- What was due by now has been booked. The rest never will be.
   update credits_private.grants as g
   set is_scheduled = false, cancelled_at = v_account.last_created_at
   where g.account_id = p_account_id and g.is_scheduled;
@@ -23,8 +24,9 @@ begin
 end
 $$;
 
--- The defaults of the arguments are null, and those of a new account stand below: a default in the
--- signature could not be told from a value that was given, and would overwrite an open account's.
+-- The arguments' defaults are null, and the defaults of a new account stand in the body: a default
+-- in the signature would look like a value that was given, and overwrite an open account's
+-- settings.
 create or replace function credits_private.open_account_at(
   p_account_id text, p_unit text, p_scale int, p_overdraft_limit bigint, p_time_zone text,
   p_anchor_day int, p_metadata jsonb, p_at timestamptz
@@ -57,7 +59,8 @@ begin
   v_account := credits_private.enter(p_account_id, p_at);
   perform credits_private.check_is_open(v_account);
 
-  -- What has been granted, also for later, and what limits count, is in that unit.
+  -- Amounts that were granted, scheduled ones included, and those that limits count are in that
+  -- unit.
   if (p_unit <> v_account.unit or p_scale <> v_account.scale)
     and (v_account.last_grant_id > 0 or v_account.last_entry_id > 0 or v_account.has_limits)
   then
@@ -67,8 +70,8 @@ begin
       'Open another account for another unit.');
   end if;
 
-  -- The period that is running keeps its end: zone and anchor count from the next one on. A day has
-  -- no such end, so what limits count per day is counted anew.
+  -- The running period keeps its end: time zone and anchor day count from the next one on. A day
+  -- has no such end, so what limits count per day is counted anew.
   update credits_private.accounts as a
   set
     unit = coalesce(p_unit, a.unit),

@@ -1,6 +1,6 @@
--- A balance moves with an entry, the next one (or with all that one statement wrote); what is held
--- moves with a part of a hold, the next one. Neither moves otherwise, and their ids never alone. Two
--- guards, as each is prepared anew by every statement that changes its columns.
+-- A balance changes only with the next entry (or with all entries of one statement), and what is
+-- held only with the next part of a hold; the ids of the last entry and part never change alone.
+-- There are two guards, because every statement that changes a guard's columns prepares it anew.
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update of balance, debt, last_entry_id, last_effective_at on credits_private.accounts
   for each row
@@ -15,8 +15,8 @@ create or replace trigger _101_counters_change_only_with_the_ledger
   execute function
     credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
 
--- Flags, id counters and the period say what is there, a closed account stays closed, and unit and
--- scale are fixed by the first grant or limit.
+-- Flags, id counters and the period agree with the rows that they describe, a closed account stays
+-- closed, and the first grant or limit fixes unit and scale.
 create or replace trigger _102_counters_change_only_with_the_ledger
   after update of has_limits, has_keys, last_grant_id, last_hold_id, closed_at, account_id, opened_at,
     unit, scale, time_zone, anchor_day, period, next_period, period_ends_at, due_at

@@ -1,13 +1,13 @@
--- The ledger's own trigger: what an entry means for the balance, its grant, the usage counters and
--- the limits, in the same statement as the entry. Nothing else changes a figure. What can be told
--- from the entry alone is not asked in the statements: an expression of PL/pgSQL is prepared once
--- in a transaction, one of a statement each time that it runs.
+-- The ledger's own trigger: it applies an entry to the balance, its grant, the usage counters and
+-- the limits, in the same statement as the entry. Nothing else changes a figure. What depends on
+-- the entry alone is decided outside of the SQL statements: PL/pgSQL prepares an expression of its
+-- own once per transaction, but one inside a statement at each run.
 --
--- The amount of an entry moves the balance, with it either a grant or the debt
+-- An entry's amount moves the balance, together with either a grant or the debt
 -- (balance_equals_grants_less_debt), and the counters (usage_equals_ledger). Each balance follows
--- from the one before, and no period runs back: an invoice leads from its opening to its closing
--- balance (invoice_equals_balance_delta). An invoice and its lines are sums of the same entries, which
--- never change (invoice_lines_sum_to_invoice).
+-- from the one before, and no period runs back, so an invoice leads from its opening to its closing
+-- balance (invoice_equals_balance_delta). An invoice and its lines are sums of the same entries,
+-- which never change (invoice_lines_sum_to_invoice).
 create or replace function credits_private.apply_entry() returns trigger
 language plpgsql
 set search_path = pg_temp
@@ -23,7 +23,7 @@ begin
       perform credits_private.apply_statement(new.account_id, new.entry_id);
       return null;
     end if;
-    -- The first entry of its statement has applied it: that one comes before it, and is 1 at least.
+    -- The statement's first entry has applied this one, which is number 2 at least.
     perform from credits_private.accounts as a
     where a.account_id = new.account_id and a.last_entry_id >= new.entry_id;
     if not found or new.entry_id < 2 then
@@ -32,7 +32,7 @@ begin
     return null;
   end if;
 
-  -- Nearly every entry is a plain deduction: that is seen without a call.
+  -- Nearly every entry is a plain deduction, which needs no call to be recognised.
   if (new.kind = 'deduction' and new.amount < 0 and new.refunded_entry_id is null
     and new.effective_at = new.created_at
     and new.entry_id - new.transaction_id between 0 and new.entry_count - 1) is not true
@@ -46,8 +46,8 @@ begin
     end;
   end if;
 
-  -- The conditions are the promises that can be seen from two rows. Where one is broken, no row is
-  -- updated, and raise_refused_entry says which it was.
+  -- The conditions are the promises that two rows can show. If one is broken, no row is updated,
+  -- and raise_refused_entry says which one.
   update credits_private.accounts as a
   set
     balance = a.balance + new.amount,
@@ -84,7 +84,7 @@ begin
     perform credits_private.check_overdraft(new.account_id, new.entry_id);
   end if;
 
-  -- The first call of a period for an API key and an operation finds no counter.
+  -- The first call of a period for an API key and an operation finds no counter yet.
   while v_is_use or new.kind = 'refund' loop
     update credits_private.usage_counters as u
     set
@@ -120,9 +120,9 @@ begin
 end
 $$;
 
--- Some of an account's entries, in order: ordered, so that Postgres reads them by the primary key. Of
--- an account that has grown since the last analyze it expects few, and then any of the indexes that
--- begin with the account would do, and read all of it.
+-- Some of an account's entries, in order. The `order by` makes Postgres read them by the primary
+-- key: of an account that has grown since the last analyze it expects few entries, and without an
+-- order it could take any index that begins with the account, and read all of it.
 create or replace function credits_private.entries_between(
   p_account_id text, p_first_id bigint, p_last_id bigint
 ) returns setof credits_private.entry
@@ -138,8 +138,8 @@ begin
 end
 $$;
 
--- The same for entries that one statement wrote: what a batch deducts from an account without limits.
--- The first entry applies them all, each figure once.
+-- Does the same for the entries that one statement wrote: what a batch deducts from an account
+-- without limits. The first entry applies all of them, and changes each figure once.
 create or replace function credits_private.apply_statement(p_account_id text, p_entry_id bigint)
 returns void
 language plpgsql
@@ -208,7 +208,7 @@ begin
 end
 $$;
 
--- A counter that is not there yet starts at zero, and then moves as any other.
+-- A new counter starts at zero, and then changes like any other.
 create or replace function credits_private.count_statement(
   p_account_id text, p_first_id bigint, p_last_id bigint
 ) returns void
@@ -244,8 +244,8 @@ begin
 end
 $$;
 
--- A counter starts at zero. Where it is there already, the call would have carried it beyond
--- 2^53 - 1, and is refused.
+-- A new counter starts at zero. If it exists already, the caller's update failed because it would
+-- have gone beyond 2^53 - 1: the call is refused.
 create or replace function credits_private.insert_usage_counter(
   p_account_id text, p_period date, p_api_key_id text, p_operation text
 ) returns void
@@ -275,7 +275,7 @@ begin
 end
 $$;
 
--- What an entry must be, by itself.
+-- Whether an entry by itself is one that the ledger can have.
 create or replace function credits_private.is_entry(p_entry credits_private.entry)
 returns boolean
 language plpgsql immutable
@@ -299,8 +299,8 @@ begin
 end
 $$;
 
--- A deduction takes no account further into debt than its overdraft goes (a revocation may, and
--- what a hold has reserved of it can be captured).
+-- A deduction takes no account further into debt than its overdraft limit. (A revocation may, and
+-- overdraft that a hold has reserved can be captured.)
 create or replace function credits_private.check_overdraft(p_account_id text, p_entry_id bigint)
 returns void
 language plpgsql
@@ -316,8 +316,8 @@ begin
 end
 $$;
 
--- A deduction or capture adds to the window that it falls in; a refund gives back to the window of
--- what it refunds, or to none, if that was before the limit.
+-- A deduction or capture adds to its own window. A refund lowers the window of what it refunds, or
+-- none, if that was before the limit.
 create or replace function credits_private.apply_limits(p_entry credits_private.entry)
 returns void
 language plpgsql
@@ -362,8 +362,8 @@ begin
 end
 $$;
 
--- Says which promise an entry would have broken. The account is updated first: if it has the entry,
--- it was what comes after it that refused.
+-- Raises the promise that an entry would have broken. The account is updated first: if it already
+-- has the entry, a later step refused.
 create or replace function credits_private.raise_refused_entry(p_account_id text, p_entry_id bigint)
 returns void
 language plpgsql
@@ -407,8 +407,8 @@ begin
 end
 $$;
 
--- No figure and no time of an entry ever changes, nor what it belongs to. Named one by one, as
--- forget_account replaces the three columns that can name a person.
+-- No figure or time of an entry ever changes, nor what it belongs to. The columns are listed one by
+-- one, because forget_account replaces the three that can name a person.
 create or replace trigger _100_entries_are_immutable
   before delete or update of account_id, entry_id, transaction_id, grant_id, amount, balance_after,
     effective_at, created_at, period, entry_count, refunded_transaction_id, refunded_entry_id,

@@ -1,5 +1,5 @@
--- What remains of a grant, whether anything does, and what was taken back of it, moves with an entry,
--- a later one than before; what is held of it moves with a part of a hold. Neither moves otherwise.
+-- What remains of a grant, whether it is open, and what was taken back of it change only with an
+-- entry, later than the last; what is held of it changes only with a part of a hold.
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update of remaining, is_open, taken, last_entry_id on credits_private.grants
   for each row
@@ -12,8 +12,8 @@ create or replace trigger _101_counters_change_only_with_the_ledger
   when (new.last_part_id <= old.last_part_id or new.held = old.held)
   execute function credits_private.refuse_change('counters_change_only_with_the_ledger', 'grants');
 
--- What is asked back is what revocations add up to, a scheduled grant begins with its entry or is
--- cancelled, and the terms of a grant are those that it was given with.
+-- What is asked back is the sum of the revocations, a scheduled grant begins with its entry or is
+-- cancelled, and a grant keeps the terms that it was given with.
 create or replace trigger _102_counters_change_only_with_the_ledger
   after update of revoked, is_scheduled, cancelled_at, account_id, grant_id, amount,
     effective_at, expires_at, created_at, origin_grant_id, paid_amount, paid_currency, priority,

@@ -1,6 +1,6 @@
--- What a part means for what is held: of the hold, of the grant and of the account, in the same
--- statement as the part. Nothing else changes what is held. It comes after the state of a hold is
--- known to be open: what is resolved holds nothing, for good.
+-- Applies a part to what its hold, its grant and the account hold, in the same statement as the
+-- part. Nothing else changes what is held. The account comes first; then the hold, which must be
+-- open: a resolved hold holds nothing, for good.
 create or replace function credits_private.apply_hold_part() returns trigger
 language plpgsql
 set search_path = pg_temp

@@ -1,4 +1,4 @@
--- What a hold holds moves with a part of it, a later one than before, or not at all.
+-- What a hold holds changes only with a part, and each part is later than the last.
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update of held, last_part_id on credits_private.holds
   for each row
@@ -16,14 +16,14 @@ create or replace trigger _110_counters_start_at_zero
   execute function
     credits_private.refuse_unless_empty('counters_change_only_with_the_ledger', 'holds');
 
--- A hold ends once, whatever runs at the same time, and keeps its end. An open one has none yet.
+-- A hold ends once, whatever runs at the same time, and its end stays. An open hold has no end yet.
 create or replace trigger _120_a_hold_is_resolved_once
   after update of state, resolved_at, expires_at on credits_private.holds
   for each row
   when (old.state <> 'open' or (new.state = 'open') <> (new.resolved_at is null))
   execute function credits_private.refuse_change('a_hold_is_resolved_once', 'holds');
 
--- It can be made longer.
+-- A hold can only be made longer.
 create or replace trigger _125_a_hold_is_never_shortened
   after update of expires_at on credits_private.holds
   for each row

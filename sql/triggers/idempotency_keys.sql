@@ -1,4 +1,4 @@
--- A key is kept as it was written, as long as the ledger.
+-- A key is kept unchanged, as long as the ledger.
 create or replace trigger _100_a_request_takes_effect_once
   before update or delete on credits_private.idempotency_keys
   for each row

@@ -1,5 +1,5 @@
--- What is spent of a limit moves with an entry, a later one than before, or not at all. A counter
--- that begins in mid-window moves once, with the last of the entries that it begins with.
+-- A limit's counter changes only with an entry, and each entry is later than the last. A counter
+-- that begins in mid-window changes once, with the last of the entries that it begins with.
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update of account_id, limit_id, window_start, spent, last_entry_id
   on credits_private.limit_counters

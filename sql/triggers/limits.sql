@@ -1,5 +1,6 @@
--- What a limit counts is decided when it is set, after all that the ledger says by then. Its ceiling
--- changes by setting it again; another scope or window is another limit (see insert_limit).
+-- What a limit counts is fixed when it is set, after everything that is in the ledger by then.
+-- Setting it again changes its ceiling; with another scope or window it is another limit (see
+-- insert_limit).
 create or replace trigger _100_limits_equal_ledger
   before update of account_id, limit_id, scope, scope_id, limit_window, counts_from
   on credits_private.limits

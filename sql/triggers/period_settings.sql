@@ -1,5 +1,6 @@
--- What a period was cut by is what gives its end, and it goes when the account's own settings do. Zones
--- that the server no longer has give none.
+-- The settings that a period was cut by must give its end, and may be deleted only when the
+-- account's own settings give it. A time zone that the server no longer has gives no end to
+-- compare.
 create or replace function credits_private.refuse_unless_cut_by() returns trigger
 language plpgsql
 set search_path = pg_temp

@@ -1,5 +1,5 @@
--- What a revocation asks back of a grant: more than before, in the same statement as its row. Nothing
--- else changes what is asked back.
+-- Adds what a revocation asks back to its grant, in the same statement as the revocation's row. It
+-- only ever grows, and nothing else changes it.
 create or replace function credits_private.apply_revocation() returns trigger
 language plpgsql
 set search_path = pg_temp

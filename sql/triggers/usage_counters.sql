@@ -1,4 +1,4 @@
--- A counter moves with an entry, a later one than before, or not at all.
+-- A counter changes only with an entry, and each entry is later than the last.
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update of account_id, period, operation, credits_used, credits_refunded, calls,
     last_entry_id

@@ -17,7 +17,8 @@ $comment$;
 
 comment on column credits.accounts.unit is 'what the account counts, such as ''credit'' or ''usd''';
 comment on column credits.accounts.scale is 'how many decimal places amounts are shown with';
-comment on column credits.accounts.time_zone is 'the zone at whose midnight its periods and days begin';
+comment on column credits.accounts.time_zone is
+  'the zone at whose midnight its periods and days begin';
 comment on column credits.accounts.anchor_day is
   'the day of the month on which its periods begin; 31 is the last day of a shorter month';
 comment on column credits.accounts.closed_at is 'when it was closed; null while it is open';

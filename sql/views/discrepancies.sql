@@ -1,8 +1,9 @@
 -- requires: checks/
 --
--- The promises that what is stored can tell of, each by a check of its own in sql/checks/. A check
--- takes nothing from the code that keeps its promise: it compares a figure with the ledger, or the
--- ledger with itself. A filter by account_id reaches into every check, which then reads one account.
+-- Every promise that stored rows can show to be broken, each by a check of its own in sql/checks/.
+-- A check takes nothing from the code that keeps its promise: it compares a figure with the ledger,
+-- or the ledger with itself. A filter by account_id reaches into every check, which then reads one
+-- account.
 create or replace view credits.discrepancies as
 table credits_private.check_balance_equals_ledger
 union all table credits_private.check_grants_equal_ledger
@@ -37,7 +38,7 @@ whole ledger; filtered by account_id, it reads that account alone.
 $comment$;
 
 comment on column credits.discrepancies.invariant is
-  'the promise, by the name that the design, the tests and the errors use';
+  'the promise, by the name that README, the tests and the errors use';
 comment on column credits.discrepancies.account_id is 'null for what concerns no account';
 comment on column credits.discrepancies.expected is 'what the ledger says';
 comment on column credits.discrepancies.actual is 'what was found';

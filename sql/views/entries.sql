@@ -32,7 +32,8 @@ comment on column credits.entries.amount is 'what the entry added to its grant, 
 comment on column credits.entries.balance_after is 'the balance after the entry';
 comment on column credits.entries.refunded_entry_id is 'the entry that a refund gives back';
 comment on column credits.entries.effective_at is 'when it took effect';
-comment on column credits.entries.created_at is 'when it was booked, which is later for what was settled late';
+comment on column credits.entries.created_at is
+  'when it was booked, which is later for what was settled late';
 comment on column credits.entries.hold_id is 'the hold that a capture took from';
 comment on column credits.entries.is_final is 'whether a capture ended its hold';
 comment on column credits.entries.revoked_grant_id is 'the grant that a revocation takes back';

@@ -1,5 +1,5 @@
--- An account on which nothing is due is read as it is stored. For any other, grants_at works out what
--- settling would leave, one account at a time.
+-- An account on which nothing is due is read as it is stored. For any other, grants_at works out
+-- what settling would leave, one account at a time.
 create or replace view credits.grants as
 select
   g.account_id,
@@ -53,7 +53,8 @@ comment on column credits.grants.state is
   '''active'', ''spent'', ''expired'', ''scheduled'' or ''cancelled''';
 comment on column credits.grants.amount is 'what was granted';
 comment on column credits.grants.remaining is 'what is left, held or free';
-comment on column credits.grants.operations is 'the operations that may draw on it; null for every operation';
+comment on column credits.grants.operations is
+  'the operations that may draw on it; null for every operation';
 comment on column credits.grants.origin_grant_id is
   'the expired grant whose credits a refund gave back as this one';
 comment on column credits.grants.held is 'what open holds have reserved of it';

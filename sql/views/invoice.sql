@@ -1,8 +1,8 @@
 -- Sums the entries of a period, and takes the opening and closing balance from its first and last
--- entry. That the sums lead from one to the other is a promise (invoice_equals_balance_delta), not a
--- definition. A sum beyond bigint shows as the largest bigint, so that one account cannot break the
--- view for the others. A period that has ended stays open until everything that was due in it has
--- been booked.
+-- entry. That the sums lead from one to the other is a promise (invoice_equals_balance_delta), not
+-- a definition. A sum beyond bigint shows as the largest bigint, so that one account cannot break
+-- the view for the others. A period that has ended stays open until everything that was due in it
+-- has been booked.
 create or replace view credits.invoice as
 select
   s.account_id,
@@ -61,7 +61,8 @@ comment on column credits.invoice.credits_granted is 'granted';
 comment on column credits.invoice.credits_used is 'taken by deductions and captures';
 comment on column credits.invoice.credits_refunded is 'given back by refunds';
 comment on column credits.invoice.credits_expired is 'left unused when they expired';
-comment on column credits.invoice.credits_revoked is 'taken back by revocations, or booked as debt by them';
+comment on column credits.invoice.credits_revoked is
+  'taken back by revocations, or booked as debt by them';
 comment on column credits.invoice.closing_balance is 'the balance after the period''s last entry';
 comment on column credits.invoice.net_used is 'credits_used - credits_refunded';
 comment on column credits.invoice.calls is

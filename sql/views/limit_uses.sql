@@ -1,6 +1,7 @@
--- What the ledger says of limits, for the checks alone: each entry that spends or gives back, with
--- each limit that it counts under, and the window in which it counts. A refund counts in the window of
--- its original. Where the server no longer knows the account's time zone, no day can be told.
+-- What the ledger says about limits, for the checks alone: each entry that spends or gives back,
+-- with each limit that it counts under, and the window in which it counts. A refund counts in the
+-- window of its original. If the server no longer knows the account's time zone, no day can be
+-- computed.
 create or replace view credits_private.limit_uses as
 select
   l.account_id,

@@ -57,10 +57,12 @@ $comment$;
 comment on column credits.limits.scope is '''account'', ''api_key'', ''operation'' or ''run''';
 comment on column credits.limits.scope_id is
   'which API key, operation or run; null for the account, and for calls that name none';
-comment on column credits.limits.is_each is 'whether the limit counts each API key, operation or run for itself';
+comment on column credits.limits.is_each is
+  'whether the limit counts each API key, operation or run for itself';
 comment on column credits.limits.limit_window is '''day'', ''period'' or ''total''';
 comment on column credits.limits.window_start is 'its first local day; null for total';
-comment on column credits.limits.ceiling is 'what may be spent in a window; calls that go beyond it say so';
+comment on column credits.limits.ceiling is
+  'what may be spent in a window; calls that go beyond it say so';
 comment on column credits.limits.overage is 'how far beyond the ceiling calls may go';
 comment on column credits.limits.spent is 'spent in the window, less refunds';
 comment on column credits.limits.reserved is 'reserved by open holds';

@@ -40,12 +40,13 @@ comment on view credits.remaining is $comment$
 What an account has now. One row per account, right whether or not what is due has been settled.
 `available` is what a deduction that names no operation may take; `scoped` is what only certain
 operations may take. `balance` is the sum of the account's entries, so expired credits leave it, and
-scheduled credits enter it, when they are settled; `held`, `debt`, `available` and `scoped` change at
-the very instant. `credits_used` and `calls` are those of the current billing period, read from the
+scheduled credits enter it, when they are settled; `held`, `debt`, `available` and `scoped` change
+at the very instant. `credits_used` and `calls` are those of the current billing period, read from the
 counters. Amounts are in the account's smallest unit.
 $comment$;
 
-comment on column credits.remaining.unit is 'what the account counts, such as ''credit'' or ''usd''';
+comment on column credits.remaining.unit is
+  'what the account counts, such as ''credit'' or ''usd''';
 comment on column credits.remaining.scale is 'how many decimal places amounts are shown with';
 comment on column credits.remaining.balance is 'the sum of the account''s entries';
 comment on column credits.remaining.held is 'reserved by open holds';
@@ -53,14 +54,16 @@ comment on column credits.remaining.overdraft_limit is
   'how far into debt the account may go';
 comment on column credits.remaining.debt is
   'what is owed: what deductions or revocations took beyond the grants, and nothing has repaid yet';
-comment on column credits.remaining.available is 'what a deduction that names no operation may take';
+comment on column credits.remaining.available is
+  'what a deduction that names no operation may take';
 comment on column credits.remaining.scoped is 'what only certain operations may take';
 comment on column credits.remaining.credits_used is
   'deducted and captured in the current period; refunds are not subtracted';
 comment on column credits.remaining.calls is
   'deductions in the current period, and holds whose first capture was in it';
 comment on column credits.remaining.period_start is
-  'the first local day of the period; null where the server no longer knows the account''s time zone';
+  'the first local day of the period; null if the server no longer knows the account''s zone';
 comment on column credits.remaining.period_end is 'the first local day of the next period';
-comment on column credits.remaining.next_expiry_at is 'when free credits expire next; null where none do';
+comment on column credits.remaining.next_expiry_at is
+  'when free credits expire next; null where none do';
 comment on column credits.remaining.next_expiry_amount is 'how many credits expire then';

@@ -1,7 +1,8 @@
 -- A transaction is its first entry, with the sum of its entries looked up. Entries are not grouped,
 -- so a page of transactions is read from the primary key, however long the ledger is. For the same
--- reason the id is entry_id, by which the key is ordered, and a first entry is told by <=, not by =:
--- Postgres expects an equality of two columns to be rare, and would scan the whole account.
+-- reason the id is entry_id, by which the key is ordered, and a first entry is recognised by <=,
+-- not by =: Postgres expects an equality of two columns to be rare, and would scan the whole
+-- account.
 create or replace view credits.transactions as
 select
   t.account_id,
@@ -41,7 +42,9 @@ comment on column credits.transactions.amount is 'what the transaction added to 
 comment on column credits.transactions.balance_after is 'the balance after the transaction';
 comment on column credits.transactions.refunded_transaction_id is
   'the deduction or capture that a refund gives back';
-comment on column credits.transactions.idempotency_key is 'null for what was settled, as nobody asked for it';
+comment on column credits.transactions.idempotency_key is
+  'null for what was settled, as nobody asked for it';
 comment on column credits.transactions.effective_at is 'when it took effect';
-comment on column credits.transactions.created_at is 'when it was booked, which is later for what was settled late';
+comment on column credits.transactions.created_at is
+  'when it was booked, which is later for what was settled late';
 comment on column credits.transactions.hold_id is 'the hold that a capture took from';

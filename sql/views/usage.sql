@@ -19,4 +19,5 @@ $comment$;
 comment on column credits.usage.credits_used is 'taken by deductions and captures';
 comment on column credits.usage.credits_refunded is 'given back by refunds';
 comment on column credits.usage.net_used is 'credits_used - credits_refunded';
-comment on column credits.usage.calls is 'deductions, and holds whose first capture was in the period';
+comment on column credits.usage.calls is
+  'deductions, and holds whose first capture was in the period';
