@@ -12,8 +12,8 @@ export interface Bytes {
 type Sizes = Map<string, { heap: number; indexes: number }>;
 
 /**
- * What real deductions, one for each account in turn, add to our tables and indexes. Some come
- * first: a batch changes all accounts in one transaction, which makes room for two versions of each,
+ * What real deductions, one per account in turn, add to our tables and indexes. Some are made
+ * beforehand: a batch changes all accounts in one transaction, which makes room for two versions of each,
  * once.
  */
 export async function bytesPerDeduction(

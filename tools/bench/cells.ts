@@ -14,7 +14,7 @@ export interface Contender {
 export interface Cell {
   title: string;
   clients: number;
-  /** The first so many: 1 is the hot account. */
+  /** How many accounts are used: 1 is the hot account. */
   accounts: number;
   latencyMs: number;
   isFlushed: boolean;
@@ -55,7 +55,7 @@ interface Choice {
   accounts: number;
 }
 
-/** The grid; or, `quick`, what the goals need of it. */
+/** The whole grid or, with `quick`, the cells that the goals need. */
 export function chooseCells({ quick, clients, only, accounts }: Choice): Cell[] {
   const chosen = clients ?? [1, 8, 32];
   const usual = chosen.includes(8) ? 8 : (chosen[0] ?? 8);

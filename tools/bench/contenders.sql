@@ -1,7 +1,7 @@
 -- What one would otherwise write. Each contender has tables of its own, a row per account that is
 -- updated and a row that is appended, in the same shape and with room for HOT updates.
 --
--- Functions are PL/pgSQL: before Postgres 18, one in SQL is planned anew for each call, which would
+-- Functions are in PL/pgSQL: before Postgres 18, an SQL function is planned anew at each call, which would
 -- make the floor twice as dear, and us look good.
 
 create schema bench;
@@ -50,7 +50,7 @@ begin
 end
 $$;
 
--- As general ledgers do it: what leaves the customer's account enters the house's.
+-- As general ledgers do: what leaves the customer's account enters the house's.
 create function bench.transfer_to_house(
   p_account_id text, p_amount bigint, p_idempotency_key text,
   out transaction_id bigint, out balance bigint
@@ -81,8 +81,8 @@ begin
 end
 $$;
 
--- What each has done, by its rows and by its balances: two figures that have to agree with what the
--- driver counted. Customers' rows only; the house's mirror them.
+-- What each contender has done, by its rows and by its balances: both must agree with what the
+-- driver counted. Only customers' rows count; the house's mirror them.
 create view bench.work as
 select 'floor' as contender, entries, spent
 from (select count(*) as entries from bench.floor_entries) as e,
@@ -100,7 +100,7 @@ select 'deduct_credits', entries, spent
 from (select count(*) as entries from credits.entries where kind = 'deduction') as e,
   (select -sum(balance)::bigint as spent from credits.remaining) as a;
 
--- Nobody is new here: each account has been granted credits and has spent one.
+-- No account is new: each has been granted credits and has spent one.
 create procedure bench.seed(p_accounts int)
 language plpgsql
 as $$

@@ -10,7 +10,7 @@ export interface Run {
 }
 
 export interface Outcome {
-  /** All that were committed. */
+  /** How many were committed in all. */
   transactions: number;
   /** Excludes the beginning, when sessions compile functions and plan statements. */
   perSecond: number;

@@ -8,7 +8,7 @@ import { ratioOf, spreadOf } from './statistics.ts';
 export const calls = ['deduct', 'remaining', 'invoice', 'transactions'];
 
 export interface Grown extends Level {
-  /** Of one client's call, a figure for each round. */
+  /** One client's call, a figure per round. */
   microseconds: Record<string, number[]>;
 }
 
@@ -23,7 +23,7 @@ const firstOf = (levels: Grown[], { axis }: Grown) => levels.find((level) => lev
 const cost = (levels: Grown[], level: Grown, call: string) =>
   ratioOf(level.microseconds[call] ?? [], firstOf(levels, level)?.microseconds[call] ?? []);
 
-/** What the largest ledger, and the account with the most grants, should not make dearer. */
+/** What should cost no more with the largest ledger, or with the most grants on an account. */
 export function goalsOfGrowth(levels: Grown[], bytes: Bytes): Goal[] {
   const largest = ['entries', 'grants'].flatMap((axis) =>
     levels

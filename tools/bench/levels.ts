@@ -9,7 +9,7 @@ export interface Level {
   axis: 'entries' | 'grants';
   title: string;
   accounts: number;
-  /** In the ledger, or of each account. */
+  /** In the ledger, or per account. */
   count: number;
 }
 
@@ -41,7 +41,7 @@ export async function loadLevel(client: pg.Client, level: Level): Promise<void> 
   await checkpoint(client);
 }
 
-// A generous guess: tables and indexes, and the log of it until the next checkpoint.
+// A generous guess: tables and indexes, and their WAL until the next checkpoint.
 const bytesPerEntry = 550;
 const mostLog = 5e9;
 
@@ -53,7 +53,7 @@ export async function checkRoom(admin: pg.Client, levels: Level[]): Promise<void
   );
   if (!rows[0].may)
     throw new Failure('growth writes a history with triggers off: connect as a superuser');
-  const disk = await statfs(rows[0].folder).catch(() => undefined); // of another machine
+  const disk = await statfs(rows[0].folder).catch(() => undefined); // undefined: on another machine
   if (!disk) return;
   const entries = levels.reduce(
     (sum, { axis, count }) => sum + (axis === 'entries' ? count : 0),

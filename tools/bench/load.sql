@@ -3,9 +3,9 @@
 create schema bench;
 
 -- The deductions of a long time, in the order in which they would have come: one account's are
--- spread over the whole table. Each is a copy of a real one of another number, key and balance, so
--- this knows no other column. Triggers are off (which takes a superuser), and so every figure that
--- they keep is set here; credits.discrepancies tells whether that was right.
+-- spread over the whole table. Each is a copy of a real one, with another number, key and balance, so
+-- this file names no other column. Triggers are off (which takes a superuser), so every figure that
+-- they keep is set here; credits.discrepancies shows whether that was right.
 create procedure bench.load_entries(p_accounts int, p_entries int)
 language plpgsql
 set session_replication_role = replica
@@ -46,8 +46,8 @@ begin
 end
 $$;
 
--- A minute for each grant: one is spent, one expires, and so on. Only the last is open. By the
--- functions themselves, as they can be told the time.
+-- A minute per grant: one is spent, one expires, and so on. Only the last is open. The functions
+-- themselves make them, as the time can be passed to them.
 create procedure bench.load_grants(p_accounts int, p_grants int)
 language plpgsql
 as $$

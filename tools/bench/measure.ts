@@ -5,7 +5,7 @@ import { checkpoint } from './database.ts';
 import { type Driver, rampUp } from './driver.ts';
 
 export interface Measured extends Cell {
-  /** Deductions per second, a figure for each round, by the contender's name. */
+  /** Deductions per second, a figure per round, by the contender's name. */
   perSecond: Record<string, number[]>;
 }
 
@@ -77,6 +77,6 @@ async function work(client: pg.Client): Promise<Counts> {
   );
 }
 
-/** About how long a contender takes in all rounds: sessions take a while to open and to close. */
+/** About how long a contender takes in all rounds, including the time to open and close sessions. */
 export const secondsFor = (rounds: number, seconds: number, clients: number) =>
   (rounds + 1) * (rampUp(clients) + 0.25) + rounds * seconds + Math.min(1, seconds);

@@ -41,7 +41,7 @@ async function drive(
   return { transactions, perSecond: (measured * 1000) / (performance.now() - from) };
 }
 
-/** Prepared once in a session, as pgbench does with -M prepared. */
+/** Prepared once per session, as pgbench does with -M prepared. */
 async function transact(client: pg.Client, script: Script, given: Variables): Promise<void> {
   const variables = draw(script, given);
   for (const [i, { text, names, isKept }] of script.statements.entries()) {

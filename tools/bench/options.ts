@@ -10,9 +10,9 @@ export const help = `npm run bench: what pg-credits costs, beside what one would
   npm run bench                 the alternatives: the bare floor, by hand, a shared house account (11 minutes)
   npm run bench -- growth       how cost grows with the ledger, and bytes per deduction (20 minutes)
   npm run bench -- instructions what a call costs a server in instructions (3 minutes; see its --help)
-  npm run bench -- --quick      what the goals need, less exactly (2 minutes)
+  npm run bench -- --quick      only what the goals need, less exactly (2 minutes)
 
-It brings a Postgres with durable settings, and removes it. pgbench drives, where it is installed.
+It brings a Postgres with durable settings, and removes it. pgbench makes the calls if it is installed.
 
   --database-url URL    take that server (or DATABASE_URL's), in scratch databases that are dropped
   --rounds N            how often each contender is measured (5)
@@ -84,7 +84,7 @@ function known(word: string): string {
   throw new UsageError(`--only knows ${contenderIds.join(', ')}: ${word}`);
 }
 
-/** pgbench if it is installed, because its client costs less; else our own loop. */
+/** pgbench if it is installed, because it costs less; else our own loop. */
 export async function chooseDriver({ driver, pgbench: path }: Options): Promise<Driver> {
   if (driver !== undefined && driver !== 'pgbench' && driver !== 'node')
     throw new UsageError(`--driver is pgbench or node: ${driver}`);

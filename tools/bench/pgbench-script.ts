@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 interface Statement {
   text: string;
   names: string[];
-  /** \gset: the columns of its row become variables. */
+  /** With \gset, the columns of its row become variables. */
   isKept: boolean;
 }
 
@@ -13,7 +13,7 @@ export interface Script {
   statements: Statement[];
 }
 
-/** What our scripts use of pgbench's language, so that both drivers send the same. */
+/** The part of pgbench's language that our scripts use, so that both drivers send the same. */
 export function readScript(file: string): Script {
   const source = readFileSync(file, 'utf8');
   const draws = [...source.matchAll(/^\\set (\w+) random\(:?(\w+), :?(\w+)\)$/gm)].map(

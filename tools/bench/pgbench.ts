@@ -17,7 +17,7 @@ export async function findPgbench(path: string): Promise<Driver | undefined> {
   }
 }
 
-/** pgbench's clock runs while it connects. Where connecting used up the time, it runs again, longer. */
+/** pgbench's clock runs while it connects. If connecting used up the time, pgbench runs again, for longer. */
 async function runPgbench(path: string, run: Run): Promise<Outcome> {
   let transactions = 0;
   for (const longer of [0, 2, 6]) {
@@ -47,14 +47,14 @@ async function runFor(seconds: number, path: string, run: Run): Promise<Outcome>
   }
 }
 
-/** What it counted in all, and how fast it was after the ramp, if its lines of progress tell. */
+/** What pgbench counted in all, and its speed after the ramp, if its lines of progress show it. */
 export function readOutcome(stdout: string, stderr: string, ramp: number): Outcome {
   const number = (pattern: RegExp, text: string) => Number(pattern.exec(text)?.[1]);
   const transactions = number(/transactions actually processed: (\d+)/, stdout);
   const failed = number(/failed transactions: (\d+)/, stdout);
   if (failed > 0) throw new Failure(`pgbench: ${failed} transactions failed`);
   const duration = transactions / number(/^tps = ([\d.]+)/m, stdout);
-  // Unlike its rates, the clock of its progress runs while it connects.
+  // Unlike its rates, its progress lines count the time that it takes to connect.
   const connecting = number(/initial connection time = ([\d.]+) ms/, stdout) / 1000;
   let [from, skipped] = [0, 0];
   for (const [, at, tps] of stderr.matchAll(/^progress: ([\d.]+) s, ([\d.]+) tps/gm)) {
@@ -66,7 +66,7 @@ export function readOutcome(stdout: string, stderr: string, ramp: number): Outco
   return { transactions, perSecond: from === 0 ? Number.NaN : perSecond };
 }
 
-/** The URL as libpq's variables: everybody on the machine could read it on a command line. */
+/** The URL as libpq's variables, because everybody on the machine could read it on a command line. */
 function libpq(url: string): Record<string, string> {
   const client = new pg.Client({ connectionString: url });
   const { user = '', host, port, database = '', password } = client;

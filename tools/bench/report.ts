@@ -4,7 +4,7 @@ import type { Goal } from './goals.ts';
 import type { Measured } from './measure.ts';
 import { ratioOf, type Spread, spreadOf } from './statistics.ts';
 
-/** Three digits that count, as more would be noise. */
+/** Three significant digits: more would be noise. */
 export function figure(value: number): string {
   if (value >= 100) return Math.round(value).toLocaleString('en');
   return value.toFixed(value >= 10 ? 1 : 2);
@@ -56,7 +56,7 @@ export function describeAlternatives({ goals, cells, round_trip }: Alternatives)
   ];
 }
 
-/** For programs: each round too. */
+/** For programs, with each round. */
 export function jsonOf({ goals, cells, round_trip }: Alternatives) {
   const conditions = cells.map(({ title, clients, accounts, latencyMs, isFlushed, perSecond }) => ({
     title,

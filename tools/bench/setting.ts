@@ -3,7 +3,7 @@ import type { Progress } from '../progress.ts';
 import type { Driver } from './driver.ts';
 import type { Options } from './options.ts';
 
-/** What every measurement takes. */
+/** What every measurement needs. */
 export interface Setting {
   scratch: Scratch;
   driver: Driver;

@@ -1,4 +1,4 @@
-/** The middle of what was measured, and how far it was spread. */
+/** The median of what was measured, and its range. */
 export interface Spread {
   median: number;
   min: number;
@@ -16,6 +16,6 @@ export function spreadOf(values: number[]): Spread {
   };
 }
 
-/** Round by round: what slowed a round down slowed both. */
+/** Compared round by round, because whatever slowed a round down slowed both. */
 export const ratioOf = (values: number[], others: number[]): Spread =>
   spreadOf(values.map((value, round) => value / (others[round] ?? Number.NaN)));

@@ -44,7 +44,7 @@ export function drawPlot(cells: Measured[], facts: Facts): string {
   ].join('\n');
 }
 
-/** All numbers of clients in the usual case, one in each of the others: as much as can be read. */
+/** Every number of clients in the usual case and one in each of the others: as much as stays legible. */
 function chosen(cells: Measured[]): Measured[] {
   const complete = cells.filter(({ perSecond }) => perSecond.floor);
   const isUsual = (cell: Measured) => cell.accounts > 1 && cell.latencyMs === 0 && cell.isFlushed;

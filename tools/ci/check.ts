@@ -8,13 +8,13 @@ export interface Counts {
 }
 
 export interface Outcome extends Counts {
-  /** What failed, one line each: only the end of CI's output is kept. */
+  /** What failed, one line each, because only the end of CI's output is kept. */
   failures?: string[];
 }
 
 export interface Check {
   name: string;
-  /** After this many minutes the check has failed, so that a hang does not hang CI. */
+  /** The check fails after this many minutes, so that it cannot hang CI. */
   minutes: number;
   /** Must end soon after the signal. Throwing is a failure, unless a Skip is thrown. */
   run(signal: AbortSignal): Promise<Outcome>;

@@ -7,7 +7,7 @@ import { Skip } from './check.ts';
 export const standIn = 'pg-credits-ci/postgres-stand-in:18';
 const owner = 999;
 
-// As the official image's: a database, a user and a password that the environment names.
+// As in the official image: the environment names a database, a user and a password.
 const entrypoint = `#!/bin/sh
 set -eu
 printf %s "$POSTGRES_PASSWORD" >/tmp/password
@@ -26,7 +26,7 @@ exec "$@"
  * Debian's busybox and pg_isready, by which testcontainers sees that the server is ready.
  */
 export async function importImage(folder: string, docker: Shell): Promise<void> {
-  const busybox = '/bin/busybox'; // of busybox-static, or with its libraries
+  const busybox = '/bin/busybox'; // from busybox-static, or with its libraries
   const [isReady] = await glob('/usr/lib/postgresql/*/bin/pg_isready');
   if (!existsSync(busybox) || !isReady) {
     throw new Skip("no stand-in image without Debian's busybox and postgresql-client");
@@ -57,7 +57,7 @@ async function copyProgram(program: string, folder: string): Promise<void> {
   await copyLibraries(program, folder);
 }
 
-/** The libraries that are not its own, where the loader will look for them. */
+/** The libraries that it does not bring itself, where the loader will look for them. */
 async function copyLibraries(program: string, folder: string): Promise<void> {
   const { stdout } = await $({ quiet: true, nothrow: true })`ldd ${program}`;
   for (const [, path = ''] of stdout.matchAll(/(\/\S+) \(0x/g)) {

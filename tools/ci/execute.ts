@@ -6,7 +6,7 @@ export interface ExecuteOptions {
   cwd?: string;
 }
 
-/** Runs a command and shows its output. The signal ends the command and all that it started. */
+/** Runs a command and shows its output. The signal ends the command and everything that it started. */
 export async function execute(
   file: string,
   args: string[],
@@ -43,7 +43,7 @@ function endGroup(pid: number | undefined): () => void {
     try {
       if (pid !== undefined) process.kill(-pid, signal);
     } catch {
-      // it is gone
+      // it has ended
     }
   };
   return () => {

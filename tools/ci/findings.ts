@@ -1,4 +1,4 @@
-/** What a checker says that we leave as it is, and why. */
+/** A finding that we accept, and why. */
 export interface Exception<Finding> {
   finds: (finding: Finding) => boolean;
   because: string;
@@ -7,12 +7,12 @@ export interface Exception<Finding> {
 export interface Checked<Finding> {
   findings: Finding[];
   exceptions: Exception<Finding>[];
-  /** A fault that we put before the checker: one that looks at nothing would find nothing. */
+  /** A planted fault that the checker must find: a checker that looks at nothing would find nothing. */
   isPlanted: (finding: Finding) => boolean;
   describe: (finding: Finding) => string;
 }
 
-/** Prints what is wrong; returns the exit status. An exception for nothing is wrong too. */
+/** Prints what is wrong; returns the exit status. An exception that matches nothing is wrong, too. */
 export function report<Finding>(checked: Checked<Finding>): number {
   const { findings, exceptions, isPlanted, describe } = checked;
   const real = findings.filter((finding) => !isPlanted(finding));

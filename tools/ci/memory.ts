@@ -1,7 +1,7 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import { freemem } from 'node:os';
 
-/** A file system in memory that has room, and that lets programs run from it. */
+/** A file system in memory that has room, and from which programs may run. */
 export function roomInMemory(): string | undefined {
   try {
     const [, options = ''] =
@@ -11,6 +11,6 @@ export function roomInMemory(): string | undefined {
     const room = Math.min(bavail * bsize, freemem());
     return usable && room > 4 * 2 ** 30 ? '/dev/shm' : undefined;
   } catch {
-    return undefined; // no Linux
+    return undefined; // not Linux
   }
 }

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { $ } from 'zx';
 import { type Check, Skip } from './check.ts';
 
-/** Finds the binary when it is asked for. */
+/** Finds the binary when it is needed. */
 export type Node = () => string;
 
 /**
- * Another Node from npm, of a pinned version and by no script, and a check that it is here; where
- * it is not to be had, its tests run on the one that runs CI.
+ * Another Node from npm, of a pinned version and without install scripts, and a check that it is here. If
+ * it is not available, its tests run on the Node that runs CI.
  */
 export function nodeFromNpm(version: string, folder: string): { check: Check; node: Node } {
   const major = version.split('.', 1)[0];

@@ -14,7 +14,7 @@ const needed = [
 const mayHave =
   /^(dist\/.+\.js|dist\/adoption\/.+\.sql|migrations\/.+|sql\/.+|docs\/.+\.md|package\.json|LICENSE|(README|CHANGELOG|SECURITY)\.md)$/;
 
-/** The package holds what it needs and nothing stray, and works where it is installed. */
+/** Checks that the package holds what it needs and nothing stray, and works where it is installed. */
 export const packageCheck = (folder: string): Check => ({
   name: 'package',
   minutes: 5,

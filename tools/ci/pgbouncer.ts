@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 
-/** Where pgbouncer is on this machine, if it is. */
+/** The path of pgbouncer, if it is on this machine. */
 export const pgbouncer = [...(process.env.PATH ?? '').split(':'), '/usr/sbin']
   .map((folder) => join(folder, 'pgbouncer'))
   .find(isExecutable);

@@ -1,4 +1,4 @@
-// plpgsql_check over every function of ours in PL/pgSQL, on Debian's Postgres 15: columns that are not there, values
+// Runs plpgsql_check over all our PL/pgSQL, on Debian's Postgres 15: columns that do not exist, values
 // that are never used or are cast on their way, a wrong volatility. Exit status: 0 passed, 1 it found something, 77 skipped.
 import { existsSync } from 'node:fs';
 import { deploy } from '../../scripts/deploy/deploy.ts';

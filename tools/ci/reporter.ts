@@ -2,7 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
-/** Writes down what began and how it ended, so that a run that hangs still tells, and counts. */
+/** Writes down what began and how it ended, so that even a run that hangs shows where, and is counted. */
 export default class Progress implements Reporter {
   private readonly file = process.env.PG_CREDITS_CI_PROGRESS ?? '';
 

@@ -67,7 +67,7 @@ async function check(): Promise<number> {
       findings: JSON.parse(run.stdout),
       exceptions,
       isPlanted: ({ file }) => file === planted,
-      // Its lines begin at 0.
+      // Its line numbers begin at 0.
       describe: ({ file, line, rule_name: rule, message }) =>
         `${file}:${line + 1}: ${rule}: ${message}`,
     });

@@ -15,7 +15,7 @@ export interface SuiteOptions {
   minutes?: number;
 }
 
-/** Tests, of which each counts. */
+/** Tests, counted one by one. */
 export function suite(name: string, options: SuiteOptions): Check {
   return {
     name,

@@ -1,6 +1,6 @@
 -- One account's month at the gateway. The number of calls, what was called and the totals are the
 -- real ones (36 of /search at 1 credit, 36 of /execute worth 825); the single rows are made up to
--- match. A call to /search brings no API key to its debit; some calls to /execute run a model.
+-- match. A call to /search passes no API key to its debit; some calls to /execute run a model.
 create table public.calls (
   call_id int not null,
   day int not null,

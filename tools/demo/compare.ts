@@ -3,7 +3,7 @@ import { formatTable } from '../../scripts/shell/format.ts';
 import { account, allowance, only } from './replay.ts';
 import { checkReplay, countDiscrepancies, readNow, type Then } from './surfaces.ts';
 
-/** What they said then beside what ours say. */
+/** What the old surfaces said then, beside what ours say. */
 export async function compare(client: pg.Client): Promise<string> {
   const [then, now] = [await readThen(client), await readNow(client)];
   checkReplay(then, now);

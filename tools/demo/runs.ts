@@ -8,7 +8,7 @@ const topUp = 1000;
 const captures = [180, 220, 37];
 const cost = 437;
 
-/** What an agent's run costs is known when it ends: hold, work, capture. */
+/** An agent's run, whose cost is known only when it ends: hold, work, capture. */
 export async function agentRun(client: pg.Client): Promise<string> {
   await client.query(
     `select transaction_id from credits.grant_credits(

@@ -78,7 +78,7 @@ function describeResult({ result, columns, set }: Routine): string {
   return `${many}(${columns.map(({ name, type }) => `${name} ${type}`).join(', ')})`;
 }
 
-// '{}'::jsonb and NULL::text say of the type what the parameter says already.
+// '{}'::jsonb and NULL::text repeat the type, which the parameter already shows.
 const shortDefault = (text: string) =>
   text.replace(/^('(?:[^']|'')*'|NULL)::[\w ]+(\[\])?$/, '$1').replace(/^NULL$/, 'null');
 

@@ -4,7 +4,7 @@ export type Arguments = Record<string, unknown>;
 
 /** Calls the ledger's functions at given moments, with defaults for omitted arguments. */
 export interface Caller {
-  /** The answer; undefined where the call was refused, as a caller's may be. */
+  /** The answer; undefined if the call was refused, as a caller's may be. */
   call(name: string, at: Date, args: Arguments): Promise<Arguments | undefined>;
   batch(at: Date, deductions: Arguments[]): Promise<void>;
 }
@@ -43,7 +43,7 @@ export async function callerOf(client: pg.Client): Promise<Caller> {
   };
 }
 
-/** Of each public function, the arguments that have a default, and the default in SQL. */
+/** The arguments of each public function that have a default, and that default in SQL. */
 async function readDefaults(client: pg.Client) {
   const { rows } = await client.query(`
     select p.proname as name, substr(p.proargnames[n], 3) as key,

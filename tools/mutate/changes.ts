@@ -3,9 +3,9 @@ import type { Column, Table } from './tables.ts';
 
 /** One change to one row, as a statement that returns the accounts that it concerns; no row where it changes nothing. */
 export interface Change {
-  /** table.column, or table and what is done with a whole row. */
+  /** table.column, or the table and what is done to a whole row. */
   what: string;
-  /** How, for whoever reads of it. */
+  /** How, for people. */
   how: string;
   statement: string;
 }
@@ -64,7 +64,7 @@ function changeOf(table: Table, column: Column, value: string, row: string[]): C
   };
 }
 
-/** A row that is deleted, and one that is there twice, under the next number or another name. */
+/** Deletes a row, and copies one under the next number or another name. */
 function changesOfRows(table: Table, row: string[]): Change[] {
   const last = table.columns.find(({ name }) => name === table.key.at(-1)) as Column;
   const next = {
@@ -91,7 +91,7 @@ function changesOfRows(table: Table, row: string[]): Change[] {
   ];
 }
 
-/** Whatever can be changed, by what it changes; of each a list in which the first ones are of every sort of row. */
+/** All changes, by what they change. Each list begins with changes to every sort of row. */
 export function listChanges(table: Table, random: Random): Map<string, Change[]> {
   const changes = new Map<string, Change[]>();
   const rows = inTurn(table.sorts.map((sort) => shuffle(sort, random)));
@@ -108,7 +108,7 @@ export function listChanges(table: Table, random: Random): Map<string, Change[]>
   return changes;
 }
 
-/** The first of each list, the second of each, and so on. */
+/** The first item of each list, then the second of each, and so on. */
 function inTurn<T>(lists: T[][]): T[][] {
   const most = Math.max(0, ...lists.map((list) => list.length));
   return Array.from({ length: most }, (_, n) => lists.flatMap((list) => list.slice(n, n + 1)));

@@ -5,8 +5,8 @@ const hour = 3_600_000;
 const day = 24 * hour;
 
 /**
- * What happens to one account: calls of every function at rising moments, some of which are refused. The
- * moments are of the past, so that no clock is behind them. Returns the last of them.
+ * What happens to one account: calls of every function at rising moments, some of which are refused. All
+ * moments are in the past, so that no clock is behind them. Returns the last moment.
  */
 export async function writeHistory(
   caller: Caller,

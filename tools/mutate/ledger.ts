@@ -6,7 +6,7 @@ import { writeHistory } from './history.ts';
 
 const zones = ['UTC', 'Europe/Berlin', 'America/Havana', 'Pacific/Kiritimati'] as const;
 
-/** Accounts of every sort, by real calls; what they have must be sound before it is changed. */
+/** Makes accounts of every sort, by real calls, and checks that they are sound before anything is changed. */
 export async function fillLedger(
   client: pg.Client,
   { accounts, steps, seed }: { accounts: number; steps: number; seed: number },
@@ -43,7 +43,7 @@ const more = (account_id: string) => ({
   run_id: 'run 2',
 });
 
-/** It had a time zone that the server did not know, until somebody gave it another. */
+/** An account with a time zone that the server did not know, until somebody gave it another. */
 async function failToSettle(client: pg.Client, account: string): Promise<void> {
   const set = 'update credits_private.accounts set time_zone = $2 where account_id = $1';
   const { rows } = await client.query(
@@ -58,7 +58,7 @@ async function failToSettle(client: pg.Client, account: string): Promise<void> {
   await client.query(set, [account, rows[0].time_zone]);
 }
 
-/** Nothing is broken, but that one account could not be settled; and no column is the same in all rows. */
+/** Checks that nothing else than that account is broken, and that no column is the same in all rows. */
 async function checkSound(client: pg.Client): Promise<void> {
   const { rows } = await client.query(
     'select invariant, account_id, subject from credits.discrepancies',

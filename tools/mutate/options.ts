@@ -1,22 +1,22 @@
 import { UsageError } from '../../scripts/shell/explain.ts';
 import { atLeastOne, parseCommand, wholeNumber } from '../../scripts/shell/options.ts';
 
-export const help = `npm run mutate: is whatever is changed by hand refused, or found?
+export const help = `npm run mutate: is every change by hand refused, or found?
 
 It fills a database by real calls, and changes it, one thing at a time: every column of every table that has accounts,
 and whole rows. Behind the guards' back, credits.discrepancies must find each change; before the guards, as the owner of
-the tables, each must be refused. What can't be is on a list, with the reason: tools/mutate/untold.ts, unguarded.ts.
-Exit status: 0 all was found or is on the list, 1 something was not or the list is out of date, 2 wrong usage.
+the tables, each must be refused. The exceptions are listed, with the reason: tools/mutate/untold.ts, unguarded.ts.
+Exit status: 0 everything was found or is listed, 1 something was not or a list is out of date, 2 wrong usage.
 
   npm run mutate                 both ways, on a Postgres of its own (10 minutes)
   npm run mutate -- --small      a few changes of each kind, as the tests do it
 
   --triggers on|off     only before the guards, or behind their back
   --columns LIST        for example holds.amount,grants.source; 'holds (deleted)', 'holds (copied)' are whole rows
-  --mutants N           so many changes of each kind (60)
+  --mutants N           changes of each kind (60)
   --accounts N          accounts (14)
-  --steps N             calls for each of them (60)
-  --seed N              another history and other changes (1)
+  --steps N             calls for each account (60)
+  --seed N              for another history and other changes (1)
   --server MAJOR        of its own Postgres: 15, 16, 17 or 18 (18)
   --database-url URL    or take that server (or DATABASE_URL's), in a database of its own, which is dropped
   --json                print JSON

@@ -15,7 +15,7 @@ export interface Table {
   sorts: string[][][];
 }
 
-/** Every table of an account's, as the catalogue knows them: a new one is mutated without being named here. */
+/** Every table with accounts' rows, from the catalogue: a new table is mutated without being named here. */
 export async function readTables(client: pg.Client): Promise<Table[]> {
   const { rows } = await client.query(`
     select c.relname as name,
@@ -40,7 +40,7 @@ export async function readTables(client: pg.Client): Promise<Table[]> {
   return tables;
 }
 
-// What tells rows apart that a change can mean different things for: which columns are null, flags, and words such as a
+// Sorts rows by what a change can mean for them: which columns are null, flags, and words such as a
 // kind or a state.
 async function readSorts(client: pg.Client, table: string, key: string[], columns: Column[]) {
   const words = new Set(['kind', 'state', 'scope', 'limit_window', 'on_spent']);

@@ -1,5 +1,5 @@
--- Makes a change and takes it back, and answers with what came of it: refused (by which constraint), the promises that
--- are broken for the accounts that it concerns and were not before, or the error that looking for them ended with.
+-- Makes a change and takes it back, and answers with its outcome: the constraint that refused it, the promises that it
+-- newly broke for the accounts that it concerns, or the error that the search for them ended with.
 create or replace function pg_temp.try_change(p_statement text, p_before jsonb, p_role text) returns jsonb
 language plpgsql
 as $$

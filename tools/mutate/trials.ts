@@ -14,17 +14,17 @@ export interface Trial {
 
 export interface Trials {
   trials: Trial[];
-  /** Kinds of which all changes were tried. */
+  /** Kinds whose changes were all tried. */
   exhausted: Set<string>;
 }
 
 export interface TrialsOptions {
-  /** How many changes of each kind. */
+  /** How many changes per kind. */
   most: number;
-  /** Kinds that are expected to go unfound now and then: of these, more are tried, up to so many, until one does. */
+  /** Kinds that are expected to go unfound now and then: more of them are tried, up to this many, until one does. */
   listed: Record<string, string>;
   mostListed: number;
-  /** Whom the guards are to stop; without it, changes are made behind their back. */
+  /** The role that the guards must stop; without it, changes are made behind the guards' back. */
   role?: string | undefined;
   progress(done: number, of: number, what: string): void;
 }
@@ -58,7 +58,7 @@ export async function tryChanges(
   return { trials, exhausted };
 }
 
-/** What is found already: of an account, how often each promise is broken. */
+/** What was found before the change: how often each promise is broken for an account. */
 async function prepare(client: pg.Client): Promise<unknown> {
   await client.query(readFileSync(new URL('trial.sql', import.meta.url), 'utf8'));
   // The view is long: it is planned once.

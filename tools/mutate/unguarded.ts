@@ -21,7 +21,7 @@ export const unguarded: Record<string, string> = {
   'accounts.anchor_day': setting,
   'accounts.due_at': 'too early is harmless: the account settles, and nothing is due',
   'accounts.last_created_at':
-    'every call moves it, so that a guard costs every deduction 1.5 %; that it is before the last row is found',
+    'every call changes it, so a guard would cost every deduction 1.5 %; a moment before the last row is found',
   'grants.last_entry_id': ahead,
   'usage_counters.last_entry_id': ahead,
   'limit_counters.last_entry_id': ahead,

@@ -21,7 +21,7 @@ export const untold: Record<string, string> = {
   'accounts.opened_at':
     'an account can have been opened long before anything happened in it; later than that is found',
   'accounts.closed_at':
-    'nothing begins in a closed account: if nothing was to begin, no row tells that it is closed, or since when',
+    'nothing begins on a closed account: if nothing tried to, no row shows that it is closed, or since when',
   'accounts.last_created_at':
     'the last call may have left no other row, such as one that changed a setting; before the last row is found',
   'accounts.due_at':
@@ -35,23 +35,24 @@ export const untold: Record<string, string> = {
     'when something due was booked is somewhere between what was booked before and after it',
   'entries.is_first':
     'captures from before migration 0005 have none: the first one after it can’t be told from the last of them',
-  'grants.created_at': 'when a grant was scheduled is in no other row; of all others it is found',
+  'grants.created_at':
+    'when a grant was scheduled is in no other row; for any other grant it is found',
   'hold_parts.created_at':
     'when the end of a hold that expired was booked is somewhere between what was booked before and after it',
   'holds.expires_at':
     'extend_hold makes it later, and leaves no other row; earlier than at first is found',
   'holds.api_key_id':
-    'forgetting replaces it, and of what was held before, the digest of the call no longer tells it',
+    'forgetting replaces it, and for holds made before, the digest of the call no longer shows it',
   'holds.run_id':
-    'forgetting replaces it, and of what was held before, the digest of the call no longer tells it',
+    'forgetting replaces it, and for holds made before, the digest of the call no longer shows it',
   'holds.operation':
-    'of a hold that was forgotten, and never captured, the digest of the call no longer tells it',
-  'holds.resolved_at': 'of a hold that was released when it had nothing left, no part tells when',
-  'idempotency_keys.idempotency_key': 'of a call without a transaction, the key is in no other row',
+    'if a hold was forgotten and never captured, the digest of the call no longer shows it',
+  'holds.resolved_at': 'no part shows when a hold that had nothing left was released',
+  'idempotency_keys.idempotency_key': 'the key of a call without a transaction is in no other row',
   'idempotency_keys.available':
     'what was available after a deduction of nothing is in no other row',
   'idempotency_keys.answer':
-    'what was the balance when the call was answered, and which limits it had gone beyond, is in no other row',
+    'the balance when the call was answered, and the limits that it had passed, are in no other row',
   'idempotency_keys.fingerprint':
     'a deduction of nothing leaves no row with its arguments; nor does what was forgotten',
   'idempotency_keys.account_id': 'a deduction of nothing leaves no other row',

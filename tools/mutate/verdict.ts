@@ -1,6 +1,6 @@
 import type { Outcome, Trials } from './trials.ts';
 
-/** What came of all changes of one kind. */
+/** The outcome of all changes of one kind. */
 export interface Kind extends Record<Outcome, number> {
   what: string;
   tried: number;
@@ -11,7 +11,7 @@ export interface Kind extends Record<Outcome, number> {
 export interface Verdict {
   kinds: Kind[];
   totals: Omit<Kind, 'what' | 'reason'> & { listed: number };
-  /** What is wrong, a line each; empty when all is well. */
+  /** What is wrong, a line each; empty if all is well. */
   faults: string[];
 }
 
@@ -45,7 +45,7 @@ export function judge({ trials, exhausted }: Trials, list: Record<string, string
   return { kinds: [...kinds.values()], totals, faults };
 }
 
-/** Listed kinds that there is nothing of; only where all kinds were tried. */
+/** Listed kinds of which there is no change; only if all kinds were tried. */
 export const forgotten = (list: Record<string, string>, all: Iterable<string>) => {
   const known = new Set(all);
   return Object.keys(list)

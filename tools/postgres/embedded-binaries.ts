@@ -51,12 +51,12 @@ export function copyBinaries(from: string, to: string, owner?: Owner): void {
   );
   for (const { source, target } of links) {
     const link = join(dirname(to), target);
-    rmSync(link, { force: true }); // there already, where install scripts ran
+    rmSync(link, { force: true }); // it exists if install scripts ran
     symlinkSync(basename(source), link);
   }
 }
 
-/** Each folder belongs to the owner before it is filled: so, if we are killed, he can remove it. */
+/** Gives each folder to the owner before filling it, so that the owner can remove it if we are killed. */
 function copyTree(from: string, to: string, owner?: Owner): void {
   mkdirSync(to);
   if (owner) chownSync(to, owner.uid, owner.gid);

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 // input is a pipe that closes when we end, however we end. Each line of it starts the server, on the
 // data that is there; each line of its output tells an end. SIGINT, a fast shutdown, is sent until
 // the server is gone, as one that comes early in the server's start is lost; after 30 s, SIGQUIT.
-// A user without a name (of `docker run --user`, say) borrows nobody's for initdb, where it may.
+// A user without a name (as with `docker run --user`) borrows nobody's for initdb, if it may.
 const shell = (initdb: string) => `
 trap '' HUP INT TERM PIPE
 exec 3<&0 </dev/null
@@ -63,12 +63,12 @@ export function startWatchdog({ folder, owner, initdb, settings }: WatchdogOptio
   child.on('error', listen);
   child.stdout.on('data', () => ended());
   child.stderr.on('data', listen);
-  child.stdin.on('error', () => {}); // it ended before us, which `closed` tells
+  child.stdin.on('error', () => {}); // it ended before us, which `closed` reports
 
   return {
-    /** When server and folder are gone. */
+    /** Resolves when server and folder are gone. */
     closed,
-    /** What it said: after an end, the last lines of the server's log. */
+    /** Its output: after an end, the last lines of the server's log. */
     words: () => said.trim(),
     /** Starts the server: the binaries are there, and none is running. Resolves when it has ended. */
     go: () =>
@@ -76,7 +76,7 @@ export function startWatchdog({ folder, owner, initdb, settings }: WatchdogOptio
         ended = resolve;
         child.stdin.write('go\n');
       }),
-    /** Lets our process end although the server runs. */
+    /** Lets our process end while the server runs. */
     unref: () => {
       for (const part of parts) part.unref();
     },

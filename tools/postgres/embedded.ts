@@ -8,17 +8,17 @@ import { freePort } from './port.ts';
 import { isReady, readPid } from './postmaster.ts';
 
 export interface Postgres {
-  /** Of a superuser, for pg and for psql. */
+  /** A superuser's URL, for pg and for psql. */
   url: string;
   port: number;
   major: number;
-  /** The data directory: there also after a crash, until stop(). */
+  /** The data directory: it exists until stop(), even after a crash. */
   data: string;
-  /** Of the postmaster, as it wrote it down; it may have ended. */
+  /** The postmaster's pid, as it wrote it down; the postmaster may have ended. */
   pid(): number;
   /** Resolves when the postmaster has ended: it was stopped, killed, or gave up. */
   ended(): Promise<void>;
-  /** Again, on the same data and port, if it has ended; resolves when it takes connections. */
+  /** Starts it again, on the same data and port, if it has ended; resolves when it takes connections. */
   restart(): Promise<void>;
   /** Resolves when the process is gone and its folder is removed. */
   stop(): Promise<void>;
@@ -26,13 +26,13 @@ export interface Postgres {
 
 export interface PostgresOptions {
   major?: number;
-  /** Keep fsync and its like on: slower, for tests of crashes. */
+  /** Keeps fsync and its like on, which is slower: for tests of crashes. */
   durable?: boolean;
   /** A folder with the bin/ of another build of that major, which the server's user can read. */
   binaries?: string;
-  /** Where its folder is made: the system's temp folder, unless it says otherwise. */
+  /** Where its folder is made: by default in the system's temp folder. */
   place?: string;
-  /** Puts a data directory there, as a standby's, in place of initdb; its owner is to be `owner`. */
+  /** Fills the data directory instead of initdb, as for a standby; it must belong to `owner`. */
   fill?: (data: string) => Promise<void>;
   settings?: Record<string, string>;
 }

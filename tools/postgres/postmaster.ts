@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 const pidFile = (data: string) => join(data, 'postmaster.pid');
 
-/** By its own word: on the port, another server might answer. A killed one leaves its last word. */
+/** As its own file says, because another server might answer on the port. A killed server leaves the file as it was. */
 export function isReady(data: string, before: number): boolean {
   try {
     return readPid(data) !== before && /\nready\s*$/.test(readFileSync(pidFile(data), 'utf8'));
@@ -12,7 +12,7 @@ export function isReady(data: string, before: number): boolean {
   }
 }
 
-/** 0 while there is none. */
+/** 0 if there is none. */
 export function readPid(data: string): number {
   try {
     return Number.parseInt(readFileSync(pidFile(data), 'utf8'), 10) || 0;

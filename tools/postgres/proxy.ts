@@ -2,23 +2,23 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 export interface ProxyOptions {
-  /** Added to each round trip: what goes to the server waits so long. */
+  /** Added to each round trip: every piece for the server waits that long. */
   delayMs?: number;
-  /** Asked for each piece that comes from the server: true drops it and breaks the connection. */
+  /** Called for each piece from the server: true drops the piece and breaks the connection. */
   breakBefore?: (piece: Buffer) => boolean;
-  /** Asked for each piece, from either end: it, and what follows it, waits for the promise. */
+  /** Called for each piece, from either end: the piece and all after it wait for the promise. */
   hold?: (piece: Buffer, from: 'client' | 'server') => Promise<unknown> | undefined;
 }
 
 export interface Proxy {
-  /** The same database, by way of the proxy. */
+  /** The same database, through the proxy. */
   url: string;
   /** Breaks every connection that is open now. */
   breakAll(): void;
   close(): Promise<void>;
 }
 
-/** A proxy on the loopback before a Postgres, that does what networks do: delay, and break. */
+/** A loopback proxy in front of a Postgres, which does what networks do: delay and break. */
 export async function startProxy(serverUrl: string, options: ProxyOptions = {}): Promise<Proxy> {
   const target = new URL(serverUrl);
   const open = new Set<Socket>();
@@ -75,7 +75,7 @@ function later(delayMs: number | undefined, work: () => void): void {
   else work();
 }
 
-/** Work in the order in which it came, each piece after what holds it. */
+/** Does work in the order in which it came, each piece after what holds it up. */
 function queue() {
   let last: Promise<unknown> | undefined;
   return (held: Promise<unknown> | undefined, work: () => void): void => {

@@ -7,16 +7,16 @@ import { startPostgres } from './embedded.ts';
 import { forgetSettings } from './environment.ts';
 
 export interface Scratch {
-  /** A connection to the server, to make databases with. */
+  /** A connection to the server, for making databases. */
   admin: pg.Client;
-  /** Of a new database with pg-credits in it. */
+  /** The URL of a new database with pg-credits in it. */
   create(): Promise<string>;
   isOwn: boolean;
   /** Leaves nothing on the server, and says what it removed. */
   close(): Promise<string>;
 }
 
-/** A server of our own, durable; or the one given, in databases that we create and drop. */
+/** A durable server of our own, or the given one, in databases that we create and drop. */
 export async function openScratch(given: string | undefined, wait: number): Promise<Scratch> {
   const own = given === undefined ? await startOwn() : undefined;
   const server = given ?? own?.url ?? '';
@@ -49,7 +49,7 @@ export async function openScratch(given: string | undefined, wait: number): Prom
   }
 }
 
-// A checkpoint is asked for before each measurement, and none comes by itself within one.
+// Each measurement requests a checkpoint beforehand, and none comes by itself within it.
 function startOwn() {
   forgetSettings();
   const megabytes = Math.floor(Math.min(2 ** 31, totalmem() / 4) / 2 ** 20);

@@ -5,9 +5,9 @@ export type Ask = (
 ) => Promise<Record<string, string>>;
 
 export interface Act {
-  /** Functions that it calls: it is left out where a version does not have them. */
+  /** Functions that it calls: the act is left out if a version does not have them. */
   needs: string[];
-  /** Answers with the keys of the transactions that it made. */
+  /** Returns the keys of the transactions that it made. */
   run(ask: Ask, account: string, key: string): Promise<string[]>;
 }
 

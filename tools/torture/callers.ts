@@ -4,7 +4,7 @@ import { type Act, type Ask, acts, everybody } from './acts.ts';
 
 export interface CallersOptions {
   count?: number;
-  /** Of the deployment's roles; the callers act as a role of the app's, which they are granted to. */
+  /** The prefix of the deployment's roles; the callers act as a role of the app's that is granted them. */
   rolePrefix: string;
 }
 
@@ -21,14 +21,14 @@ export interface Called {
 
 export interface Callers {
   pids: number[];
-  /** Those so far. */
+  /** The keys so far. */
   errors: readonly string[];
-  /** Until each of them has had so many more answers. */
+  /** Resolves once each of them has had that many more answers. */
   answers(more: number): Promise<void>;
   stop(): Promise<Called>;
 }
 
-/** Once for a database, by a superuser: a role and a table of the app's own, and credits to spend. */
+/** Done once per database, by a superuser: a role and a table of the app's own, and credits to spend. */
 export async function prepareCallers(url: string, { count = 4, rolePrefix }: CallersOptions) {
   const client = await connected(url);
   const app = pg.escapeIdentifier(`${rolePrefix}app`);
@@ -44,7 +44,7 @@ export async function prepareCallers(url: string, { count = 4, rolePrefix }: Cal
   await client.end();
 }
 
-/** Callers that go on until they are stopped; whoever gets an error runs the whole again, with the same keys. */
+/** Callers that go on until they are stopped; after an error, a caller runs the whole again, with the same keys. */
 export async function startCallers(url: string, options: CallersOptions): Promise<Callers> {
   const { count = 4, rolePrefix } = options;
   const clients = await Promise.all(Array.from({ length: count }, () => connected(url)));
@@ -88,7 +88,7 @@ export async function startCallers(url: string, options: CallersOptions): Promis
   }
   const running = clients.map(call);
   const failed = Promise.all(running).then(() => {});
-  failed.catch(() => {}); // seen by whoever waits for answers, and by stop()
+  failed.catch(() => {}); // handled by those that wait for answers, and by stop()
   return {
     pids,
     errors: called.errors,
@@ -108,10 +108,10 @@ export async function startCallers(url: string, options: CallersOptions): Promis
   };
 }
 
-// No such function, no such cast, another row than the query expects.
+// No such function, no such cast, a row that the query does not expect.
 const replaced = new Set(['42883', '42846', '42804']);
 
-/** Do this version's functions wait for a deploy before they do anything that it could replace? */
+/** Whether this version's functions wait for a deploy before they call anything that it could replace. */
 async function waitsForDeploys(client: pg.Client): Promise<boolean> {
   const { rows } = await client.query(
     `select prosrc like '%for key share%' as waits from pg_proc

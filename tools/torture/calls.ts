@@ -8,12 +8,12 @@ export interface Part {
   account: string;
   key: string;
   amount: number;
-  /** Of a capture or a release. */
+  /** The hold of a capture or a release. */
   hold?: number;
   final?: boolean;
 }
 
-/** One statement: a part, or a batch of them. */
+/** One statement: one part, or a batch of parts. */
 export interface Call {
   parts: Part[];
   text: string;
@@ -42,7 +42,7 @@ export interface Known {
 
 export const accounts = ['hot', 'a', 'b', 'c', 'd', 'e'] as const;
 
-/** The next call of a caller: of any sort, often for the account that all of them use. */
+/** A caller's next call: of any sort, and often for the account that all callers use. */
 export function nextCall(random: Random, known: Known, newKey: () => string): Call {
   const { below, pick } = random;
   const part = (kind: Kind, most: number): Part => ({
@@ -61,7 +61,7 @@ export function nextCall(random: Random, known: Known, newKey: () => string): Ca
   if (spent) return refund({ ...part('refund', spent.left), account: spent.account }, spent, pick);
   if (choice < 45) return hold(part('hold', 40));
   if (choice < 55) return grant(part('grant', 150));
-  // One in eight was free.
+  // One in eight is free.
   const deduction = (most: number): Part => ({
     ...part('deduct', most),
     ...(below(8) === 0 ? { amount: 0 } : {}),

@@ -1,11 +1,11 @@
 import type pg from 'pg';
 
-/** Of each table of the system catalogue a mark that changes when any row of it does. */
+/** A mark for each table of the system catalogue, which changes when any of its rows does. */
 export type Marks = Record<string, string>;
 
 /**
- * A row that was written again has another xmin or another place, whatever it says: two equal marks are the same rows,
- * not just the same schema. Roles are in them too. What deploys record in tables of their own counts as well.
+ * A row that was written again has another xmin or another place, whatever it says: equal marks mean the same rows, not
+ * just the same schema. The marks include roles, and what deploys record in their own tables.
  */
 export async function readMarks(client: pg.Client): Promise<Marks> {
   const { rows: tables } = await client.query(
@@ -23,7 +23,7 @@ export async function readMarks(client: pg.Client): Promise<Marks> {
   return Object.fromEntries(rows.map(({ name, mark }) => [name, mark]));
 }
 
-/** The tables of which the marks differ. */
+/** The tables whose marks differ. */
 export const changedMarks = (before: Marks, after: Marks): string[] =>
   [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
     (name) => before[name] !== after[name],

@@ -1,4 +1,4 @@
-/** Callers in a process of their own, to be killed: they say what they ask, and what they are told. */
+/** Callers in a process of their own, to be killed: they print each call and each answer. */
 import type { Answer, Call } from './calls.ts';
 import { type Entry, Journal } from './journal.ts';
 import { startLoad } from './load.ts';
@@ -8,7 +8,7 @@ export type Line =
   | { answered: number; answers: Answer[] }
   | { refused: number; code: string };
 
-// A pipe is written at once, before the call is sent: what was acknowledged was asked.
+// A pipe is written at once, before the call is sent, so every acknowledged call was printed.
 const tell = (line: Line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 class SpokenJournal extends Journal {

@@ -9,10 +9,10 @@ interface Process {
   dead: boolean;
 }
 
-/** kill -9 of the postmaster and all of its processes at once: none ends what it was doing. */
+/** Kills the postmaster and all its processes at once, with -9: none finishes what it was doing. */
 export async function crash(server: Postgres): Promise<void> {
   const postmaster = server.pid();
-  process.kill(postmaster, 'SIGSTOP'); // it starts no other while we look
+  process.kill(postmaster, 'SIGSTOP'); // it starts no further process while we look
   const family = processes().filter(({ parent }) => parent === postmaster);
   const pids = [...family.map(({ pid }) => pid), postmaster];
   for (const pid of pids) signal(pid);
@@ -44,7 +44,7 @@ function fromProc(): Process[] {
           { pid: Number(name), parent: Number(parent), dead: state === 'Z' || state === 'X' },
         ];
       } catch {
-        return []; // it ended meanwhile
+        return []; // the process has ended meanwhile
       }
     });
 }

@@ -9,7 +9,7 @@ export const cut: Fault = {
   async run(context) {
     const random = randomNumbers(context.seed);
     const ground = await Ground.prepare(context);
-    // A piece that ends a call, or a commit: the server has done it, and its caller will not know.
+    // This piece ends a call or a commit: the server has done it, and its caller will not know.
     const isAnswer = (piece: Buffer) => /SELECT 1\0|COMMIT\0/.test(piece.toString('latin1'));
     const proxy = await startProxy(ground.url, {
       breakBefore: (piece) => isAnswer(piece) && random.below(8) === 0,
@@ -20,7 +20,7 @@ export const cut: Fault = {
       for (let breaks = 0; breaks < 5; breaks += 1) {
         await load.acknowledges(context.small ? 20 : 200);
         ground.say('breaking all connections');
-        proxy.breakAll(); // also those whose call is still on its way
+        proxy.breakAll(); // even those whose call is still on its way
       }
       await load.stop();
       if (!(await ground.examine())) break;

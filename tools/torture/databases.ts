@@ -12,7 +12,7 @@ export interface Place {
 export interface Scratch {
   name: string;
   url: string;
-  /** A superuser's, under another name than a deploy's. */
+  /** A superuser's connection, under another name than a deploy's. */
   admin: pg.Client;
   /** Lets go of the connection; drop() does so and drops the database. */
   leave(): Promise<void>;

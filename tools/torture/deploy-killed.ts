@@ -13,7 +13,7 @@ import { buildCurrent, deployArguments, findPrevious, unpackPrevious } from './p
 import { countCommands } from './stopping-deploy.ts';
 
 export interface DeployKilledOptions {
-  /** How many besides those that are always there: around the locks, the migrations and the commit. */
+  /** How many steps, besides those that are always included: around the locks, the migrations and the commit. */
   steps: number | 'all';
   seed: number;
   log: Log;

@@ -8,11 +8,11 @@ export interface Scenario {
   /** The database that each deploy gets a copy of. */
   template: string;
   isInUse: boolean;
-  /** Of the roles that are there; without one, each deploy makes its own. */
+  /** The prefix of the roles that exist; without one, each deploy makes its own. */
   rolePrefix?: string;
 }
 
-/** What an undisturbed deploy asks of the server in its transaction, and what comes of it. */
+/** What an undisturbed deploy asks of the server in its transaction, and its outcome. */
 export interface Survey {
   requests: string[];
   /** How many commands change the schema. */
@@ -41,14 +41,14 @@ export async function survey(place: Place, scenario: Scenario, command: string):
   }
 }
 
-/** A request by the file that it sends, or by its first words. */
+/** Names a request by the file that it sends, or by its first words. */
 function nameOf(text: string, rolePrefix: string): string {
   const { migrations, files } = readPackage(undefined, rolePrefix);
   const file = [...migrations, ...files].find((each) => text.includes(each.text.slice(0, 400)));
   return file?.path ?? text.replace(/\s+/g, ' ').trim().slice(0, 60);
 }
 
-/** Those around the locks, the migrations and the commit, and as many others, in the order of the deploy. */
+/** The steps around the locks, the migrations and the commit, and the given number of others, in the deploy's order. */
 export function chooseSteps(
   { requests, commands }: Survey,
   { steps, seed }: { steps: number | 'all'; seed: number },

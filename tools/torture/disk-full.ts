@@ -32,8 +32,8 @@ export const diskFull: Fault = {
 };
 
 /**
- * A table that can't grow fails a call; a segment of the WAL that can't be made ends the server. The
- * load fills the one that it has (16 MB) in its time; going on to the next is faster.
+ * If a table can't grow, a call fails; if a WAL segment can't be created, the server ends. The load would
+ * fill its present segment (16 MB) in time; switching to the next one is faster.
  */
 async function untilRefusedAndLost(ground: Ground): Promise<void> {
   const { failedAttempts: failed, lostAnswers: lost } = ground.journal.figures();
@@ -46,7 +46,7 @@ async function untilRefusedAndLost(ground: Ground): Promise<void> {
   }
 }
 
-/** It panicked: it may come up by itself, or have given up, and then wants to be started. */
+/** The server panicked: it may come up by itself, or have given up and need to be started. */
 async function revive({ server, url }: Ground): Promise<void> {
   for (;;) {
     await server.restart();

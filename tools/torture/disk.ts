@@ -6,14 +6,14 @@ import type { Context } from './fault.ts';
 
 export interface Disk {
   folder: string;
-  /** Leaves so many bytes free. */
+  /** Leaves that many bytes free. */
   fillUp(butFor: number): void;
   makeRoom(): void;
 }
 
 const size = 400 * 1024 * 1024;
 
-/** A file system of a size of its own, in memory, where this machine lets us mount one. */
+/** A file system of a given size, in memory, if this machine lets us mount one. */
 export function mountDisk(defer: Context['defer']): Disk | { skipped: string } {
   const folder = mkdtempSync(join(tmpdir(), 'pg-credits-disk-'));
   const resize = (bytes: number) => mount('-o', `remount,size=${bytes}`, folder);

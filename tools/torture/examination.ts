@@ -13,12 +13,12 @@ import {
 import { connectTo, Session } from './session.ts';
 
 /**
- * Compares the ledger with what its callers were told, once all of them have their answers. If all is well, repeats
+ * Compares the ledger with its callers' answers, once all of them have theirs. If all is well, repeats
  * the calls acknowledged since entry `from`: earlier entries have been repeated before.
  */
 export async function examine(url: string, journal: Journal, from = 0): Promise<Finding[]> {
   const findings = [...journal.entries.flatMap(oddities), ...(await readLedger(url, journal))];
-  // Replays come last: they would book what was lost, and so hide the loss.
+  // Replays come last, because they would book what was lost and so hide the loss.
   return findings.length > 0 ? findings : replay(url, journal.entries.slice(from));
 }
 
@@ -38,7 +38,7 @@ async function readLedger(url: string, journal: Journal): Promise<Finding[]> {
   }
 }
 
-/** What no history of ours can lead to. */
+/** Errors to which no history of ours can lead. */
 function oddities(entry: Entry): Finding[] {
   const key = entry.call.parts[0]?.key ?? '';
   const found: Finding[] = [];
@@ -46,14 +46,14 @@ function oddities(entry: Entry): Finding[] {
     found.push({ check, account_id: null, subject: key, expected, actual });
   if (!entry.answers && entry.refusal === undefined)
     find('every_call_is_answered', 'an answer', 'none');
-  // Nobody asks for more than was spent or is held, or for what was not acknowledged.
+  // No caller asks for more than was spent or is held, or for what was not acknowledged.
   const refused = (i: number) => entry.answers?.[i]?.error_code ?? entry.refusal;
   for (const [i, part] of entry.call.parts.entries()) {
     const code = refused(i);
     const isFine = isFree(part) ? !code : !code || code === 'PT402';
     if (!isFine) find('only_shortages_are_refused', isFree(part) ? 'none' : 'PT402', `${code}`);
   }
-  // Its first attempt to be answered, and no answer before it was lost: then nothing was there yet.
+  // This was the first attempt, or every earlier one was answered: so nothing was there yet.
   if (entry.lost === 0 && entry.answers?.some(({ replayed }) => replayed))
     find('an_error_leaves_nothing', 'a first answer', 'a replay');
   return found;
@@ -63,7 +63,7 @@ const figures = ['transaction_id', 'hold_id', 'amount', 'balance', 'available', 
 const figuresOf = (answer: Answer | undefined) =>
   figures.map((name) => `${name} ${answer?.[name] ?? '-'}`).join(', ');
 
-/** Each call once more, with its key: it gets the answer that it was given, and changes nothing. */
+/** Repeats each call with its key: it must get the same answer, and change nothing. */
 async function replay(url: string, entries: Entry[]): Promise<Finding[]> {
   // What was refused in a batch could succeed now.
   const whole = entries.filter(({ answers }) => answers?.every(({ error_code }) => !error_code));

@@ -3,7 +3,7 @@ import { Journal, type Totals } from './journal.ts';
 
 export interface Fault {
   name: string;
-  /** What is done to the server, its callers or what is between them. */
+  /** A fault of the server, of its callers, or of what is between them. */
   title: string;
   run(context: Context): Promise<Rounds>;
 }
@@ -19,7 +19,7 @@ export interface Context {
 }
 
 export interface Rounds {
-  /** Why this machine cannot do it. */
+  /** Why this machine cannot run it. */
   skipped?: string;
   rounds: number;
   totals: Totals;
@@ -28,7 +28,7 @@ export interface Rounds {
   findings: Finding[];
 }
 
-/** Of a fault that was skipped. */
+/** Why the fault was skipped. */
 export const nothing: Rounds = {
   rounds: 0,
   totals: new Journal().figures(),

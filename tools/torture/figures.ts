@@ -100,9 +100,9 @@ function emptyFigures() {
 
 function addUp(all: Acknowledged[]) {
   const sums = new Map<string, ReturnType<typeof emptyFigures>>();
-  const open = new Map<string, number>(); // what each hold still has
+  const open = new Map<string, number>(); // what each hold still reserves
   const captured = new Set<string>(); // holds that have counted as a call
-  // In order of the asking: a hold is there before its captures.
+  // In the order of the calls: a hold comes before its captures.
   for (const { part, answer } of all) {
     const sum = sums.get(part.account) ?? emptyFigures();
     sums.set(part.account, sum);

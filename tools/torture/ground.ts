@@ -8,7 +8,7 @@ import { Journal } from './journal.ts';
 import { type Load, startLoad } from './load.ts';
 import { connectTo, Session } from './session.ts';
 
-/** A durable server with the package, and what its callers have been told. */
+/** A durable server with the package, and its callers' answers. */
 export class Ground {
   readonly journal = new Journal();
   readonly recoveries: number[] = [];

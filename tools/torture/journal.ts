@@ -3,13 +3,13 @@ import type { Answer, Call, Known, Part } from './calls.ts';
 /** One call, until it has its answer. */
 export interface Entry {
   call: Call;
-  /** Attempts whose answer was lost: whether they took effect, nobody told. */
+  /** Attempts whose answer was lost: they may have taken effect. */
   lost: number;
-  /** Attempts that the server ended by an error, so that nothing of them may be left. */
+  /** Attempts that the server ended with an error: nothing of them may be left. */
   failed: number;
-  /** One for each part. */
+  /** One answer per part. */
   answers?: Answer[];
-  /** Or the ledger's own refusal of it all. */
+  /** Or the ledger's refusal of the whole. */
   refusal?: string;
 }
 
@@ -19,7 +19,7 @@ export interface Acknowledged {
   entry: Entry;
 }
 
-/** What was asked and what was answered: in our memory, where no fault of the server reaches it. */
+/** The calls and their answers, in our own memory, which no fault of the server reaches. */
 export class Journal {
   readonly entries: Entry[] = [];
   acknowledgements = 0;
@@ -47,7 +47,7 @@ export class Journal {
     entry.refusal = code;
   }
 
-  /** Part by part, what was answered and not refused. */
+  /** The parts that were answered and not refused. */
   acknowledged(): Acknowledged[] {
     return this.entries.flatMap((entry) => acknowledgedParts(entry));
   }
@@ -81,7 +81,7 @@ export function acknowledgedParts(entry: Entry): Acknowledged[] {
 /** A deduction of 0 has a key and an answer, and is never refused; no transaction, and no call in usage. */
 export const isFree = ({ kind, amount }: Part): boolean => kind === 'deduct' && amount === 0;
 
-/** A caller learns from an answer what it can refund, capture or release next. */
+/** Notes what a caller can refund, capture or release after an answer. */
 export function learn(known: Known, entry: Entry): void {
   for (const { part, answer } of acknowledgedParts(entry)) {
     const { kind, account, amount } = part;

@@ -38,7 +38,7 @@ export const killClient: Fault = {
 
 const client = fileURLToPath(new URL('client.ts', import.meta.url));
 
-/** What it was told goes into the journal; returns what it asked and was not told. */
+/** Puts its answers into the journal; returns the calls without an answer. */
 async function callAndDie(ground: Ground, context: Context, answers: number): Promise<Entry[]> {
   const args = [ground.url, `client ${ground.rounds} request`, `${context.seed + ground.rounds}`];
   const child = spawn(process.execPath, ['--import', 'tsx', client, ...args], {
@@ -60,7 +60,7 @@ async function callAndDie(ground: Ground, context: Context, answers: number): Pr
     if ('answered' in line) ground.journal.answer(entry, line.answers);
     else ground.journal.refuse(entry, line.code);
     left -= 1;
-    if (left === 0) child.kill('SIGKILL'); // what it wrote before is still to be read
+    if (left === 0) child.kill('SIGKILL'); // what it wrote before can still be read
   }
   await closed;
   const connection = await connectTo(ground.url);

@@ -14,7 +14,7 @@ export interface Killing {
   way: Way;
 }
 
-/** A deploy that is killed where it stops; throws unless everything is as before, or committed. */
+/** Kills a deploy where it stops; throws unless everything is as before, or committed. */
 export async function killDeploy({ url, admin }: Scratch, killing: Killing): Promise<void> {
   const { command, rolePrefix, stop, way } = killing;
   await prepareStop(admin, stop);
@@ -23,7 +23,7 @@ export async function killDeploy({ url, admin }: Scratch, killing: Killing): Pro
   const pid = await deploying.stopped;
   if (way === 'terminated backend') {
     await admin.query('select pg_terminate_backend($1, 10000)', [pid]);
-    deploying.proxy.breakAll(); // also an answer that was held back
+    deploying.proxy.breakAll(); // including one with an answer that was held back
   } else deploying.child.kill(way);
   const ended = await deploying.ended;
   await letGo(admin);
@@ -36,13 +36,13 @@ export async function killDeploy({ url, admin }: Scratch, killing: Killing): Pro
   await expectNothingHeld(admin);
 }
 
-/** The server finds out that a client is gone when it has done what it was asked, and wants to answer. */
+/** The server notices that a client is gone only when it has finished the request and answers. */
 async function untilGone(admin: pg.Client, pid: number): Promise<void> {
   const there = () => admin.query('select from pg_stat_activity where pid = $1', [pid]);
   while ((await there()).rowCount !== 0) await sleep(5);
 }
 
-/** What a killed deploy says of itself is true. */
+/** Checks that what a killed deploy reported is true. */
 function checkWords({ code, signal, stderr }: Ended, way: Way, mayHave: boolean, has: boolean) {
   const said = `${code ?? signal}: ${stderr}`;
   if (way === 'SIGKILL') return expect(signal === 'SIGKILL', said);

@@ -1,7 +1,7 @@
 import { deployKilled } from './deploy-killed.ts';
 import { type Fault, nothing } from './fault.ts';
 
-/** Not among the others: its callers, its servers and what it examines are of its own. */
+/** Separate from the other faults: it has its own callers, servers and examination. */
 export const killDeploys: Fault = {
   name: 'deploy',
   title: 'deploys killed at their steps, of a fresh install and of an upgrade under load',

@@ -23,8 +23,8 @@ interface Ground extends Place {
 }
 
 /**
- * Deploys to one database that are killed one after the other, and then one that is left alone. As a killed deploy
- * leaves every row of the catalogue as it was, each of them is the next deploy, which must work.
+ * Kills deploys to one database, one after the other, and then leaves one alone. A killed deploy leaves every row of
+ * the catalogue as it was, so each deploy is also the one after a kill, which must work.
  */
 export async function killInTurn(ground: Ground, steps: Step[], figures: Figures): Promise<void> {
   const { scenario, seed, log } = ground;

@@ -5,19 +5,19 @@ import { type Journal, learn } from './journal.ts';
 import { Session } from './session.ts';
 
 export interface LoadOptions {
-  /** Asked at each connect: after a failover, it is another one. */
+  /** Called at each connect: after a failover, it returns another server. */
   url: () => string;
   journal: Journal;
   callers: number;
   seed: number;
-  /** A statement that goes before each call: time-outs, say. */
+  /** A statement before each call, such as a time-out. */
   before?: () => string;
 }
 
 export interface Load {
-  /** Resolves when so many more calls have been acknowledged. */
+  /** Resolves when that many more calls have been acknowledged. */
   acknowledges(more: number): Promise<void>;
-  /** Each caller ends its call, whatever it takes, and then itself. */
+  /** Each caller finishes its call, however long that takes, and then ends. */
   stop(): Promise<void>;
 }
 

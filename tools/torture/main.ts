@@ -21,10 +21,10 @@ Exit status: 0 nothing was lost, 1 something was or it failed, 2 wrong usage, 13
 
 ${all.map(({ name, title }) => `  ${name.padEnd(11)}  ${title}`).join('\n')}
 
-  --only NAME,NAME   these only
+  --only NAME,NAME   only these
   --small            a few seconds each, as the tests do it
-  --seed N           the same choices again; what meets what, the machine decides
-  --major N          of the Postgres: 15, 16, 17 or 18 (18)
+  --seed N           repeat the same choices; their timing depends on the machine
+  --major N          the version of Postgres: 15, 16, 17 or 18 (18)
   --json             print JSON
   -h, --help         show this text`;
 

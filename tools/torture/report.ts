@@ -3,7 +3,7 @@ import type { Report } from './fault.ts';
 
 const shown = 20;
 
-/** The figures of one fault, for people; and what it broke. */
+/** The figures of one fault, and what it broke, for people. */
 export function describe(report: Report): string[] {
   const { skipped, rounds, totals, recoveries, findings, seconds } = report;
   if (skipped !== undefined) return [`  skipped: ${skipped}`];

@@ -76,7 +76,7 @@ export class Session {
     return rows;
   }
 
-  /** Connects, even to a server that is down or starting: for a minute, that is no fault. */
+  /** Connects, even to a server that is down or starting: that may take up to a minute. */
   async connection(): Promise<pg.Client> {
     const deadline = Date.now() + 60_000;
     while (!this.client) {
@@ -98,8 +98,8 @@ export class Session {
 }
 
 /**
- * Waits until these sessions have ended, or all others of a load. That none of them is running is not
- * enough: what was sent before its connection broke may still be unread.
+ * Waits until these sessions, or all others of a load, have ended. It is not enough that none of them is
+ * running: what was sent before the connection broke may still be unread.
  */
 export async function sessionsAreOver(client: pg.Client, pids?: number[]): Promise<boolean> {
   const alive = `select from pg_stat_activity where application_name = $1
@@ -112,6 +112,6 @@ export async function sessionsAreOver(client: pg.Client, pids?: number[]): Promi
 // Serialisation, deadlock, lock_timeout, cancelled or timed out, no room on the disk.
 const passing = /^(40001|40P01|55P03|57014|53100)$/;
 
-/** Whether the connection is gone, and with it any answer. */
+/** Whether the connection is gone, and any answer with it. */
 const isOutcomeUnknown = (error: unknown): boolean =>
   isLostConnection(error) || /FATAL|PANIC/.test((error as pg.DatabaseError).severity ?? '');

@@ -20,7 +20,7 @@ export function startStandby(primary: Postgres, context: Context): Promise<Postg
   });
 }
 
-/** By the low-level API of backups: the copy is of many moments, which its WAL mends. */
+/** With the low-level backup API: the files were copied at different moments, and the WAL makes them consistent. */
 async function backUp({ url, data }: Postgres, to: string): Promise<void> {
   const client = await connectTo(url);
   try {
@@ -41,25 +41,25 @@ async function backUp({ url, data }: Postgres, to: string): Promise<void> {
 }
 
 async function copy(from: string, to: string): Promise<void> {
-  // Its status tells of each file that was gone before its turn came; of what matters, the start will.
+  // Its status reports even files that were gone before their turn came; if one matters, the start fails.
   await new Promise((resolve) => execFile('cp', ['-a', from, to], resolve));
   rmSync(join(to, 'postmaster.pid'));
-  // Promoted, it has no standby to wait for. One that was never reconfigured has no such file.
+  // Once promoted, it has no standby to wait for. A server that was never reconfigured has no such file.
   rmSync(join(to, 'postgresql.auto.conf'), { force: true });
-  // The primary sends the WAL: what was copied while it was written may be neither old nor new.
+  // The primary sends the WAL: a segment copied while it was written may be neither old nor new.
   const wal = join(to, 'pg_wal');
   for (const entry of readdirSync(wal, { withFileTypes: true }))
     if (entry.isFile()) rmSync(join(wal, entry.name));
 }
 
-/** Resolves when the primary acknowledges nothing any more that its standby does not have. */
+/** Resolves when the primary no longer acknowledges anything that its standby does not have. */
 export async function makeSynchronous({ url }: Postgres, level: string): Promise<void> {
   const client = await connectTo(url);
   await client.query(`alter system set synchronous_standby_names = '${standbyName}'`);
   await client.query(`alter system set synchronous_commit = '${level}'`);
   await client.query('select pg_reload_conf()');
   await until(url, `select current_setting('synchronous_commit') = '${level}'`);
-  // It is the checkpointer that tells the others to wait for the standby: before its next checkpoint.
+  // The checkpointer makes the other processes wait for the standby, before its next checkpoint.
   await client.query('checkpoint');
   await client.end();
   await until(
@@ -68,7 +68,7 @@ export async function makeSynchronous({ url }: Postgres, level: string): Promise
   );
 }
 
-/** Each time on a new connection: it has the settings that the postmaster has read by then. */
+/** Each time on a new connection, which has the settings that the postmaster has read by then. */
 async function until(url: string, condition: string): Promise<void> {
   const deadline = Date.now() + 60_000;
   for (;;) {

@@ -16,7 +16,7 @@ export interface Ended {
 
 export interface StoppingDeploy {
   child: ChildProcess;
-  /** What it has asked the server since its transaction began. */
+  /** Its requests since its transaction began. */
   requests: string[];
   proxy: DelayingProxy;
   /** Resolves when it has stopped, with its backend's pid; rejects when it ended instead. */
@@ -24,10 +24,10 @@ export interface StoppingDeploy {
   ended: Promise<Ended>;
 }
 
-// Any number, as long as nobody else uses it.
+// Any number that nobody else uses.
 const stopLock = 720112;
 
-/** Once for a database: what is counted there are commands that change the schema, as they end. */
+/** Done once per database: counts the commands that change the schema, as each one ends. */
 export const countCommands = `
   create schema torture;
   grant usage on schema torture to public;
@@ -50,7 +50,7 @@ export const countCommands = `
 export const commandsCounted = async (client: pg.Client): Promise<number> =>
   Number((await client.query('select last_value from torture.commands')).rows[0].last_value);
 
-/** Counts from the start; whoever comes to the command where to stop is held up, until `letGo`. */
+/** Counts from the start; the session that reaches the command to stop at is held up until `letGo`. */
 export async function prepareStop(client: pg.Client, stop: Stop): Promise<void> {
   const command = typeof stop === 'object' && 'command' in stop ? stop.command : 0;
   const { rows } = await client.query('select current_database() as name');
@@ -61,7 +61,7 @@ export async function prepareStop(client: pg.Client, stop: Stop): Promise<void> 
 
 export const letGo = (client: pg.Client) => client.query('select pg_advisory_unlock_all()');
 
-/** The command line, as a process of its own, by way of a proxy that stops it. */
+/** The command line as a process of its own, through a proxy that stops it. */
 export async function startDeploy(
   to: { command: string; url: string; rolePrefix: string; admin: pg.Client },
   stop?: Stop,
@@ -97,11 +97,11 @@ export async function startDeploy(
   const atCommand = stop !== undefined && typeof stop === 'object' && 'command' in stop;
   const where = atCommand ? seenWaiting(to.admin) : arrived;
   const stopped = Promise.race([where.then(() => backendOf(to.admin)), ended.then(tooEarly)]);
-  stopped.catch(() => {}); // whoever wants it to stop waits for it
+  stopped.catch(() => {}); // handled where somebody waits for the stop
   return { child, requests, proxy, stopped, ended };
 }
 
-/** A simple query has its text at once, a statement with parameters after a name, which is empty. */
+/** A simple query begins with its text, and a statement with parameters with a name, which is empty. */
 function textOf(piece: Buffer): string {
   const text = piece.toString('utf8', 5);
   return (piece[0] === 0x50 ? text.slice(1) : text).split('\0', 1)[0] ?? '';

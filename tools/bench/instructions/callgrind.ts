@@ -48,14 +48,14 @@ export async function count(script: string, counting: Counting): Promise<Counted
 
 const numberOf = (name: string) => Number(name.split('.').pop());
 
-/** All that callgrind counted for one of its files. */
+/** Everything that callgrind counted in one of its files. */
 export function readTotal(profile: string): number {
   const total = /^totals: (\d+)$/m.exec(profile)?.[1];
   if (total === undefined) throw new Failure('callgrind wrote a file without its totals');
   return Number(total);
 }
 
-/** The first total is the warm-up's, the second a mark's, and each of the others has a mark in it. */
+/** The first total is the warm-up's, the second a mark's, and each of the others includes a mark. */
 export const withoutMarks = ([, ofMark = 0, ...totals]: number[]) =>
   totals.map((total) => total - ofMark);
 
@@ -66,7 +66,7 @@ async function underCallgrind(script: string, { program, args, folder, signal }:
   const child = spawn('valgrind', [...options, out, program, ...args], {
     ...owner,
     cwd: folder,
-    env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' }, // nothing else: it is copied about
+    env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' }, // nothing else: the server copies its environment
   });
   let [printed, said] = ['', ''];
   child.stdout.on('data', (data) => {
@@ -75,7 +75,7 @@ async function underCallgrind(script: string, { program, args, folder, signal }:
   child.stderr.on('data', (data) => {
     said += data;
   });
-  child.stdin.on('error', () => {}); // it ended before it had read all, and says why
+  child.stdin.on('error', () => {}); // the server ended before it had read everything, and says why
   child.stdin.end(script);
   const kill = () => child.kill('SIGKILL');
   signal.addEventListener('abort', kill);

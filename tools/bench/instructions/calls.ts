@@ -1,4 +1,4 @@
-// What calls are made of, by their number: twenty accounts take turns, and three API keys of each.
+// The arguments of a call, by its number: twenty accounts take turns, with three API keys each.
 
 const accounts = 20;
 const keys = 3;
@@ -30,7 +30,7 @@ export const grant: Call = (n) =>
 export const hold: Call = (n) =>
   `execute hold(${account('holding', n)}, 10, '${request('hold', n)}', '${apiKey(n)}', '/execute')`;
 
-/** Of the hold with the same number: an account counts its own from 1. */
+/** The id of the hold with the same number: each account counts its holds from 1. */
 export const capture: Call = (n) =>
   `execute capture(${account('holding', n)}, ${turn(n) + 1}, 7, '${request('capture', n)}')`;
 

@@ -17,7 +17,7 @@ export interface Setting {
   signal: AbortSignal;
 }
 
-/** Instructions for each call. */
+/** Instructions per call. */
 export type Figures = Partial<Record<Cell, number>>;
 
 const cellsOf = ({ phases }: Run) => phases.flatMap(({ cell }) => cell ?? []);
@@ -67,7 +67,7 @@ export function countRun(run: Run, { ground, out, signal }: Setting): Promise<Fi
   });
 }
 
-/** Fails for a call that did nothing or something else: it would look cheap. */
+/** Fails if a call did nothing or something else, because it would look cheap. */
 function checkAnswers(run: Run, lines: number, { phases, printed }: Counted): void {
   const name = cellsOf(run).join(', ');
   const answers = printed.split(run.answer).length - 1;

@@ -12,13 +12,13 @@ import { forgetSettings } from '../../postgres/environment.ts';
 
 const execute = promisify(execFile);
 
-/** A database with pg-credits and the accounts in it, at rest: its server is stopped. */
+/** A database with pg-credits and the accounts in it, whose server is stopped. */
 export interface Ground {
   server: string;
-  /** Of the program. */
+  /** The program's path. */
   sha256: string;
   program: string;
-  /** A folder of its own with a fresh copy of the database, for as long as it is used. */
+  /** A folder with a fresh copy of the database, for as long as it is used. */
   withCopy<T>(use: (folder: string, data: string) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
@@ -75,7 +75,7 @@ async function chooseServer(server = '18'): Promise<{ major: number; binaries?: 
   return { major: Number(/\d+/.exec(stdout)?.[0]), binaries: server };
 }
 
-// The tables are not analysed: knowing how small they are, sessions would plan to scan them whole.
+// The tables are not analysed: if sessions knew how small they are, they would plan to scan them whole.
 async function fill({ url }: Postgres, root: string | undefined): Promise<string> {
   await deploy({ connectionString: url }, root === undefined ? {} : { root });
   const client = await connect({ connectionString: url });

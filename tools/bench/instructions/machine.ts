@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Failure } from '../../../scripts/shell/explain.ts';
 
-/** What a count depends on, besides the server and what it is told. */
+/** What a count depends on, besides the server and its statements. */
 export interface Machine {
   valgrind: string;
   glibc: string;

@@ -11,14 +11,14 @@ export interface Committed extends Machine {
   instructions: Figures;
 }
 
-/** A call may take so much more than its committed figure: libraries and processors differ by less. */
+/** How far a call may exceed its committed figure: libraries and processors differ by less. */
 const tolerance = 0.03;
 
 const file = new URL('figures.json', import.meta.url);
 
 export const readCommitted = (): Committed => JSON.parse(readFileSync(file, 'utf8'));
 
-/** Figures of calls that were not counted stay as they are, if the server is the same. */
+/** Keeps the figures of calls that were not counted, if the server is the same. */
 export function writeCommitted(found: Committed): void {
   const before = readCommitted();
   const kept = before.server === found.server ? before.instructions : {};
@@ -39,7 +39,7 @@ export interface Comparison {
   cell: Cell;
   committed: number | undefined;
   found: number;
-  /** Of the committed figure: 0.01 is 1 % more. */
+  /** Relative to the committed figure: 0.01 is 1 % more. */
   change: number | undefined;
   isTooHigh: boolean;
 }
@@ -49,7 +49,7 @@ export function compareFigures(committed: Figures, found: Figures): Comparison[]
     const [before, now] = [committed[cell], found[cell]];
     if (now === undefined) return [];
     const change = before === undefined ? undefined : (now - before) / before;
-    // A call without a committed figure is a mistake as well: nothing would hold it.
+    // A call without a committed figure is a mistake as well: nothing would stop it from growing.
     const isTooHigh = change === undefined || change > tolerance;
     return [{ cell, committed: before, found: now, change, isTooHigh }];
   });

@@ -3,7 +3,7 @@ import type { Cell } from './cells.ts';
 
 const { calls, round } = call;
 
-/** Calls that are counted together; without a cell, they only make ready for those that follow. */
+/** Calls that are counted together; without a cell, they only prepare for the next ones. */
 interface Phase {
   cell?: Cell;
   /** A call is a line of SQL, or two that are counted as one. */
@@ -15,7 +15,7 @@ export interface Run {
   prepare: string[];
   warmUp: string[];
   phases: Phase[];
-  /** What is printed for each row of a line's answer, and how many rows it has: a line that fails has none. */
+  /** What each row of a line's answer prints, and how many rows it has: a line that fails has none. */
   answer: string;
   rows: number;
 }
@@ -117,7 +117,7 @@ const batches: Run = {
   rows: 100,
 };
 
-/** Those that take longest first. */
+/** The longest first. */
 export const runs: Run[] = [
   holds,
   batches,

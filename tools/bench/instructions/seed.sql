@@ -1,5 +1,5 @@
--- Twenty accounts for each kind of call, so that what one kind changes, the others do not see. Beside
--- those of bench.seed, acct-1 to acct-20, that have a grant and a deduction; so has each of these.
+-- Twenty accounts per kind of call, so that no kind sees what another one changes. They come beside
+-- acct-1 to acct-20 of bench.seed, and have a grant and a deduction like these.
 
 do $$
 declare
