@@ -8,6 +8,9 @@
 -- from the one before, and no period runs back, so an invoice leads from its opening to its closing
 -- balance (invoice_equals_balance_delta). An invoice and its lines are sums of the same entries,
 -- which never change (invoice_lines_sum_to_invoice).
+--
+-- It is one function, and a long one, because every deduction runs it: the update of the usage
+-- counter in a function of its own would add 26 thousand instructions, 2 % of a deduction.
 create or replace function credits_private.apply_entry() returns trigger
 language plpgsql
 set search_path = pg_temp
@@ -33,17 +36,14 @@ begin
   end if;
 
   -- Nearly every entry is a plain deduction, which needs no call to be recognised.
-  if (new.kind = 'deduction' and new.amount < 0 and new.refunded_entry_id is null
-    and new.effective_at = new.created_at
-    and new.entry_id - new.transaction_id between 0 and new.entry_count - 1) is not true
+  if (new.entry_id - new.transaction_id between 0 and new.entry_count - 1
+    and (new.kind = 'deduction' and new.amount < 0 and new.refunded_entry_id is null
+      and new.effective_at = new.created_at
+      or new.effective_at <= new.created_at and credits_private.is_entry(new.kind, new.amount,
+        new.grant_id, new.hold_id, new.is_first, new.revoked_grant_id,
+        new.refunded_entry_id))) is not true
   then
-    declare
-      v_entry credits_private.entry := new;
-    begin
-      if not credits_private.is_entry(v_entry) then
-        perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
-      end if;
-    end;
+    perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
   end if;
 
   -- The conditions are the promises that two rows can show. If one is broken, no row is updated,
@@ -276,25 +276,24 @@ end
 $$;
 
 -- Whether an entry by itself is one that the ledger can have.
-create or replace function credits_private.is_entry(p_entry credits_private.entry)
-returns boolean
+create or replace function credits_private.is_entry(
+  p_kind text, p_amount bigint, p_grant_id bigint, p_hold_id bigint, p_is_first boolean,
+  p_revoked_grant_id bigint, p_refunded_entry_id bigint
+) returns boolean
 language plpgsql immutable
 set search_path = pg_temp
 as $$
 begin
-  return p_entry.effective_at <= p_entry.created_at
-    and p_entry.entry_id - p_entry.transaction_id between 0 and p_entry.entry_count - 1
-    and (p_entry.kind = 'refund') = (p_entry.refunded_entry_id is not null)
-    and coalesce(case p_entry.kind
-      when 'deduction' then p_entry.amount < 0
-      when 'capture' then p_entry.amount < 0 and p_entry.hold_id is not null
-        and p_entry.is_first is not null
-      when 'expiry' then p_entry.amount < 0 and p_entry.grant_id is not null
-      when 'revocation' then p_entry.revoked_grant_id is not null
-        and (p_entry.amount < 0 or p_entry.amount > 0 and p_entry.grant_id is null)
-      when 'grant' then p_entry.amount > 0 and p_entry.grant_id is not null
-      when 'refund' then p_entry.amount > 0
-      when 'repay' then p_entry.amount <> 0 and (p_entry.amount > 0) = (p_entry.grant_id is null)
+  return (p_kind = 'refund') = (p_refunded_entry_id is not null)
+    and coalesce(case p_kind
+      when 'deduction' then p_amount < 0
+      when 'capture' then p_amount < 0 and p_hold_id is not null and p_is_first is not null
+      when 'expiry' then p_amount < 0 and p_grant_id is not null
+      when 'revocation' then p_revoked_grant_id is not null
+        and (p_amount < 0 or p_amount > 0 and p_grant_id is null)
+      when 'grant' then p_amount > 0 and p_grant_id is not null
+      when 'refund' then p_amount > 0
+      when 'repay' then p_amount <> 0 and (p_amount > 0) = (p_grant_id is null)
     end, false);
 end
 $$;
