@@ -15,7 +15,7 @@ Does what `settle_account` does for up to `p_max_accounts` accounts on which som
 that have been due longest first, and returns how many it settled.
 
 For cron, pg_cron or a worker: call it, commit, and call it again until it returns 0. It never
-waits: it leaves an account that is in use to whoever uses it, or to the next run. So it can run in
+waits: it leaves an account that is in use to that session, or to the next run. So it can run in
 several places at once. An account that cannot be settled (a time zone that the server no longer
 has, a row that was changed by hand) is skipped with a warning that names it, and tried again after
 a pause; `credits.discrepancies` has it under `every_account_can_be_settled`. Raises `22023` if

@@ -39,7 +39,7 @@ language sql immutable
 set search_path = pg_temp
 as $$
   select ('PT404', 'no such account', jsonb_build_object('account_id', p_account_id),
-    'Open it: grant_credits and open_account do, and nothing else does.', null
+    'Open it first, with grant_credits or open_account.', null
   )::credits_private.refusal
 $$;
 
@@ -52,7 +52,7 @@ as $$
   select ('PT423', 'account closed',
     jsonb_build_object('account_id', p_account.account_id,
       'closed_at', to_jsonb(p_account.closed_at at time zone 'UTC') #>> '{}' || 'Z'),
-    'What was begun can be ended (captures, releases, refunds, revocations), nothing new begins.',
+    'What has begun can end (captures, releases, refunds, revocations); nothing new can begin.',
     null
   )::credits_private.refusal
 $$;

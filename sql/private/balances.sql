@@ -33,7 +33,7 @@ begin
     perform credits_private.raise_refusal(credits_private.no_such_account_refusal(p_account_id));
   elsif p_moment > v_at then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_at',
-      'a balance of the future cannot be explained', 'Leave p_at out for now.');
+      'a balance in the future cannot be explained', 'Leave p_at out for the present balance.');
   end if;
   if current_setting('transaction_read_only') = 'off' and exists (
     select from credits_private.accounts as a

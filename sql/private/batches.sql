@@ -367,7 +367,7 @@ begin
       if v_results[v_n].error_code is not null then
         v_refusal := (v_results[v_n].error_code, v_results[v_n].error_message,
           v_results[v_n].error_detail || jsonb_build_object('deduction', v_n),
-          'Nothing of the batch was booked: mend or leave out this deduction.',
+          'Nothing of the batch was booked: fix this deduction or leave it out.',
           v_results[v_n].error_detail ->> 'invariant')::credits_private.refusal;
         perform credits_private.raise_refusal(v_refusal);
       end if;

@@ -16,7 +16,7 @@ declare
 begin
   if p_max_accounts is null or p_max_accounts < 1 then
     perform credits_private.raise_invalid_argument(null, 'p_max_accounts',
-      'a number of accounts must be at least 1', 'Pass how many accounts to settle at most.');
+      'a number of accounts must be at least 1', 'Pass the most accounts to settle.');
   end if;
 
   for v_account_id in

@@ -73,7 +73,7 @@ declare
 begin
   if p_expires_in is not null and (v_expires_at > p_at) is not true then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_expires_in',
-      'a grant must last longer than nothing, and not beyond the year 290000',
+      'a grant must last for some time, and not beyond the year 290000',
       'Pass an interval such as 30 days, or leave it out for a grant that never expires.');
   end if;
   return v_expires_at;

@@ -27,7 +27,7 @@ begin
       jsonb_build_object('account_id', p_account_id, 'hold_id', p_hold_id, 'state', v_hold.state,
         'resolved_at', to_jsonb(v_hold.resolved_at at time zone 'UTC') #>> '{}' || 'Z'),
       case v_hold.state
-        when 'expired' then 'Deduct instead; and hold for longer, or extend_hold in time.'
+        when 'expired' then 'Deduct instead. Next time, hold for longer, or call extend_hold in time.'
         else 'A hold is resolved once: make a new one.'
       end,
       'a_hold_is_resolved_once');
@@ -118,7 +118,7 @@ begin
     or v_expires_at at time zone 'UTC' > p_at at time zone 'UTC' + interval '10 years'
   then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_expires_in',
-      'a hold must last longer than nothing and at most ten years',
+      'a hold must last for some time, and at most ten years',
       'Pass an interval such as 15 minutes; extend_hold makes it longer.');
   end if;
   return v_expires_at;

@@ -86,7 +86,7 @@ begin
     perform credits_private.raise_error('PT409', 'refund of more than is left',
       jsonb_build_object('account_id', p_account_id, 'transaction_id', p_transaction_id,
         'requested', p_amount, 'refundable', v_refundable),
-      'Refund no more than is left of the deduction.', 'refunds_never_exceed_the_original');
+      'Refund no more than what is left of the deduction.', 'refunds_never_exceed_the_original');
   end if;
   return coalesce(p_amount, v_refundable);
 end

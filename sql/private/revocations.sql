@@ -47,7 +47,7 @@ begin
   if not found then
     perform credits_private.raise_error('PT404', 'no such grant',
       jsonb_build_object('account_id', p_account_id, 'grant_id', p_grant_id),
-      'Pass the grant_id that grant_credits returned, also to a repeat of the call.');
+      'Pass the grant_id that grant_credits returned; a repeat of that call returns it, too.');
   end if;
   select coalesce(-sum(e.amount), 0) into v_gone
   from credits_private.entries as e

@@ -44,7 +44,7 @@ begin
       'a scale must be a whole number from 0 to 15', 'It is the number of decimal places.');
   elsif p_anchor_day not between 1 and 31 then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_anchor_day',
-      'an anchor day must be a whole number from 1 to 31', 'The 31st is the last day of a month.');
+      'an anchor day must be a whole number from 1 to 31', 'In a shorter month, 31 is the last day.');
   elsif p_overdraft_limit is not null then
     perform credits_private.check_ceiling(p_account_id, 'p_overdraft_limit', p_overdraft_limit);
   end if;

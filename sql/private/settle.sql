@@ -89,9 +89,9 @@ begin
 end
 $$;
 
--- Removes the settings that the previous period was cut by: those of the new period are on the
--- account's row. A new period that begins on no anchor day, because the day was changed during the
--- previous one, needs its settings kept.
+-- Removes the settings that the previous period was cut by. Those of the new period are on the
+-- account's row, unless it begins on no anchor day because the day was changed during the previous
+-- one: then they are kept in a row of their own.
 create or replace function credits_private.keep_odd_period(p_account credits_private.account)
 returns void
 language plpgsql

@@ -70,9 +70,9 @@ export const untold: Record<string, string> = {
   'limits (deleted)': limit,
   'limits (copied)': limit,
   'revocations.created_at':
-    'of a revocation that took nothing when it was asked for, no entry tells when that was',
+    'no entry shows when a revocation was made that took nothing at the time',
   'period_settings.time_zone':
-    'of a zone that the server does not know, no end of a period can be told',
+    'with a zone that the server does not know, no end of a period can be computed',
   'settle_failures.failed_at': failure,
   'settle_failures.retry_at': failure,
   'settle_failures.failures': failure,

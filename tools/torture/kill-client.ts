@@ -56,7 +56,7 @@ async function callAndDie(ground: Ground, context: Context, answers: number): Pr
       continue;
     }
     const entry = asked['answered' in line ? line.answered : line.refused];
-    if (!entry) throw new Error(`the client was told what it did not ask: ${text}`);
+    if (!entry) throw new Error(`the client got an answer to what it did not ask: ${text}`);
     if ('answered' in line) ground.journal.answer(entry, line.answers);
     else ground.journal.refuse(entry, line.code);
     left -= 1;

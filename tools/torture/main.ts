@@ -12,11 +12,11 @@ import { conclusion, describe } from './report.ts';
 
 const all = [...faults, killDeploys];
 
-const help = `npm run torture: break a Postgres under load in every way that we can, and see that nothing is lost
+const help = `npm run torture: break a Postgres under load in every way that we can, and check that nothing is lost
 
-It starts servers of its own, with fsync and synchronous_commit on, and removes them at its end. Callers grant, deduct,
-hold, capture and refund all the while, and repeat with the same key what they got no answer to. After each fault, the
-ledger is held against what they were told, and verify must pass.
+It starts servers of its own, with fsync and synchronous_commit on, and removes them at the end. Callers grant, deduct,
+hold, capture and refund all the while, and repeat with the same key every call that got no answer. After each fault,
+the ledger is compared with their answers, and verify must pass.
 Exit status: 0 nothing was lost, 1 something was or it failed, 2 wrong usage, 130 or 143 interrupted.
 
 ${all.map(({ name, title }) => `  ${name.padEnd(11)}  ${title}`).join('\n')}
