@@ -4,11 +4,11 @@
 -- Why it looks like this:
 --
 -- * A table's row type in a signature ties tables, functions and triggers into a circle of
---   dependencies, with which no table can be distributed; and on a worker, a row of a table is a
---   row of its shard, which is of another type. So what functions hand on has types of our own.
+--   dependencies, and no table in such a circle can be distributed. On a worker, a row of a table
+--   is a row of its shard, which has another type. So functions pass values of our own types.
 -- * Each of these types has its table's columns, in their order: `select a.* into v_account` and
---   `insert into … values (p_entry.*)` stay as they are. A test holds the two to each other: a
---   migration that adds a column adds the attribute.
+--   `insert into … values (p_entry.*)` keep working. A test compares the two: a migration that
+--   adds a column must add the attribute.
 -- * A function with another signature is another function: the old ones are dropped, and with
 --   limit_scope_id the views that call it. sql/ brings all of them back.
 
@@ -172,7 +172,7 @@ create type credits_private.spending_limit as (
   pseudonyms jsonb
 );
 
--- It had the row of a table as an attribute.
+-- One of its attributes was a table's row.
 drop function if exists credits_private.enter_deduction(
   text, bigint, text, text, text, text, timestamptz);
 drop type credits_private.entered;
@@ -183,7 +183,7 @@ create type credits_private.entered as (
   exceeded_limits text[]
 );
 
--- What a call with a key begins with: the answer that its first call got; or, of a new one, the
+-- What a call with a key begins with: the answer that its first call got or, for a new call, the
 -- account and the moment.
 create type credits_private.request as (
   account credits_private.account,
@@ -195,7 +195,7 @@ create type credits_private.request as (
 drop function if exists credits_private.find_answer(text, text, text, jsonb, bytea);
 drop function if exists credits_private.keep_answer(text, text, bytea, bigint, bigint, jsonb);
 
--- They have other names now, which say whether they raise.
+-- These functions have new names, which say whether they raise.
 drop function if exists credits_private.check_deduction(
   text, bigint, text, text, text, text, jsonb, boolean);
 drop function if exists credits_private.check_refund(text, bigint, bigint);
