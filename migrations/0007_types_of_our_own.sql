@@ -9,12 +9,12 @@
 -- * Each of these types has its table's columns, in their order: `select a.* into v_account` and
 --   `insert into … values (p_entry.*)` keep working. A test compares the two: a migration that
 --   adds a column must add the attribute.
--- * A function with another signature is another function: the old ones are dropped, and with
---   limit_scope_id the views that call it. sql/ brings all of them back.
-
-drop view if exists credits.discrepancies;
-drop view if exists credits_private.limit_uses;
-drop view if exists credits.limits;
+-- * A function with another signature is another function, so the old ones are dropped. Only
+--   limit_scope_id has to wait: views call it until sql/ replaces them (sql/views/discrepancies.sql). No
+--   view is dropped, because an app may have views of its own on ours.
+-- * Each promise has a check of its own, credits_private.check_<promise>, and credits.discrepancies
+--   is their union. Five views held the checks of several promises. They are renamed, because
+--   credits.discrepancies reads them until sql/ replaces it.
 
 drop function if exists credits_private.account_is_closed(credits_private.accounts);
 drop function if exists credits_private.advance_account(credits_private.accounts, timestamptz);
@@ -55,7 +55,6 @@ drop function if exists credits_private.is_unused(credits_private.accounts);
 drop function if exists credits_private.keep_odd_period(credits_private.accounts);
 drop function if exists credits_private.limit_answer(credits_private.limits);
 drop function if exists credits_private.limit_reserved(credits_private.limits, text, bigint);
-drop function if exists credits_private.limit_scope_id(credits_private.limits, text, text, text);
 drop function if exists credits_private.lock_account(text);
 drop function if exists credits_private.moment(credits_private.accounts, timestamptz);
 drop function if exists credits_private.next_window_at(
@@ -208,3 +207,12 @@ drop function if exists credits_private.refuse_key(
   text, text, credits_private.answer, text, jsonb);
 drop function if exists credits_private.refuse_shortage(text, bigint, bigint, text, bigint);
 drop function if exists credits_private.refuse_usage(text);
+
+-- It had the end of the period as an argument. Now the view credits_private.due has it.
+drop function if exists credits_private.first_due(text, timestamptz, timestamptz);
+
+alter view if exists credits_private.account_faults rename to check_every_change_has_an_entry;
+alter view if exists credits_private.entry_faults rename to check_entries_are_immutable;
+alter view if exists credits_private.grant_faults rename to check_grants_equal_ledger;
+alter view if exists credits_private.hold_faults rename to check_held_equals_open_holds;
+alter view if exists credits_private.key_faults rename to check_a_key_has_one_answer;

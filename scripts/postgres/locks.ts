@@ -54,7 +54,8 @@ export class AccountsLock {
     return `set local lock_timeout = '${Math.max(1, Math.min(this.timeout, left))}ms'; `;
   }
 
-  // Locking a view locks every relation that it reads, so views on the system catalogue are left alone.
+  // Locking a view locks every relation that it reads, through other views too, so views on the system catalogue are
+  // left alone.
   private async lockViews() {
     const { rows } = await this.client.query(viewsQuery);
     const { list } = rows[0];
@@ -65,7 +66,22 @@ export class AccountsLock {
 }
 
 const viewsQuery = `
-  select pg_catalog.string_agg(pg_catalog.format('credits.%I', relname), ', ' order by relname) as list
-  from pg_catalog.pg_class where relkind = 'v'
-    and relnamespace = (select n.oid from pg_catalog.pg_namespace n where n.nspname = 'credits')
-    and pg_catalog.pg_get_viewdef(oid) !~* '\\m(from|join) \\(*pg_'`;
+  with recursive reads as (
+    select c.oid as top, c.oid as view
+    from pg_catalog.pg_class as c
+    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace and n.nspname = 'credits'
+    where c.relkind = 'v'
+    union
+    select r.top, v.oid
+    from reads as r
+    join pg_catalog.pg_rewrite as w on w.ev_class = r.view
+    join pg_catalog.pg_depend as d on d.objid = w.oid
+      and d.classid = 'pg_catalog.pg_rewrite'::regclass
+      and d.refclassid = 'pg_catalog.pg_class'::regclass
+    join pg_catalog.pg_class as v on v.oid = d.refobjid and v.relkind = 'v'
+  )
+  select pg_catalog.string_agg(pg_catalog.format('credits.%I', c.relname), ', ' order by c.relname) as list
+  from pg_catalog.pg_class as c
+  where c.oid in (select r.top from reads as r) and not exists (
+    select from reads as r
+    where r.top = c.oid and pg_catalog.pg_get_viewdef(r.view) ~* '\\m(from|join) \\(*pg_')`;

@@ -36,14 +36,17 @@ begin
   end if;
 
   -- Nearly every entry is a plain deduction, which needs no call to be recognised.
-  if (new.entry_id - new.transaction_id between 0 and new.entry_count - 1
-    and (new.kind = 'deduction' and new.amount < 0 and new.refunded_entry_id is null
-      and new.effective_at = new.created_at
-      or new.effective_at <= new.created_at and credits_private.is_entry(new.kind, new.amount,
-        new.grant_id, new.hold_id, new.is_first, new.revoked_grant_id,
-        new.refunded_entry_id))) is not true
+  if (new.kind = 'deduction' and new.amount < 0 and new.refunded_entry_id is null
+    and new.effective_at = new.created_at
+    and new.entry_id - new.transaction_id between 0 and new.entry_count - 1) is not true
   then
-    perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
+    if (new.effective_at <= new.created_at
+      and new.entry_id - new.transaction_id between 0 and new.entry_count - 1
+      and credits_private.is_entry(new.kind, new.amount, new.grant_id, new.hold_id, new.is_first,
+        new.revoked_grant_id, new.refunded_entry_id)) is not true
+    then
+      perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
+    end if;
   end if;
 
   -- The conditions are the promises that two rows can show. If one is broken, no row is updated,

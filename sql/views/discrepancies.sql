@@ -1,4 +1,6 @@
 -- requires: checks/
+-- requires: views/limits.sql
+-- requires: views/limit_uses.sql
 --
 -- Every promise that stored rows can show to be broken, each by a check of its own in sql/checks/.
 -- A check takes nothing from the code that keeps its promise: it compares a figure with the ledger,
@@ -43,3 +45,6 @@ comment on column credits.discrepancies.account_id is 'null for what concerns no
 comment on column credits.discrepancies.expected is 'what the ledger says';
 comment on column credits.discrepancies.actual is 'what was found';
 comment on column credits.discrepancies.subject is 'which figure, grant, entry or object';
+
+-- Views called it before migration 0007. By now all of them are replaced.
+drop function if exists credits_private.limit_scope_id(credits_private.limits, text, text, text);

@@ -13,12 +13,7 @@ const faults: [string, string, string, string][] = [
     'grant_id := p_account.last_grant_id',
   ],
   ['a burn-down order without priority', 'draw', 'order by g.priority, ', 'order by '],
-  [
-    'credit that is not gone at the instant of its expiry',
-    'settle',
-    'g.is_open and g.expires_at <= p_at',
-    'g.is_open and g.expires_at < p_at',
-  ],
+  ['credit that is not gone at the instant of its expiry', 'settle', 'd.at <= p_at', 'd.at < p_at'],
 ];
 
 test.each(faults)(

@@ -196,13 +196,20 @@ const nothingRevoked = ofStatements(
 
 const behaviour = /^(Create(Function|Trig)|View|Comment|Grant)Stmt$/;
 
+/** What a migration could not drop, because a view called it. */
+const dropsFunction = (node: Node) =>
+  'DropStmt' in node &&
+  node.DropStmt.removeType === 'OBJECT_FUNCTION' &&
+  node.DropStmt.missing_ok === true;
+
 /** What is in sql/ can be applied twice. */
 const inItsFolder: Rule = (sources) =>
   sources.flatMap((source) =>
     source.statements.flatMap((node) => {
       const kind = Object.keys(node).join();
       const isOnce = /^Create|^View/.test(kind) && !JSON.stringify(node).includes('"replace":true');
-      const isAmiss = isMigration(source) ? behaviour.test(kind) : !behaviour.test(kind) || isOnce;
+      const isBehaviour = behaviour.test(kind) || (!isMigration(source) && dropsFunction(node));
+      const isAmiss = isMigration(source) ? isBehaviour : !isBehaviour || isOnce;
       return when(isAmiss, `${source.path}: ${kind}`);
     }),
   );

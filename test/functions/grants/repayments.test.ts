@@ -27,6 +27,7 @@ test('a grant repays debt first and says how much, also on a replay', async () =
     available: 32,
     replayed: false,
     repaid: 12,
+    expires_at: null,
   });
   await grantAt(db, 'granted', start, { key: 'more', amount: 100 });
   expect(await grantAt(db, 'granted', start, grant)).toEqual({ ...answer, replayed: true });
