@@ -21,14 +21,14 @@ const usage = `pg-credits: prepaid credits that always add up, inside your Postg
 
   pg-credits deploy     bring a database to this package's state
   pg-credits verify     check a database: its schema, its figures, its privileges
-  pg-credits status     what is deployed, and how the accounts stand
-  pg-credits invoice    one account's invoice
+  pg-credits status     show what is deployed, and how the accounts stand
+  pg-credits invoice    print one account's invoice
   pg-credits settle     book what is due, for cron
-  pg-credits diagnose   where an app's own credits disagree, and why
+  pg-credits diagnose   find where an app's own credits disagree, and why
   pg-credits adopt      take an app's own credits over into the ledger
   pg-credits shadow     book each write to the app's own transactions, too
-  pg-credits compare    the app's own balances beside the ledger's
-  pg-credits cutover    views on the ledger where the app's own tables stood
+  pg-credits compare    show the app's own balances beside the ledger's
+  pg-credits cutover    put views on the ledger in place of the app's own tables
 
   pg-credits COMMAND --help    the options of a command
   pg-credits --version`;

@@ -11,8 +11,8 @@ export function refuseForeign(differences: Difference[]) {
   const more = foreign.length > 3 ? ` and ${foreign.length - 3} more` : '';
   const what = [first, second, third].filter((each) => each !== undefined).join('; ');
   throw new Failure(
-    `the schemas are not as pg-credits made them (${what}${more}): nothing of them was run, nothing was changed; ` +
-      'fix them, or allow what is yours by --allow NAME; pg-credits verify lists all',
+    `the schemas are not as pg-credits made them (${what}${more}): nothing in them was run, nothing was changed; ` +
+      'fix them, or allow what is yours with --allow NAME; pg-credits verify lists everything',
   );
 }
 
@@ -24,7 +24,7 @@ export function requireOurs(surveyed: Survey): Ours {
   const { applied } = surveyed;
   if (applied) return { ...surveyed, applied };
   throw new Failure(
-    `${bookkeepingTables.join(' and ')} are not as pg-credits made them, which --allow does not cover: nothing of them was run, nothing was changed; fix them`,
+    `${bookkeepingTables.join(' and ')} are not as pg-credits made them, which --allow does not cover: nothing was run, nothing was changed; fix them`,
   );
 }
 

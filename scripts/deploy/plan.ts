@@ -49,7 +49,7 @@ function checkHistory(pkg: Package, applied: Applied) {
     const recorded = applied.checksums.get(file.path);
     if (recorded !== undefined && recorded !== file.checksum)
       throw new Failure(
-        `${file.path} is not what was applied to this database: a migration never changes once it is out`,
+        `${file.path} is not what was applied to this database: a released migration never changes`,
       );
   });
 }

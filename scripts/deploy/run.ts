@@ -92,7 +92,7 @@ async function takenAway({ client, prefix, allow }: Seen): Promise<string[]> {
   others.delete('public');
   return [...others].map(
     ([role, objects]) =>
-      `took from ${role} what it might do with ${objects} of our objects: only the roles of sql/roles.sql may; default privileges give such rights, --allow ${role} leaves them`,
+      `revoked the privileges of ${role} on ${objects} of our objects: only the roles of sql/roles.sql may have any; default privileges give them, --allow ${role} leaves them`,
   );
 }
 
@@ -106,7 +106,7 @@ async function checkResult(seen: Seen) {
   if (!first) return;
   const others = more.length === 0 ? '' : ` and ${more.length} more`;
   throw new Failure(
-    `all was applied, but ${first.key} is not as in this package${others}: it was rolled back, nothing was changed; ` +
-      'drop what is not ours, or allow it by --allow NAME; pg-credits verify lists all',
+    `everything was applied, but ${first.key} is not as in this package${others}: it was rolled back, nothing was changed; ` +
+      'drop what is not ours, or allow it with --allow NAME; pg-credits verify lists everything',
   );
 }

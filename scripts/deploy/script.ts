@@ -23,7 +23,7 @@ export function scriptOf(
 ): string {
   const title = `pg-credits ${pkg.version} for database ${ground.database}, as ${ground.user}`;
   return `${[
-    `-- ${title}, as it was found: run it by psql -v ON_ERROR_STOP=1, then pg-credits verify.`,
+    `-- ${title}, in its present state: run this with psql -v ON_ERROR_STOP=1, then pg-credits verify.`,
     beginning,
     takeTurn('deploy'),
     ...section('roles', roles.statements.join('\n')),

@@ -75,10 +75,10 @@ export async function planSteps(situation: Situation): Promise<Planned> {
   }
   if (owner !== ground.user) add(asOwner, `set local role ${ident(owner)};`);
   if (created.includes('credits_private'))
-    add('what keeps the books of deploys', bookkeeping.createBookkeeping);
+    add('the tables that record deploys', bookkeeping.createBookkeeping);
   if (!transferred) steps.push(...lock);
   if (adopted.length > 0)
-    add('migrations whose tables are there', bookkeeping.recordMigrations(adopted));
+    add('migrations whose tables already exist', bookkeeping.recordMigrations(adopted));
   const migrates = found.inUse && planned.migrations.length > 0;
   const kept = migrates ? await readTriggers(client) : [];
   if (migrates)

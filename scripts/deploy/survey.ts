@@ -53,7 +53,7 @@ export async function survey(seen: Seen, mayRead = true): Promise<Survey> {
   const own = differences.filter(({ cure }) => cure === 'note');
   const notes = [
     ...notesOfAllowed(seen, byKey),
-    ...own.map(({ key }) => `${key} is not ours, and harms nobody`),
+    ...own.map(({ key }) => `${key} is not ours, but does no harm`),
   ];
   return { facts, applied, adopted, migrations, differences, notes };
 }

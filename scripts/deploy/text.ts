@@ -9,7 +9,7 @@ export function describe(report: DeployReport): string[] {
   if (report.ownershipTransferred) lines.push(`${would}given everything to ${report.owner}`);
   if (report.adoptedMigrations.length > 0)
     lines.push(
-      `${would}noted as applied, as their tables are there: ${report.adoptedMigrations.join(', ')}`,
+      `${would}recorded as applied, because their tables exist: ${report.adoptedMigrations.join(', ')}`,
     );
   for (const path of report.migrations) lines.push(`${would}applied ${path}`);
   lines.push(...describeFiles(report, would), ...describeOwner(report));
@@ -25,9 +25,7 @@ function describeOwner(report: DeployReport): string[] {
   const lines: string[] = [];
   const callers = report.missingRoles.filter((role) => !role.endsWith('credits_owner'));
   if (callers.length > 0)
-    lines.push(
-      `missing roles: ${callers.join(', ')}: sql/roles.sql, which is theirs, was left out`,
-    );
+    lines.push(`missing roles: ${callers.join(', ')}: sql/roles.sql was skipped, as it needs them`);
   if (report.ownerIsDeployer)
     lines.push(
       `owner: ${report.owner}, the deploying user, because it cannot act as credits_owner`,

@@ -48,7 +48,7 @@ export function parseConninfo(text: string): Settings {
   if (/^\s*\w+\s*=/.test(text)) return withoutEmpty(parsePairs(text));
   // The message does not quote the URL, which may hold a password.
   throw new UsageError(
-    'this is no database URL: postgres://user:password@host:5432/name is expected, or host=… dbname=… user=…',
+    'this is not a database URL: postgres://user:password@host:5432/name is expected, or host=… dbname=… user=…',
   );
 }
 
@@ -97,7 +97,7 @@ function decode(text: string): string {
   } catch {
     // not UTF-8
   }
-  throw new UsageError('the database URL cannot be used: it has a %XX that is no character');
+  throw new UsageError('the database URL cannot be used: it has a %XX that is not a character');
 }
 
 const pairs = /\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?=\s|$)|\s+$/gsy;

@@ -79,7 +79,7 @@ export async function commit(client: pg.ClientBase) {
   } catch (error) {
     if (!isLostConnection(error)) throw error;
     throw new Failure(
-      'lost the connection while committing: whether it took effect is unknown; run it again, that is safe',
+      'lost the connection while committing: whether it took effect is unknown; running it again is safe',
       codeOf(error),
       { cause: error },
     );

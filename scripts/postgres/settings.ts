@@ -30,7 +30,7 @@ function check(settings: Settings) {
     throw new UsageError('the database URL names several hosts: name the primary alone');
   if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535)
     throw new UsageError(
-      'the database URL cannot be used: its port is no number from 1 to 65535 (in a password, write / as %2F, @ as %40)',
+      'the database URL cannot be used: its port is not a number from 1 to 65535 (in a password, write / as %2F, @ as %40)',
     );
   if (!/^-?\d*$/.test(settings.connect_timeout ?? ''))
     throw new UsageError(
@@ -39,7 +39,9 @@ function check(settings: Settings) {
   for (const [name, fine] of Object.entries(demands)) {
     const value = settings[name as keyof typeof demands];
     if (value !== undefined && !(fine as readonly string[]).includes(value))
-      throw new UsageError(`${name}=${value} is more than pg-credits can see to: leave it out`);
+      throw new UsageError(
+        `${name}=${value} is not something that pg-credits supports: leave it out`,
+      );
   }
 }
 
@@ -93,7 +95,7 @@ export function passwordOf(settings: Settings, to: string[]): string {
 /** Each line is host:port:database:user:password, `*` matches anything, and the first match counts. */
 function readPassword(file: string, to: string[]): string | undefined {
   if (process.platform !== 'win32' && statSync(file).mode & 0o077)
-    throw new Failure(`${file} is not used, as others may read it: chmod 600 ${file}`);
+    throw new Failure(`${file} is ignored, because others may read it: chmod 600 ${file}`);
   for (const line of readFileSync(file, 'utf8').split(/\r?\n/)) {
     const [, ...fields] = entry.exec(line) ?? [];
     const plain = fields.map((field) => field.replace(/\\(.)/g, '$1'));

@@ -48,7 +48,7 @@ function describeFiles(report: StatusReport): string {
   const roles =
     missing_roles.length === 0
       ? ''
-      : `; missing roles: ${missing_roles.join(', ')}, pg-credits deploy --dry-run says how to make them`;
+      : `; missing roles: ${missing_roles.join(', ')}, pg-credits deploy --dry-run says how to create them`;
   if (parts.length > 0) return `${parts.join('; ')}; run pg-credits deploy${roles}`;
   return `${differing_files === null ? `as in this package; what was applied is ${hidden}` : 'up to date'}${roles}`;
 }

@@ -61,7 +61,7 @@ export function examine(client: pg.ClientBase, options: VerifyOptions = {}): Pro
       );
     if (missing.length > 0)
       notes.push(
-        `not checked, because these roles do not exist: what ${missing.join(', ')} may do; pg-credits deploy says how to make them`,
+        `not checked, because these roles do not exist: what ${missing.join(', ')} may do; pg-credits deploy says how to create them`,
       );
     const findings = checkFacts(found.facts, allow);
     findings.push(...describeDifferences(differences, findings, pkg.version));

@@ -105,17 +105,17 @@ test('deploy to a host that does not exist: one line', () =>
   ));
 
 test.each([
-  ['localhost:5432/s3cret', /is no database URL: postgres:.* is expected, or host=/],
-  ['me:s3cret@localhost/shop', /is no database URL: /],
-  ['mysql://me:s3cret@localhost/shop', /is no database URL: /],
-  ['postgresql+psycopg://me:s3cret@localhost/shop', /is no database URL: /],
-  ['jdbc:postgresql://localhost/shop?password=s3cret', /is no database URL: /],
-  ['/var/run/postgresql', /is no database URL: /],
-  ['shop', /is no database URL: /],
+  ['localhost:5432/s3cret', /is not a database URL: postgres:.* is expected, or host=/],
+  ['me:s3cret@localhost/shop', /is not a database URL: /],
+  ['mysql://me:s3cret@localhost/shop', /is not a database URL: /],
+  ['postgresql+psycopg://me:s3cret@localhost/shop', /is not a database URL: /],
+  ['jdbc:postgresql://localhost/shop?password=s3cret', /is not a database URL: /],
+  ['/var/run/postgresql', /is not a database URL: /],
+  ['shop', /is not a database URL: /],
   ['postgres://me:s3cret@one,two/shop', /names several hosts: name the primary alone/],
-  ['postgres://me:a/s3cret@localhost/shop', /its port is no number .*write \/ as %2F/],
-  ['postgres://me:s3cret@localhost:0/shop', /its port is no number/],
-  ['postgres://me:%ff@localhost/shop', /%XX that is no character/],
+  ['postgres://me:a/s3cret@localhost/shop', /its port is not a number .*write \/ as %2F/],
+  ['postgres://me:s3cret@localhost:0/shop', /its port is not a number/],
+  ['postgres://me:%ff@localhost/shop', /%XX that is not a character/],
   ['postgres://localhost/shop?sslmod=require', /libpq does not know: sslmod;/],
   ['postgres://localhost/shop?require_auth=s3cret', /^deploy: require_auth=.*: leave it out/],
   [

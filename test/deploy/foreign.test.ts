@@ -321,7 +321,7 @@ test('while migrations are pending, no trigger runs, and one that is left over u
       for each row execute function credits_private.boo()`);
   const texts = await runAll();
   expect(texts.get('deploy')).toMatch(
-    /^all was applied, but (trigger|function) credits_private\..*boo.* is not as in this package.*rolled back/,
+    /^everything was applied, but (trigger|function) credits_private\..*boo.* is not as in this package.*rolled back/,
   );
   const { names } = await db.one(
     'select array_agg(name order by id) as names from credits_private.migrations',

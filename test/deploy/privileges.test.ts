@@ -38,7 +38,7 @@ test('deploy revokes what default privileges give and says so, and verify finds 
       alter default privileges for role ${role} grant all on schemas to ${anon}`);
   const report = await apply();
   expect(report.notes).toContainEqual(
-    expect.stringMatching(`^took from ${anon} what it might do with \\d\\d+ of our objects`),
+    expect.stringMatching(`^revoked the privileges of ${anon} on \\d\\d+ of our objects`),
   );
   expect(await mayGrant()).toBe(false);
   expect(await verify()).toMatchObject({ code: 0 });

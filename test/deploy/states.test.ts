@@ -107,7 +107,7 @@ describe('status, verify, deploy and its dry run agree', () => {
     expect(said.isUpToDate).toBe(true);
     for (const text of [said.verify, said.deploy])
       expect(text).toContain(
-        'note: index credits_private.accounts app_units is not ours, and harms',
+        'note: index credits_private.accounts app_units is not ours, but does no harm',
       );
   });
 
@@ -214,11 +214,13 @@ describe.skipIf(!hasClient)('a database that was restored', () => {
     expect(await said(['verify', '--database-url', db.url])).toMatch(/^all promises hold: 1 acc/m);
   });
 
-  test('restored schema-only, what is there is noted as applied and nothing runs twice', async () => {
+  test('restored schema-only, what is there is recorded as applied and nothing runs twice', async () => {
     await restoreInto(db, source, '--schema-only');
     const first = await ask(...roles());
     expect(first.isUpToDate).toBe(false);
-    expect(first.deploy).toContain('noted as applied, as their tables are there: migrations/0001');
+    expect(first.deploy).toContain(
+      'recorded as applied, because their tables exist: migrations/0001',
+    );
     expect(first.status).toMatch(/^schema +pending: .*run pg-credits deploy$/m);
     expect(first.verify).toContain('pending: run pg-credits deploy');
     expect((await ask(...roles())).isUpToDate).toBe(true);

@@ -345,7 +345,9 @@ test('a wrong password is reported once, and a missing one is asked for', async 
     );
     expect(await outcome(url({}))).toBe('encrypted');
     execFileSync('chmod', ['644', files['.pgpass'] ?? '']);
-    expect(await why(url({}))).toMatch(/\.pgpass is not used, as others may read it: chmod 600 /);
+    expect(await why(url({}))).toMatch(
+      /\.pgpass is ignored, because others may read it: chmod 600 /,
+    );
     keep('passwords', `localhost:${port}:app:app:p\n`);
     expect(await outcome(url({ passfile: files.passwords ?? '' }))).toBe('encrypted');
   } finally {

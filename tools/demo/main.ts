@@ -14,7 +14,7 @@ import { agentRun, limitAndDispute } from './runs.ts';
 
 const help = `npm run demo: one real account's month, in the old books and in pg-credits, side by side
 
-It starts a Postgres of its own, in a folder of its own, and removes both at its end.
+It starts a Postgres of its own, in a folder of its own, and removes both at the end.
 
   npm run demo -- --keep    keep it up until Ctrl-C, to connect with psql
   npm run demo -- --help    show this text`;

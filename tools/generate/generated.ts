@@ -11,7 +11,7 @@ export function checksums(before: string, rewrite: boolean, root = packageRoot):
   if (changed.length > 0 && !rewrite) {
     const names = changed.map((line) => line.slice(66)).join(', ');
     throw new Failure(
-      `migrations/SHA256SUMS has another checksum for ${names}: a migration never changes once it is out; before it is, use --rewrite`,
+      `migrations/SHA256SUMS has another checksum for ${names}: a released migration never changes; before its release, use --rewrite`,
     );
   }
   return `${lines.join('\n')}\n`;

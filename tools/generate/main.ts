@@ -11,8 +11,8 @@ const help = `npm run generate: write the files that are made from others
 They are sql/schema.snapshot, sql/README.md and migrations/SHA256SUMS.
 Exit status: 0 done, 1 it failed, or with --check a file is not up to date, 2 wrong usage.
 
-  --check       write nothing, and fail when a file is not up to date
-  --rewrite     record another checksum of a migration that is not out yet
+  --check       write nothing, and fail if a file is not up to date
+  --rewrite     accept a change of a migration that is not released yet
   -h, --help    show this text`;
 
 const current = (path: string) =>

@@ -21,9 +21,9 @@ It counts with valgrind's callgrind, on x86_64 Linux, in a database of its own (
   --cells LIST     some of: ${cells.join(', ')}
   --server SERVER  the major version of an embedded Postgres, or the folder above another's bin/ (18)
   --root FOLDER    another checkout of pg-credits, to compare with
-  --check          fail when a call takes more than 3 % above its committed figure (tools/bench/instructions/figures.json);
-                   exit status 77 where instructions can't be counted
-  --write          commit to the figures that are counted now: they become the bound
+  --check          fail if a call takes more than 3 % above its committed figure (tools/bench/instructions/figures.json);
+                   exit status 77 if instructions can't be counted here
+  --write          record the figures that are counted now: they become the bound
   --json           print JSON
   -h, --help       show this text`;
 
