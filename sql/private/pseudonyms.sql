@@ -38,10 +38,10 @@ as $$
   where i.number = 0
 $$;
 
--- Forgetting switches no limit off. A limit goes on counting under the real id whatever it names,
--- has counted in the running window, or has reserved for an open hold, and it knows the pseudonym
--- of that id. Everything else that it has counted is forgotten. This reads the holds' ids, so it
--- runs before they are replaced.
+-- Forgetting switches no limit off. A limit goes on counting, under the real id, whatever it names,
+-- whatever it has counted in the running window, and whatever open holds reserve, and it knows the
+-- pseudonym of that id. Everything else that it has counted is forgotten. This reads the holds'
+-- ids, so it runs before they are replaced.
 create or replace function credits_private.forget_in_limits(
   p_account credits_private.account, p_api_keys jsonb, p_runs jsonb
 ) returns void

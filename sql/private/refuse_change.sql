@@ -172,8 +172,8 @@ begin
 end
 $$;
 
--- The guard of a limit: a limit is set after the account's last entry, and then only learns
--- pseudonyms.
+-- The guard of a limit: it is set after the account's last entry, and only pseudonyms are added to
+-- what it knows.
 create or replace function credits_private.refuse_unless_set_now() returns trigger
 language plpgsql
 set search_path = pg_temp

@@ -55,7 +55,7 @@ begin
   where e.account_id = p_account_id and e.kind = 'expiry'
     and (g.grant_id = v_grant.grant_id or g.origin_grant_id = v_grant.grant_id);
 
-  -- Each call is a row, whose trigger raises what is asked back.
+  -- Each call is a row, whose trigger increases what is asked back.
   insert into credits_private.revocations as r (
     account_id, grant_id, revocation_id, requested, amount, on_spent, created_at)
   select p_account_id, v_grant.grant_id, count(*) + 1, coalesce(p_amount, v_grant.amount),

@@ -364,8 +364,8 @@ begin
 end
 $$;
 
--- Raises the promise that an entry would have broken. The account is updated first: if it already
--- has the entry, a later step refused.
+-- Raises an error that names the promise that an entry would have broken. The account is updated
+-- first: if it already has the entry, a later step refused.
 create or replace function credits_private.raise_refused_entry(p_account_id text, p_entry_id bigint)
 returns void
 language plpgsql
