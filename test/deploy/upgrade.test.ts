@@ -34,6 +34,7 @@ describe.skipIf('missing' in previous)(`the upgrade from ${label}`, () => {
     execFileSync(process.execPath, deployArguments(command, db.url, rolePrefix));
     await prepareCallers(db.url, { rolePrefix });
     history = await writeHistory(db);
+    await writeAppViews();
     const readViews = await readerOfViews(db);
     const before = await readViews();
 
@@ -60,6 +61,16 @@ describe.skipIf('missing' in previous)(`the upgrade from ${label}`, () => {
     await db?.drop();
     if (folder) rmSync(folder, { recursive: true });
   });
+
+  /** An app has a view of its own on each of ours. */
+  const writeAppViews = async () => {
+    await db.query('create schema reports');
+    for (const { name } of await viewsOf('credits'))
+      await db.query(`create view reports.${name} as select * from credits.${name}`);
+  };
+
+  const viewsOf = (schema: string) =>
+    db.query(`select viewname as name from pg_catalog.pg_views where schemaname = '${schema}'`);
 
   const locksOfDeploy = () =>
     db.query(
@@ -103,6 +114,17 @@ describe.skipIf('missing' in previous)(`the upgrade from ${label}`, () => {
     expect(said.after).toEqual(said.before);
     expect(await verify(await db.connect())).toEqual([]);
     expect(await db.query('select * from credits.discrepancies')).toEqual([]);
+  });
+
+  test('views of the app on ours are there, and read what ours say', async () => {
+    const views = await viewsOf('reports');
+    expect(views.length).toBeGreaterThan(5);
+    for (const { name } of views) {
+      const [app, ours] = await Promise.all(
+        ['reports', 'credits'].map((schema) => db.query(`select count(*) as n from ${schema}.${name}`)),
+      );
+      expect({ name, app }).toEqual({ name, app: ours });
+    }
   });
 
   test('a key that was used before it gets the first answer again', async () => {
