@@ -12,7 +12,9 @@ begin
   perform credits_private.check_hold_id(p_account_id, p_hold_id);
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
   perform credits_private.check_metadata(p_account_id, p_metadata);
-  perform credits_private.require_value(p_account_id, 'p_final', p_final::text);
+  if p_final is null then
+    perform credits_private.require_value(p_account_id, 'p_final', null);
+  end if;
   if p_amount is distinct from 0 then
     perform credits_private.check_amount(p_account_id, 'p_amount', p_amount);
   elsif not p_final then
