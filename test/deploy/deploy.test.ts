@@ -194,7 +194,14 @@ test('deploys of two databases of one server at once both create the roles', asy
 test('deploy waits for a caller in the middle of a transaction, and applies when that is over', async () => {
   // The second attempt locks the views as well, and with each of them what it reads.
   const reads = 'create or replace view credits.tables as select relname from pg_catalog.pg_class;';
-  const changes = { 'sql/views/tables.sql': reads };
+  // credits.discrepancies reads the catalogue through a check: a view of its own.
+  const changes = {
+    'sql/views/tables.sql': reads,
+    'sql/checks/indexes.sql':
+      'create or replace view credits_private.check_indexes as select indexrelid from pg_catalog.pg_index;',
+    'sql/views/indexes.sql':
+      '-- requires: checks/\ncreate or replace view credits.indexes as table credits_private.check_indexes;',
+  };
   await apply(changes);
   const caller = await db.connect();
   await caller.query(`begin; select credits.bump('acme')`);
