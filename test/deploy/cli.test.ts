@@ -1,6 +1,7 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { commandNames } from '../../scripts/main.ts';
 import { explain } from '../../scripts/shell/explain.ts';
 import { databaseUrl } from '../support/connection.ts';
 import { createDatabase, type Database, waitUntilBlocked } from '../support/database.ts';
@@ -76,8 +77,7 @@ test.each([
 
 test('--help and --version answer without a server', async () => {
   const usage = (await cli(['--help'])).stdout;
-  for (const command of ['deploy', 'verify', 'status', 'invoice', 'settle'])
-    expect(usage).toContain(`\n  pg-credits ${command} `);
+  for (const command of commandNames) expect(usage).toContain(`\n  pg-credits ${command} `);
   expect((await cli(['deploy', '--help'])).stdout).toContain('--lock-timeout');
   expect(await cli(['help', 'deploy'])).toEqual(await cli(['deploy', '--help']));
   expect((await cli(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);

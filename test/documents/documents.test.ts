@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { commandNames } from '../../scripts/main.ts';
 import {
   chaptersOf,
   commandsOf,
@@ -88,11 +89,8 @@ test('a path is told by its folder', () => {
 });
 
 test('every command of pg-credits is in a document', () => {
-  const commands = [...readDocument('scripts/main.ts').matchAll(/^ {2}pg-credits ([a-z]+) /gm)];
-  expect(commands.length).toBeGreaterThan(5);
   const all = [...texts.values()].join('\n');
-  const missing = commands.filter(([, name]) => !all.includes(`pg-credits ${name}`));
-  expect(missing.map(([, name]) => name)).toEqual([]);
+  expect(commandNames.filter((name) => !all.includes(`pg-credits ${name}`))).toEqual([]);
 });
 
 test('a document is read as chapters with blocks, and blocks as commands', () => {
