@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { type Live, readOnly } from '../postgres/live.ts';
+import { type Live, mustRead, readOnly } from '../postgres/live.ts';
 import { Failure } from '../shell/explain.ts';
 import { printable } from '../shell/format.ts';
 
@@ -38,7 +38,7 @@ export function readInvoices(
   period?: string,
 ): Promise<Invoice[]> {
   return readOnly(client, async (live) => {
-    refuseUnreadable(live);
+    mustRead(live, ['credits.remaining', 'credits.invoice', 'credits.invoice_lines']);
     const account = await readAccount(client, live, accountId);
     const wanted = period ?? account.period;
     const found = await readPeriods(client, account, wanted);
@@ -68,16 +68,6 @@ const empty = {
   net_used: 0n,
   calls: 0n,
 };
-
-function refuseUnreadable({ readable, user, rolePrefix }: Live) {
-  const needed = ['credits.remaining', 'credits.invoice', 'credits.invoice_lines'];
-  const missing = needed.filter((name) => !readable.has(name));
-  if (missing.length > 0)
-    throw new Failure(
-      `${user} may not read ${missing.join(', ')}: connect as a member of ${rolePrefix}credits_auditor`,
-      '42501',
-    );
-}
 
 interface Account {
   account_id: string;

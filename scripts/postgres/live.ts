@@ -76,6 +76,16 @@ async function readLive(client: pg.ClientBase, givenPrefix?: string): Promise<Li
   };
 }
 
+/** Refuses a user who may not read all of these views, and says who may. */
+export function mustRead({ readable, user, rolePrefix }: Live, views: string[]): void {
+  const missing = views.filter((name) => !readable.has(name));
+  if (missing.length > 0)
+    throw new Failure(
+      `${user} may not read ${missing.join(', ')}: connect as a member of ${rolePrefix}credits_auditor`,
+      '42501',
+    );
+}
+
 async function readReadable(client: pg.ClientBase): Promise<Set<string>> {
   const { rows } = await client.query(`
     select n.nspname || '.' || c.relname as name
