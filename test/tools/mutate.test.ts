@@ -5,7 +5,7 @@ import { packageRoot } from '../../scripts/package.ts';
 import { parseMutate } from '../../tools/mutate/options.ts';
 import { mutate } from '../../tools/mutate/run.ts';
 import type { Trial } from '../../tools/mutate/trials.ts';
-import { judge } from '../../tools/mutate/verdict.ts';
+import { judge, unfilled } from '../../tools/mutate/verdict.ts';
 import { createDatabase } from '../support/database.ts';
 
 const timeout = 300_000;
@@ -116,6 +116,14 @@ describe('the verdict', () => {
     ]);
     const some = { trials, exhausted: new Set<string>() };
     expect(judge(some, { 't.a': 'a setting' }).faults).toEqual([]);
+  });
+
+  test('a table without a row to change is a fault', () => {
+    const tables = [
+      { name: 'filled', sorts: [[["'account 1'"]]] },
+      { name: 'empty', sorts: [] },
+    ];
+    expect(unfilled(tables)).toEqual(['empty: has no row, so nothing of it was tried']);
   });
 });
 

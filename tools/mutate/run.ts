@@ -8,7 +8,7 @@ import { readTables } from './tables.ts';
 import { tryChanges } from './trials.ts';
 import { unguarded } from './unguarded.ts';
 import { untold } from './untold.ts';
-import { forgotten, judge, type Verdict } from './verdict.ts';
+import { forgotten, judge, unfilled, type Verdict } from './verdict.ts';
 
 export type Report = { triggers: 'on' | 'off' } & Verdict;
 type Settings = Omit<Options, 'help' | 'json' | 'major' | 'url' | 'wait'>;
@@ -37,7 +37,7 @@ export async function mutate(
       progress: (done, of, what) => say(`triggers ${triggers}, ${done} of ${of}: ${what}`),
     });
     const verdict = judge(trials, listed);
-    if (!columns) verdict.faults.push(...forgotten(listed, all.keys()));
+    if (!columns) verdict.faults.push(...forgotten(listed, all.keys()), ...unfilled(tables));
     reports.push({ triggers, ...verdict });
   }
   return reports;

@@ -15,7 +15,10 @@ export interface Table {
   sorts: string[][][];
 }
 
-/** Every table with accounts' rows, from the catalogue: a new table is mutated without being named here. */
+/**
+ * Every table with accounts' rows, from the catalogue: a new table is mutated without being named here, once the
+ * ledger has a row of it.
+ */
 export async function readTables(client: pg.Client): Promise<Table[]> {
   const { rows } = await client.query(`
     select c.relname as name,

@@ -1,3 +1,4 @@
+import type { Table } from './tables.ts';
 import type { Outcome, Trials } from './trials.ts';
 
 /** The outcome of all changes of one kind. */
@@ -44,6 +45,12 @@ export function judge({ trials, exhausted }: Trials, list: Record<string, string
   }
   return { kinds: [...kinds.values()], totals, faults };
 }
+
+/** Tables without a row to change. For a new table, tools/mutate/ledger.ts has to write some. */
+export const unfilled = (tables: Pick<Table, 'name' | 'sorts'>[]) =>
+  tables
+    .filter(({ sorts }) => sorts.length === 0)
+    .map(({ name }) => `${name}: has no row, so nothing of it was tried`);
 
 /** Listed kinds of which there is no change; only if all kinds were tried. */
 export const forgotten = (list: Record<string, string>, all: Iterable<string>) => {
