@@ -21,7 +21,7 @@ const planted = (change: (files: Files) => void) => {
 const without = (places: RegExp) =>
   planted((copy) => {
     for (const [path, text] of copy)
-      if (places.test(path)) copy.set(path, text.replaceAll(name, 'a_hold'));
+      if (places.test(path)) copy.set(path, text.replaceAll(name, ''));
   });
 
 test.each([
@@ -37,6 +37,12 @@ test('a promise that only README makes is found in no other place', () => {
   const broken = planted((copy) =>
     copy.set('README.md', '## What it guarantees\n`a_new_promise_holds`\n## Next\n'),
   );
+  expect(missingPlaces(broken).filter((gap) => gap.startsWith('a_new_promise'))).toHaveLength(3);
+});
+
+test('a promise that only a guard names is found in no other place', () => {
+  const guard = "execute function credits_private.refuse_change(\n'a_new_promise_holds', 'holds');";
+  const broken = planted((copy) => copy.set('sql/triggers/holds.sql', guard));
   expect(missingPlaces(broken).filter((gap) => gap.startsWith('a_new_promise'))).toHaveLength(3);
 });
 

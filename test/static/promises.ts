@@ -22,6 +22,8 @@ const claims = /^(README\.md|docs\/)/;
 const isSql = /^(migrations|sql)\//;
 // A view shows and a check compares; neither keeps anything.
 const detects = /^sql\/(views|checks)\//;
+// A guard's first argument is the promise that it keeps.
+const guards = /\b(?:refuse_\w+|raise_change_by_hand)\(\s*'(\w+)'/g;
 const nameOf = (path: string) => basename(path).replace(/\.(test\.ts|sql)$/, '');
 
 /** Every name that one of the places takes for a promise. */
@@ -30,8 +32,11 @@ export function promisesIn(files: Files): string[] {
   const claimed = [...(guarantees ?? '').matchAll(/`([a-z]+(?:_[a-z]+){2,})`/g)].map(
     ([, name = '']) => name,
   );
+  const guarded = [...files].flatMap(([path, text]) =>
+    isSql.test(path) ? [...text.matchAll(guards)].map(([, name = '']) => name) : [],
+  );
   const own = [...files.keys()].filter((path) => /^(sql\/checks|test\/invariants)\//.test(path));
-  return [...new Set([...claimed, ...own.map(nameOf)])].sort();
+  return [...new Set([...claimed, ...guarded, ...own.map(nameOf)])].sort();
 }
 
 /** The places that a promise has no mention in. */
