@@ -13,6 +13,11 @@ import {
 import { brokenLinks } from '../support/links.ts';
 
 const read = (path: string) => [path, readDocument(path)] as const;
+const chapterOf = (path: string, heading: string) =>
+  texts
+    .get(path)
+    ?.split(/^## /m)
+    .find((text) => text.startsWith(`${heading}\n`)) ?? '';
 const folders = /(?<![\w/.])(?:sql|scripts|tools|test|migrations|docs)\/[\w./-]*\w/g;
 const pathsIn = (text: string) => text.match(folders) ?? [];
 const texts = new Map(documents().map(read));
@@ -91,6 +96,23 @@ test('a path is told by its folder', () => {
 test('every command of pg-credits is in a document', () => {
   const all = [...texts.values()].join('\n');
   expect(commandNames.filter((name) => !all.includes(`pg-credits ${name}`))).toEqual([]);
+});
+
+test('every table is in the map, and in the publication that copies it to another server', () => {
+  const folder = new URL('migrations/', root);
+  const tables = readdirSync(folder).flatMap((name) =>
+    [...readDocument(`migrations/${name}`).matchAll(/^create table credits_private\.(\w+)/gm)].map(
+      ([, table = '']) => table,
+    ),
+  );
+  expect(tables.length).toBeGreaterThan(10);
+  const map = chapterOf('ARCHITECTURE.md', 'Who may write what');
+  expect(tables.filter((table) => !map.includes(`\`${table}\``))).toEqual([]);
+  const published = /create publication pg_credits for table([^']*)'/.exec(
+    texts.get('docs/operating.md') ?? '',
+  )?.[1];
+  const copied = [...(published ?? '').matchAll(/credits_private\.(\w+)/g)].map(([, name]) => name);
+  expect(copied.sort()).toEqual(tables.sort());
 });
 
 test('a document is read as chapters with blocks, and blocks as commands', () => {
