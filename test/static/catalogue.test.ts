@@ -35,6 +35,13 @@ const first = (relation: string, columns: string) =>
   `(select a.attname from pg_catalog.pg_attribute as a
     where a.attrelid = ${relation} and a.attnum = ${columns})`;
 
+/** What a private view reads. */
+const readBy = (view: string) =>
+  `select d.refobjid from pg_catalog.pg_rewrite as w
+   join pg_catalog.pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
+   where w.ev_class = 'credits_private.${view}'::regclass and d.refclassid = 'pg_class'::regclass
+     and d.refobjid <> w.ev_class`;
+
 /** For each promise, a query for what breaks it, and statements that break it. */
 const checks: Record<string, { breaches: string; planted: string[] }> = {
   'every public function, view and type has a comment': {
@@ -176,6 +183,27 @@ const checks: Record<string, { breaches: string; planted: string[] }> = {
       `create trigger t after insert on credits_private.grants for each statement
        execute function credits_private.refuse_change('a', 'b')`,
       `alter table credits_private.entries enable always trigger _500_every_change_has_an_entry`,
+    ],
+  },
+  'every table but settle_failures refuses to be truncated': {
+    breaches: `select r.name from relation as r
+      where r.relkind = 'r' and r.relname <> 'settle_failures' and not exists (
+        select from pg_catalog.pg_trigger as t where t.tgrelid = r.oid and t.tgtype & 32 = 32)`,
+    planted: [
+      'drop trigger _140_holds_are_never_truncated on credits_private.holds',
+      'create table credits_private.t (account_id text)',
+    ],
+  },
+  'check_available_is_spendable reads every table that due reads': {
+    breaches: `select name from relation
+      where oid in (${readBy('due')}) and oid not in (${readBy('check_available_is_spendable')})`,
+    planted: [
+      `do $$ begin
+         execute 'create or replace view credits_private.due as '
+           || rtrim(pg_get_viewdef('credits_private.due'), ';')
+           || ' union all select l.account_id, clock_timestamp(), 9, null::bigint, ''limit ends'', 0
+                from credits_private.limits as l';
+       end $$`,
     ],
   },
   'there is no sequence and no identity': {
