@@ -121,7 +121,9 @@ describe.skipIf('missing' in previous)(`the upgrade from ${label}`, () => {
     expect(views.length).toBeGreaterThan(5);
     for (const { name } of views) {
       const [app, ours] = await Promise.all(
-        ['reports', 'credits'].map((schema) => db.query(`select count(*) as n from ${schema}.${name}`)),
+        ['reports', 'credits'].map((schema) =>
+          db.query(`select count(*) as n from ${schema}.${name}`),
+        ),
       );
       expect({ name, app }).toEqual({ name, app: ours });
     }
