@@ -52,8 +52,8 @@ to credits_granter;
 -- Finance and support: every view, and nothing that moves a credit. explain_balance books what is
 -- due, but time alone has decided that.
 grant select on
-  credits.accounts, credits.discrepancies, credits.entries, credits.grants, credits.holds, credits.invoice,
-  credits.invoice_lines, credits.limits, credits.remaining, credits.transactions, credits.usage
+  credits.accounts, credits.discrepancies, credits.entries, credits.grants, credits.holds,
+  credits.invoice, credits.invoice_lines, credits.limits, credits.remaining, credits.transactions, credits.usage
 to credits_auditor;
 grant execute on function
   credits.available_for(text, text),

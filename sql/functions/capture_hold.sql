@@ -14,7 +14,7 @@ begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.capture(
     p_account_id collate "default", p_hold_id, p_amount, p_idempotency_key collate "default",
-    p_final, p_metadata, null);
+    p_final, p_metadata, p_at => null);
 end
 $$;
 

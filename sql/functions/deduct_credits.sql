@@ -16,7 +16,7 @@ begin
   return (credits_private.deduct(
     p_account_id collate "default", p_amount, p_idempotency_key collate "default",
     p_api_key_id collate "default", p_operation collate "default", p_run_id collate "default",
-    p_metadata, null, true)).result;
+    p_metadata, p_at => null, p_raises => true)).result;
 end
 $$;
 

@@ -10,7 +10,7 @@ as $$
 begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.extend_hold_at(
-    p_account_id collate "default", p_hold_id, p_expires_in, null);
+    p_account_id collate "default", p_hold_id, p_expires_in, p_at => null);
 end
 $$;
 

@@ -22,7 +22,7 @@ begin
     p_account_id collate "default", p_amount, p_idempotency_key collate "default",
     p_source collate "default", p_priority, p_expires_at, p_effective_at,
     p_operations collate "default", p_paid_amount, p_paid_currency collate "default", p_metadata,
-    p_expires_in, null);
+    p_expires_in, p_at => null);
 end
 $$;
 

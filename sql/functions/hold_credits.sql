@@ -17,7 +17,7 @@ begin
   return credits_private.hold_credits_at(
     p_account_id collate "default", p_amount, p_idempotency_key collate "default", p_expires_in,
     p_api_key_id collate "default", p_operation collate "default", p_run_id collate "default",
-    p_metadata, null);
+    p_metadata, p_at => null);
 end
 $$;
 

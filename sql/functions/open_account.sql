@@ -15,7 +15,7 @@ begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.open_account_at(
     p_account_id collate "default", p_unit collate "default", p_scale, p_overdraft_limit,
-    p_time_zone collate "default", p_anchor_day, p_metadata, null);
+    p_time_zone collate "default", p_anchor_day, p_metadata, p_at => null);
 end
 $$;
 

@@ -13,7 +13,7 @@ begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.refund_credits_at(
     p_account_id collate "default", p_transaction_id, p_idempotency_key collate "default", p_amount,
-    p_metadata, null);
+    p_metadata, p_at => null);
 end
 $$;
 

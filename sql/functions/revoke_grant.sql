@@ -14,7 +14,7 @@ begin
   perform from credits_private.accounts where false for key share; -- waits for deploys
   return credits_private.revoke_grant_at(
     p_account_id collate "default", p_grant_id, p_idempotency_key collate "default", p_amount,
-    p_on_spent collate "default", p_metadata, null);
+    p_on_spent collate "default", p_metadata, p_at => null);
 end
 $$;
 

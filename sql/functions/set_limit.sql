@@ -16,7 +16,7 @@ begin
   return credits_private.set_limit_at(
     p_account_id collate "default", p_limit_id collate "default", p_ceiling,
     p_scope collate "default", p_scope_id collate "default", p_window collate "default", p_overage,
-    null);
+    p_at => null);
 end
 $$;
 

@@ -8,7 +8,7 @@ set search_path = pg_temp
 as $$
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
-  perform credits_private.check_id(p_account_id, 'p_operation', p_operation, true);
+  perform credits_private.check_id(p_account_id, 'p_operation', p_operation, p_optional => true);
   if not exists (select from credits_private.accounts as a where a.account_id = p_account_id) then
     perform credits_private.raise_refusal(credits_private.no_such_account_refusal(p_account_id));
   end if;

@@ -33,7 +33,7 @@ begin
     v_booked := credits_private.deduct(p_item ->> 'account_id',
       (p_item ->> 'amount')::numeric::bigint, p_item ->> 'idempotency_key',
       p_item ->> 'api_key_id', p_item ->> 'operation', p_item ->> 'run_id',
-      coalesce(p_item -> 'metadata', '{}'), p_at, false);
+      coalesce(p_item -> 'metadata', '{}'), p_at, p_raises => false);
   end if;
   return v_booked;
 end
@@ -57,12 +57,12 @@ declare
 begin
   if p_raises then
     perform credits_private.check_spending(p_account_id, p_amount, p_idempotency_key,
-      p_api_key_id, p_operation, p_run_id, p_metadata, 0);
+      p_api_key_id, p_operation, p_run_id, p_metadata, p_least => 0);
     return null;
   end if;
   begin
     perform credits_private.check_spending(p_account_id, p_amount, p_idempotency_key,
-      p_api_key_id, p_operation, p_run_id, p_metadata, 0);
+      p_api_key_id, p_operation, p_run_id, p_metadata, p_least => 0);
     return null;
   exception
     when invalid_parameter_value then
@@ -140,8 +140,8 @@ begin
       and coalesce(jsonb_typeof(i.value -> 'operation') in ('string', 'null'), true)
       and coalesce(jsonb_typeof(i.value -> 'run_id') in ('string', 'null'), true)
       and coalesce(jsonb_typeof(i.value -> 'metadata') = 'object', true)
-      and i.value - '{account_id,idempotency_key,amount,api_key_id,operation,run_id,metadata}'::text[]
-        = '{}') is not true)
+      and i.value - array['account_id', 'idempotency_key', 'amount', 'api_key_id', 'operation',
+        'run_id', 'metadata'] = '{}') is not true)
   then
     return true;
   end if;

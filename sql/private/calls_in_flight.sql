@@ -47,7 +47,7 @@ as $$
 declare
   v_result credits.grant_credits_result := credits_private.grant_credits_at(p_account_id, p_amount,
     p_idempotency_key, p_source, p_priority, p_expires_at, p_effective_at, p_operations,
-    p_paid_amount, p_paid_currency, p_metadata, null::interval, p_at);
+    p_paid_amount, p_paid_currency, p_metadata, p_expires_in => null::interval, p_at => p_at);
 begin
   return (v_result.grant_id, v_result.transaction_id, v_result.amount, v_result.balance,
     v_result.available, v_result.replayed, v_result.repaid

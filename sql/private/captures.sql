@@ -42,8 +42,9 @@ begin
   perform credits_private.raise_refusal(v_check.refusal);
   v_drawable := p_hold.held;
   if p_account.closed_at is null then
-    v_drawable := v_drawable + (credits_private.draw(p_account.account_id, 0, p_hold.operation,
-      p_at, credits_private.overdraft(p_account))).drawable;
+    v_drawable := v_drawable + (credits_private.draw(p_account.account_id, p_amount => 0,
+      p_operation => p_hold.operation, p_at => p_at,
+      p_overdraft => credits_private.overdraft(p_account))).drawable;
   end if;
   if v_drawable < p_amount then
     perform credits_private.raise_refusal(credits_private.shortage_refusal(
@@ -80,7 +81,8 @@ begin
   v_draw := credits_private.draw(
     p_account.account_id, v_left, p_hold.operation, p_at, v_overdraft);
   p_account := credits_private.write_parts(
-    p_account, p_hold.hold_id, v_grant_ids, v_amounts, -1, p_at, p_at);
+    p_account, p_hold.hold_id, v_grant_ids, v_amounts, p_sign => -1, p_effective_at => p_at,
+    p_created_at => p_at);
 
   v_entry.kind := 'capture';
   v_entry.hold_id := p_hold.hold_id;
@@ -98,7 +100,7 @@ begin
   v_entry.idempotency_key := p_idempotency_key;
   v_entry.metadata := nullif(p_metadata, '{}');
   return credits_private.write_entries(p_account, v_entry,
-    v_grant_ids || v_draw.grant_ids, v_amounts || v_draw.amounts, -1);
+    v_grant_ids || v_draw.grant_ids, v_amounts || v_draw.amounts, p_sign => -1);
 end
 $$;
 
@@ -143,7 +145,8 @@ begin
     v_account := credits_private.resolve_hold(v_account, p_hold_id,
       case when p_amount > 0 then 'captured' else 'released' end, v_request.at, v_request.at);
   else
-    v_account := credits_private.tidy(v_account, '{}', '{}', v_request.at, v_request.at);
+    v_account := credits_private.tidy(v_account, p_grant_ids => '{}', p_amounts => '{}',
+      p_effective_at => v_request.at, p_created_at => v_request.at);
   end if;
 
   v_result := (p_hold_id, v_transaction_id, p_amount, v_account.balance,

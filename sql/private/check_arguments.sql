@@ -103,9 +103,9 @@ begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_amount(p_account_id, 'p_amount', p_amount, p_least);
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
-  perform credits_private.check_id(p_account_id, 'p_api_key_id', p_api_key_id, true);
-  perform credits_private.check_id(p_account_id, 'p_operation', p_operation, true);
-  perform credits_private.check_id(p_account_id, 'p_run_id', p_run_id, true);
+  perform credits_private.check_id(p_account_id, 'p_api_key_id', p_api_key_id, p_optional => true);
+  perform credits_private.check_id(p_account_id, 'p_operation', p_operation, p_optional => true);
+  perform credits_private.check_id(p_account_id, 'p_run_id', p_run_id, p_optional => true);
   perform credits_private.check_metadata(p_account_id, p_metadata);
 end
 $$;

@@ -30,7 +30,8 @@ begin
   if v_answer.is_other then
     return credits_private.refused_deduction(credits_private.reused_key_refusal(
       p_account_id, p_idempotency_key, v_answer, 'deduct_credits',
-      credits_private.deduction_arguments(p_amount, p_api_key_id, p_operation, p_run_id)), p_raises);
+      credits_private.deduction_arguments(p_amount, p_api_key_id, p_operation, p_run_id)),
+      p_raises);
   end if;
   -- A deduction of 0 has no transaction, and its stored answer has everything.
   return ((v_answer.transaction_id,
@@ -99,10 +100,12 @@ begin
   for no key update;
   v_at := greatest(coalesce(p_at, clock_timestamp()), v_at);
   v_entered := credits_private.enter_deduction(
-    p_account_id, 0, p_idempotency_key, p_api_key_id, p_operation, p_run_id, v_at);
+    p_account_id, p_amount => 0, p_idempotency_key => p_idempotency_key,
+    p_api_key_id => p_api_key_id, p_operation => p_operation, p_run_id => p_run_id, p_at => v_at);
   if v_entered.is_known then
-    return credits_private.replay_deduction(p_account_id, 0, p_idempotency_key, p_api_key_id,
-      p_operation, p_run_id, p_raises);
+    return credits_private.replay_deduction(p_account_id, p_amount => 0,
+      p_idempotency_key => p_idempotency_key, p_api_key_id => p_api_key_id,
+      p_operation => p_operation, p_run_id => p_run_id, p_raises => p_raises);
   elsif (v_entered.refusal).code is not null then
     return credits_private.refused_deduction(v_entered.refusal, p_raises);
   end if;
@@ -116,8 +119,10 @@ begin
     credits_private.available(p_account_id, null, v_at), false, v_entered.exceeded_limits, 0
     )::credits.deduct_credits_result;
   perform credits_private.end_request(p_account_id, p_idempotency_key,
-    credits_private.deduction_fingerprint(0, p_api_key_id, p_operation, p_run_id), null,
-    v_result.available, jsonb_strip_nulls(jsonb_build_object('amount', 0,
+    credits_private.deduction_fingerprint(p_amount => 0, p_api_key_id => p_api_key_id,
+      p_operation => p_operation, p_run_id => p_run_id),
+    p_transaction_id => null, p_available => v_result.available,
+    p_details => jsonb_strip_nulls(jsonb_build_object('amount', 0,
       'balance', v_result.balance, 'exceeded_limits', v_entered.exceeded_limits)));
   return (v_result, null)::credits_private.deduction;
 end
@@ -235,6 +240,6 @@ set search_path = pg_temp
 as $$
 begin
   return (credits_private.deduct(p_account_id, p_amount, p_idempotency_key, p_api_key_id,
-    p_operation, p_run_id, p_metadata, p_at, true)).result;
+    p_operation, p_run_id, p_metadata, p_at, p_raises => true)).result;
 end
 $$;

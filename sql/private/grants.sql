@@ -36,7 +36,8 @@ begin
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
   perform credits_private.check_id(p_account_id, 'p_source', p_source);
   perform credits_private.require_value(p_account_id, 'p_priority', p_priority::text);
-  perform credits_private.check_id(p_account_id, 'p_paid_currency', p_paid_currency, true);
+  perform credits_private.check_id(p_account_id, 'p_paid_currency', p_paid_currency,
+    p_optional => true);
   perform credits_private.check_metadata(p_account_id, p_metadata);
   -- Beyond this, a time in microseconds does not fit in a bigint.
   if greatest(p_expires_at, p_effective_at) > '290000-01-01Z'
@@ -171,7 +172,8 @@ begin
   v_entry.metadata := nullif(p_metadata, '{}');
   p_account := credits_private.write_entries(
     p_account, v_entry, array[p_account.last_grant_id], array[p_amount]);
-  return credits_private.tidy(p_account, '{}', '{}', p_at, p_at);
+  return credits_private.tidy(p_account, p_grant_ids => '{}', p_amounts => '{}',
+    p_effective_at => p_at, p_created_at => p_at);
 end
 $$;
 
@@ -223,10 +225,11 @@ begin
     'effective_at', credits_private.microseconds(p_effective_at),
     'paid_amount', p_paid_amount, 'paid_currency', p_paid_currency);
 
-  perform credits_private.insert_account(p_account_id, 'credit', 0, 'UTC', 1, '{}',
-    coalesce(p_at, clock_timestamp()));
+  perform credits_private.insert_account(p_account_id, 'credit', p_scale => 0,
+    p_time_zone => 'UTC', p_anchor_day => 1, p_metadata => '{}',
+    p_at => coalesce(p_at, clock_timestamp()));
   v_request := credits_private.begin_request(
-    p_account_id, p_idempotency_key, 'grant_credits', v_arguments, p_at, true);
+    p_account_id, p_idempotency_key, 'grant_credits', v_arguments, p_at, p_needs_open => true);
   if v_request.answer is not null then
     return credits_private.replay_grant(p_account_id, v_request.answer);
   end if;
@@ -239,8 +242,9 @@ begin
   perform credits_private.check_balance(v_account, p_amount);
 
   v_account := credits_private.insert_grant(v_account, p_amount, p_source, p_priority,
-    v_operations, coalesce(p_effective_at, v_at), v_expires_at, null, p_paid_amount,
-    p_paid_currency, p_metadata, v_at);
+    v_operations, coalesce(p_effective_at, v_at), v_expires_at, p_origin_grant_id => null,
+    p_paid_amount => p_paid_amount, p_paid_currency => p_paid_currency, p_metadata => p_metadata,
+    p_at => v_at);
   if coalesce(p_effective_at, v_at) <= v_at then
     v_transaction_id := v_account.last_entry_id + 1;
     v_account := credits_private.book_grant(

@@ -27,7 +27,8 @@ begin
       jsonb_build_object('account_id', p_account_id, 'hold_id', p_hold_id, 'state', v_hold.state,
         'resolved_at', to_jsonb(v_hold.resolved_at at time zone 'UTC') #>> '{}' || 'Z'),
       case v_hold.state
-        when 'expired' then 'Deduct instead. Next time, hold for longer, or call extend_hold in time.'
+        when 'expired'
+        then 'Deduct instead. Next time, hold for longer, or call extend_hold in time.'
         else 'A hold is resolved once: make a new one.'
       end,
       'a_hold_is_resolved_once');
@@ -71,7 +72,7 @@ declare
   v_parts record := credits_private.held_parts(p_account.account_id, p_hold_id);
 begin
   p_account := credits_private.write_parts(p_account, p_hold_id, v_parts.grant_ids,
-    v_parts.amounts, -1, p_effective_at, p_created_at);
+    v_parts.amounts, p_sign => -1, p_effective_at => p_effective_at, p_created_at => p_created_at);
   -- Even if the hold has nothing left: a call that waited for the account at repeatable read would
   -- capture a hold that it still sees as open.
   update credits_private.accounts as a
@@ -226,9 +227,9 @@ begin
     'api_key_id', p_api_key_id, 'operation', p_operation, 'run_id', p_run_id);
 
   v_request := credits_private.begin_request(
-    p_account_id, p_idempotency_key, 'hold_credits', v_arguments, p_at, true,
-    case when extract(day from p_expires_in) <> 0 then credits_private.fingerprint('hold_credits',
-      v_arguments || jsonb_build_object(
+    p_account_id, p_idempotency_key, 'hold_credits', v_arguments, p_at, p_needs_open => true,
+    p_old_fingerprint => case when extract(day from p_expires_in) <> 0 then
+      credits_private.fingerprint('hold_credits', v_arguments || jsonb_build_object(
         'expires_in', credits_private.interval_parts(p_expires_in, true))) end);
   if v_request.answer is not null then
     return jsonb_populate_record(v_result, v_request.answer);
@@ -255,14 +256,14 @@ begin
     p_operation, p_run_id, p_metadata, v_request.at);
   -- The trigger on the parts changes what is held.
   perform credits_private.write_parts(v_account, v_account.last_hold_id, v_draw.grant_ids,
-    v_draw.amounts, 1, v_request.at, v_request.at);
+    v_draw.amounts, p_sign => 1, p_effective_at => v_request.at, p_created_at => v_request.at);
 
   v_result := (v_account.last_hold_id, p_amount, v_account.balance, v_draw.available_after, false,
     v_expires_at, v_check.exceeded_limits)::credits.hold_credits_result;
   -- Stored in UTC: as text in the session's time zone, the moment could become unreadable for good.
-  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint, null,
-    v_draw.available_after,
-    to_jsonb(v_result) || jsonb_build_object('expires_in', v_arguments -> 'expires_in',
+  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
+    p_transaction_id => null, p_available => v_draw.available_after,
+    p_details => to_jsonb(v_result) || jsonb_build_object('expires_in', v_arguments -> 'expires_in',
       'expires_at', to_jsonb(v_expires_at at time zone 'UTC') #>> '{}' || 'Z'));
   return v_result;
 end
@@ -295,9 +296,11 @@ begin
     v_request.account, p_hold_id, 'released', v_request.at, v_request.at);
 
   v_result := (p_hold_id, v_hold.held, v_account.balance,
-    credits_private.available(p_account_id, null, v_request.at), false)::credits.release_hold_result;
-  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint, null,
-    v_result.available, to_jsonb(v_result));
+    credits_private.available(p_account_id, null, v_request.at), false
+    )::credits.release_hold_result;
+  perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
+    p_transaction_id => null, p_available => v_result.available,
+    p_details => to_jsonb(v_result));
   return v_result;
 end
 $$;

@@ -29,7 +29,8 @@ declare
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.insert_account(
-    p_account_id, 'credit', 0, 'UTC', 1, '{}', clock_timestamp());
+    p_account_id, 'credit', p_scale => 0, p_time_zone => 'UTC', p_anchor_day => 1,
+    p_metadata => '{}', p_at => clock_timestamp());
   v_account := credits_private.lock_account(p_account_id);
   return credits_private.is_unused(v_account.last_entry_id, v_account.last_grant_id,
     v_account.last_hold_id, v_account.has_limits, v_account.closed_at);
@@ -57,8 +58,9 @@ begin
       'Import before anything else is done with the account.');
   end if;
   if num_nonnulls(p_unit, p_scale, p_time_zone, p_anchor_day) > 0 then
-    perform credits_private.open_account_at(p_account_id, p_unit, p_scale, null, p_time_zone,
-      p_anchor_day, null, v_account.last_created_at);
+    perform credits_private.open_account_at(p_account_id, p_unit, p_scale,
+      p_overdraft_limit => null, p_time_zone => p_time_zone, p_anchor_day => p_anchor_day,
+      p_metadata => null, p_at => v_account.last_created_at);
   end if;
 
   -- Nothing has been booked into its period, so it starts anew, in the account's present time zone.
@@ -89,9 +91,9 @@ declare
   v_metadata jsonb;
 begin
   perform credits_private.import_balance(
-    p_account_id, p_opening, 'opening', 'adoption opening', p_found, null);
+    p_account_id, p_opening, 'opening', 'adoption opening', p_found, p_at => null);
   perform credits_private.import_balance(p_account_id, p_difference, 'adoption difference',
-    'adoption difference', p_found, null);
+    'adoption difference', p_found, p_at => null);
 
   v_account := credits_private.lock_account(p_account_id);
   v_metadata := v_account.metadata || jsonb_build_object('adoption', p_found);
@@ -214,7 +216,8 @@ begin
     return null;
   elsif p_amount < 0 then
     return credits_private.import_deduction(p_account_id, -greatest(p_amount, -9007199254740992),
-      p_idempotency_key, null, p_source, null, coalesce(p_metadata, '{}'), p_at);
+      p_idempotency_key, p_api_key_id => null, p_operation => p_source, p_run_id => null,
+      p_metadata => coalesce(p_metadata, '{}'), p_at => p_at);
   end if;
   return credits_private.import_grant(
     p_account_id, p_amount, p_idempotency_key, p_source, coalesce(p_metadata, '{}'), p_at);
@@ -229,8 +232,10 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
-  return (credits_private.grant_credits_at(p_account_id, p_amount, p_idempotency_key, p_source, 100,
-    null, null, null, null, null, p_metadata, null, p_at)).transaction_id;
+  return (credits_private.grant_credits_at(p_account_id, p_amount, p_idempotency_key, p_source,
+    p_priority => 100, p_expires_at => null, p_effective_at => null, p_operations => null,
+    p_paid_amount => null, p_paid_currency => null, p_metadata => p_metadata,
+    p_expires_in => null, p_at => p_at)).transaction_id;
 end
 $$;
 
@@ -245,7 +250,7 @@ set search_path = pg_temp
 as $$
 declare
   v_deduction credits_private.deduction := credits_private.deduct(p_account_id, p_amount,
-    p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_metadata, p_at, false);
+    p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_metadata, p_at, p_raises => false);
   v_account credits_private.account;
   v_overdraft_limit bigint;
 begin
@@ -263,7 +268,7 @@ begin
     set overdraft_limit = v_overdraft_limit
     where a.account_id = p_account_id;
     v_deduction := credits_private.deduct(p_account_id, p_amount, p_idempotency_key,
-      p_api_key_id, p_operation, p_run_id, p_metadata, p_at, false);
+      p_api_key_id, p_operation, p_run_id, p_metadata, p_at, p_raises => false);
     update credits_private.accounts as a
     set overdraft_limit = v_account.overdraft_limit
     where a.account_id = p_account_id;

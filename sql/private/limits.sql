@@ -274,7 +274,7 @@ begin
   perform credits_private.check_ceiling(p_account_id, 'p_ceiling', p_ceiling);
   perform credits_private.check_ceiling(p_account_id, 'p_overage', p_overage);
   perform credits_private.check_ceiling(p_account_id, 'p_overage', p_ceiling + p_overage);
-  perform credits_private.check_id(p_account_id, 'p_scope_id', p_scope_id, true);
+  perform credits_private.check_id(p_account_id, 'p_scope_id', p_scope_id, p_optional => true);
   if p_scope is null or p_scope not in ('account', 'api_key', 'operation', 'run') then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_scope', 'no such scope',
       'A scope is account, api_key, operation or run.');

@@ -116,7 +116,8 @@ begin
     -- 720 hours, not 30 days, whose length would depend on the session's time zone.
     account := credits_private.insert_grant(p_account, p_amount, 'refund', v_grant.priority,
       v_grant.operations, p_at, p_at + interval '720 hours',
-      coalesce(v_grant.origin_grant_id, p_grant_id), null, null, '{}', p_at);
+      coalesce(v_grant.origin_grant_id, p_grant_id), p_paid_amount => null,
+      p_paid_currency => null, p_metadata => '{}', p_at => p_at);
     grant_id := account.last_grant_id;
   elsif v_grant.expires_at is not null then
     update credits_private.accounts as a
@@ -244,8 +245,9 @@ begin
   v_entry.created_at := p_at;
   v_entry.idempotency_key := p_idempotency_key;
   v_entry.metadata := nullif(p_metadata, '{}');
-  p_account := credits_private.write_entries(p_account, v_entry, v_grant_ids, v_amounts, 1,
-    v_refunded_entry_ids, v_repaid_entry_ids);
+  p_account := credits_private.write_entries(p_account, v_entry, v_grant_ids, v_amounts,
+    p_sign => 1, p_refunded_entry_ids => v_refunded_entry_ids,
+    p_repaid_entry_ids => v_repaid_entry_ids);
   return credits_private.tidy(p_account, v_grant_ids, v_amounts, p_at, p_at);
 end
 $$;

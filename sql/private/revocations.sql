@@ -151,7 +151,8 @@ begin
     v_transaction_id := v_account.last_entry_id + 1;
     v_account := credits_private.take_back(v_account, v_grant.grant_id, v_take.grant_ids,
       v_take.amounts, v_request.at, v_request.at, p_idempotency_key, p_metadata);
-    v_account := credits_private.tidy(v_account, '{}', '{}', v_request.at, v_request.at);
+    v_account := credits_private.tidy(v_account, p_grant_ids => '{}', p_amounts => '{}',
+      p_effective_at => v_request.at, p_created_at => v_request.at);
     -- With this bound, no balance falls below -(2^53 - 1), even if a hold's overdraft is captured,
     -- because what remains of the grants is never negative.
     if v_account.debt + v_account.overdraft_held > 9007199254740991 then

@@ -38,13 +38,14 @@ declare
   v_account credits_private.account;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
-  perform credits_private.check_id(p_account_id, 'p_unit', p_unit, true);
+  perform credits_private.check_id(p_account_id, 'p_unit', p_unit, p_optional => true);
   if p_scale not between 0 and 15 then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_scale',
       'a scale must be a whole number from 0 to 15', 'It is the number of decimal places.');
   elsif p_anchor_day not between 1 and 31 then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_anchor_day',
-      'an anchor day must be a whole number from 1 to 31', 'In a shorter month, 31 is the last day.');
+      'an anchor day must be a whole number from 1 to 31',
+      'In a shorter month, 31 is the last day.');
   elsif p_overdraft_limit is not null then
     perform credits_private.check_ceiling(p_account_id, 'p_overdraft_limit', p_overdraft_limit);
   end if;
@@ -64,7 +65,8 @@ begin
   if (p_unit <> v_account.unit or p_scale <> v_account.scale)
     and (v_account.last_grant_id > 0 or v_account.last_entry_id > 0 or v_account.has_limits)
   then
-    perform credits_private.raise_error('PT409', 'unit and scale are fixed by the first grant or limit',
+    perform credits_private.raise_error('PT409',
+      'unit and scale are fixed by the first grant or limit',
       jsonb_build_object('account_id', p_account_id, 'unit', v_account.unit,
         'scale', v_account.scale, 'entries', v_account.last_entry_id),
       'Open another account for another unit.');

@@ -99,7 +99,9 @@ set search_path = pg_temp
 as $$
 begin
   delete from credits_private.period_settings as s where s.account_id = p_account.account_id;
-  if p_account.period <> credits_private.anchor_in_month(p_account.period, p_account.anchor_day) then
+  if p_account.period
+    <> credits_private.anchor_in_month(p_account.period, p_account.anchor_day)
+  then
     insert into credits_private.period_settings (account_id, period, time_zone, anchor_day)
     values (p_account.account_id, p_account.period, p_account.time_zone, p_account.anchor_day);
   end if;
@@ -127,7 +129,8 @@ begin
   v_entry.kind := 'expiry';
   v_entry.effective_at := p_effective_at;
   v_entry.created_at := p_created_at;
-  return credits_private.write_entries(p_account, v_entry, array[p_grant_id], array[v_free], -1);
+  return credits_private.write_entries(p_account, v_entry, array[p_grant_id], array[v_free],
+    p_sign => -1);
 end
 $$;
 

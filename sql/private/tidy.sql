@@ -103,7 +103,7 @@ begin
   v_entry.created_at := p_created_at;
   v_entry.idempotency_key := p_idempotency_key;
   v_entry.metadata := nullif(p_metadata, '{}');
-  return credits_private.write_entries(p_account, v_entry, p_grant_ids, p_amounts, -1);
+  return credits_private.write_entries(p_account, v_entry, p_grant_ids, p_amounts, p_sign => -1);
 end
 $$;
 
@@ -117,7 +117,8 @@ set search_path = pg_temp
 as $$
 declare
   v_draw credits_private.draw := credits_private.draw(
-    p_account.account_id, p_account.debt, null, p_effective_at, 0);
+    p_account.account_id, p_account.debt, p_operation => null, p_at => p_effective_at,
+    p_overdraft => 0);
   v_grant_ids bigint[] := '{}'::bigint[];
   v_amounts bigint[] := '{}'::bigint[];
   v_entry credits_private.entry;

@@ -18,8 +18,8 @@ create or replace trigger _101_counters_change_only_with_the_ledger
 -- Flags, id counters and the period agree with the rows that they describe, a closed account stays
 -- closed, and the first grant or limit fixes unit and scale.
 create or replace trigger _102_counters_change_only_with_the_ledger
-  after update of has_limits, has_keys, last_grant_id, last_hold_id, closed_at, account_id, opened_at,
-    unit, scale, time_zone, anchor_day, period, next_period, period_ends_at, due_at
+  after update of has_limits, has_keys, last_grant_id, last_hold_id, closed_at, account_id,
+    opened_at, unit, scale, time_zone, anchor_day, period, next_period, period_ends_at, due_at
   on credits_private.accounts
   for each row
   execute function

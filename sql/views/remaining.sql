@@ -41,8 +41,8 @@ What an account has now. One row per account, right whether or not what is due h
 `available` is what a deduction that names no operation may take; `scoped` is what only certain
 operations may take. `balance` is the sum of the account's entries, so expired credits leave it, and
 scheduled credits enter it, when they are settled; `held`, `debt`, `available` and `scoped` change
-at the very instant. `credits_used` and `calls` are those of the current billing period, read from the
-counters. Amounts are in the account's smallest unit.
+at the very instant. `credits_used` and `calls` are those of the current billing period, read from
+the counters. Amounts are in the account's smallest unit.
 $comment$;
 
 comment on column credits.remaining.unit is

@@ -140,6 +140,14 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
       'credits',
     ),
   ],
+  'a constant of a call of more than three arguments has its name': [
+    inBody("perform credits_private.g('a', 'b', 'c', null)"),
+    inBody("perform credits_private.g('a', true, p_c => 1, p_d => 2)"),
+    inBody("perform credits_private.g('a', 0, 'c', 'd')"),
+    inBody("perform credits_private.g('a', 'b', 'c', '{}'::bigint[])"),
+    routine("select credits_private.g('a', 'b', null, 'd')", 'language sql'),
+  ],
+  'a line of sql/ has 100 columns at most': [{ 'sql/planted.sql': `-- ${'x'.repeat(98)}` }],
   'no update has a volatile value': [
     inBody('update a.b set c = clock_timestamp()'),
     inBody('insert into a.b values (1) on conflict (c) do update set d = pg_catalog.random()'),

@@ -177,6 +177,24 @@ const oneGrammar = ofRoutines(() => ({ name, node }) => {
   return when(what !== undefined, `its name and its ${returned} differ about ${what}`);
 });
 
+/** `null, 0, true` says nothing to its reader. Texts speak for themselves. */
+const constantsNamed = ofStatements(
+  () => (node) =>
+    find(node, 'FuncCall').flatMap(({ funcname, args = [] }) => {
+      const name = dotted(funcname);
+      if (!name.startsWith('credits_private.') || args.length <= 3) return [];
+      if (/\.raise_(error|invalid_argument)$/.test(name)) return [];
+      return when(args.some(isMute), `${name} has a constant without its name`);
+    }),
+);
+
+const isMute = (node: Node): boolean => {
+  if ('TypeCast' in node && node.TypeCast.arg) return isMute(node.TypeCast.arg);
+  if (!('A_Const' in node)) return false;
+  const { isnull, boolval, ival, sval } = node.A_Const;
+  return isnull === true || !!boolval || !!ival || sval?.sval === '{}';
+};
+
 /** A function of more lines wants to be two: these are one each for what a call more would cost. */
 const longer = new Map([
   ['credits_private.apply_entry', 111],
@@ -213,6 +231,18 @@ const inItsFolder: Rule = (sources) =>
       return when(isAmiss, `${source.path}: ${kind}`);
     }),
   );
+
+/** Migrations that are out keep theirs. */
+const noLongLines: Rule = (sources) =>
+  sources
+    .filter((source) => !isMigration(source))
+    .flatMap(({ path, text }) =>
+      text
+        .split('\n')
+        .flatMap((line, i) =>
+          when(line.length > 100, `${path}:${i + 1} has ${line.length} columns`),
+        ),
+    );
 
 /** node-pg-migrate's own expression: it cuts a file there, in a comment or in a body too. */
 const noMarkers: Rule = (sources) =>
@@ -254,7 +284,9 @@ export const rules = {
   'a public function waits for deploys, unless it only reads': waitsForDeploys,
   'no function takes or returns the row of a table, and no trigger passes its own whole': noRows,
   'a name says whether a function raises': oneGrammar,
+  'a constant of a call of more than three arguments has its name': constantsNamed,
   'a function has 70 lines at most': short,
+  'a line of sql/ has 100 columns at most': noLongLines,
   'a migration names nothing of sql/': keptApart,
   'state is in migrations/, behaviour in sql/': inItsFolder,
   'no migration has a marker of node-pg-migrate': noMarkers,
