@@ -53,7 +53,8 @@ to credits_granter;
 -- due, but time alone has decided that.
 grant select on
   credits.accounts, credits.discrepancies, credits.entries, credits.grants, credits.holds,
-  credits.invoice, credits.invoice_lines, credits.limits, credits.remaining, credits.transactions, credits.usage
+  credits.invoice, credits.invoice_lines, credits.limits, credits.remaining,
+  credits.transactions, credits.usage
 to credits_auditor;
 grant execute on function
   credits.available_for(text, text),

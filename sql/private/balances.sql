@@ -53,7 +53,7 @@ begin
       group by e.grant_id, e.kind, e.api_key_id, e.operation
       union all
       select p.grant_id, 'hold', h.api_key_id, h.operation, 0, sum(p.amount),
-        0, 9007199254740991 + min(p.part_id)
+        0, credits_private.max_amount() + min(p.part_id)
       from credits_private.hold_parts as p
       join credits_private.holds as h on h.account_id = p.account_id and h.hold_id = p.hold_id
       where p.account_id = p_account_id and (p_moment is null or p.effective_at <= p_moment)

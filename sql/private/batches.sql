@@ -148,7 +148,7 @@ begin
 
   select sum(i.amount) as amount, array_agg(i.idempotency_key) as keys,
     count(*) = count(distinct i.idempotency_key) and bool_and(
-      i.amount between 1 and 9007199254740991
+      i.amount between 1 and credits_private.max_amount()
       and octet_length(i.idempotency_key) between 1 and 255
       and octet_length(coalesce(i.api_key_id, '-')) between 1 and 255
       and octet_length(coalesce(i.operation, '-')) between 1 and 255
@@ -263,7 +263,7 @@ begin
     select p.*, v_account.last_entry_id + row_number() over (
       order by p.deduction, p.nth) as entry_id,
       v_account.balance - p.upto as balance, count(*) over () as entries,
-      least(v_available - p.upto, 9007199254740991) as available
+      least(v_available - p.upto, credits_private.max_amount()) as available
     from credits_private.parts_of_items(p_account_id, p_items, v_at) as p
   ), written as (
     insert into credits_private.entries (

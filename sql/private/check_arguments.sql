@@ -1,5 +1,15 @@
 -- Malformed arguments raise 22023, before anything is read or locked.
 
+-- 2^53 - 1, the largest whole number that is exact in JSON and JavaScript: no amount and no figure
+-- may be larger. Postgres puts the constant in its place when it plans the statement.
+create or replace function credits_private.max_amount()
+returns bigint
+language sql immutable
+set search_path = pg_temp
+as $$
+  select 9007199254740991
+$$;
+
 create or replace function credits_private.raise_invalid_argument(
   p_account_id text, p_argument text, p_message text, p_hint text
 ) returns void
@@ -52,7 +62,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
-  if p_value is null or p_value not between p_least and 9007199254740991 then
+  if p_value is null or p_value not between p_least and credits_private.max_amount() then
     perform credits_private.raise_invalid_argument(p_account_id, p_argument,
       format('an amount must be a whole number from %s to 9007199254740991', p_least),
       format('Pass %s in the smallest unit of the account.', p_argument));
@@ -67,7 +77,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
-  if p_value is null or p_value not between 0 and 9007199254740991 then
+  if p_value is null or p_value not between 0 and credits_private.max_amount() then
     perform credits_private.raise_invalid_argument(p_account_id, p_argument,
       'a ceiling must be a whole number from 0 to 9007199254740991',
       format('Pass %s in the smallest unit of the account.', p_argument));

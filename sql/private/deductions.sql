@@ -149,7 +149,7 @@ declare
   v_balance bigint;
 begin
   -- One expression if all is well; one check after the other to find what is not.
-  if (p_amount between 1 and 9007199254740991
+  if (p_amount between 1 and credits_private.max_amount()
     and p_account_id <> '' and p_idempotency_key <> ''
     and least(octet_length(p_api_key_id), octet_length(p_operation), octet_length(p_run_id), 1) = 1
     and greatest(octet_length(p_account_id), octet_length(p_idempotency_key),

@@ -50,8 +50,8 @@ begin
     v_amounts := v_amounts || v_amount;
     v_available_after := v_available_after - v_amount;
   end if;
-  return (v_grant_ids, v_amounts, least(v_drawable, 9007199254740991),
-    least(v_available_after, 9007199254740991))::credits_private.draw;
+  return (v_grant_ids, v_amounts, least(v_drawable, credits_private.max_amount()),
+    least(v_available_after, credits_private.max_amount()))::credits_private.draw;
 end
 $$;
 

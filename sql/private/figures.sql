@@ -44,7 +44,8 @@ begin
     where d.kind = 'hold expires';
   end if;
 
-  v_figures.available := case when v_account.closed_at is null then least(9007199254740991,
+  v_figures.available := case when v_account.closed_at is null then least(
+    credits_private.max_amount(),
     v_figures.available + greatest(0, v_account.overdraft_limit - v_figures.debt
       - (v_account.overdraft_held - v_overdraft_returned))) else 0 end;
   return v_figures;
@@ -70,7 +71,7 @@ begin
   elsif v_account.due_at <= p_at then
     return (credits_private.figures(p_account_id, p_operation, p_at)).available;
   end if;
-  return least(9007199254740991, (
+  return least(credits_private.max_amount(), (
     select coalesce(sum(g.remaining - g.held), 0)
     from credits_private.grants as g
     where g.account_id = p_account_id and g.is_open

@@ -51,7 +51,7 @@ begin
   elsif p_expires_at is not null and p_expires_in is not null then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_expires_in',
       'an expiry is a moment or an interval', 'Pass p_expires_at or p_expires_in, not both.');
-  elsif p_paid_amount not between 0 and 9007199254740991
+  elsif p_paid_amount not between 0 and credits_private.max_amount()
     or (p_paid_amount is null) <> (p_paid_currency is null)
   then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_paid_amount',
@@ -110,7 +110,7 @@ declare
     from credits_private.grants as g
     where g.account_id = p_account.account_id and g.is_scheduled);
 begin
-  if p_account.balance + p_account.debt + v_scheduled + p_amount > 9007199254740991 then
+  if p_account.balance + p_account.debt + v_scheduled + p_amount > credits_private.max_amount() then
     perform credits_private.raise_error('22023', 'a balance must not exceed 9007199254740991',
       jsonb_build_object('account_id', p_account.account_id, 'argument', 'p_amount',
         'requested', p_amount, 'balance', p_account.balance, 'debt', nullif(p_account.debt, 0),

@@ -240,7 +240,7 @@ begin
   v_check := credits_private.examine_limits(
     v_account, p_amount, p_api_key_id, p_operation, p_run_id, v_request.at);
   perform credits_private.raise_refusal(v_check.refusal);
-  if v_account.held + p_amount > 9007199254740991 then
+  if v_account.held + p_amount > credits_private.max_amount() then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_amount',
       'what is held must not exceed 9007199254740991',
       'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');

@@ -259,7 +259,7 @@ begin
     v_overdraft_limit := greatest(v_account.overdraft_limit,
       v_account.debt + v_account.overdraft_held)
       + p_amount - ((v_deduction.refusal).detail ->> 'available')::bigint;
-    if v_overdraft_limit > 9007199254740991 then
+    if v_overdraft_limit > credits_private.max_amount() then
       perform credits_private.raise_invalid_argument(p_account_id, 'p_amount',
         'a debt must not exceed 9007199254740991',
         'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');

@@ -16,7 +16,7 @@ as $$
       from credits_private.entries as e
       where e.account_id = p_account_id
       union all
-      select h.api_key_id, h.run_id, h.hold_id + 9007199254740991
+      select h.api_key_id, h.run_id, h.hold_id + credits_private.max_amount()
       from credits_private.holds as h
       where h.account_id = p_account_id
     ) as u

@@ -155,7 +155,7 @@ begin
       p_effective_at => v_request.at, p_created_at => v_request.at);
     -- With this bound, no balance falls below -(2^53 - 1), even if a hold's overdraft is captured,
     -- because what remains of the grants is never negative.
-    if v_account.debt + v_account.overdraft_held > 9007199254740991 then
+    if v_account.debt + v_account.overdraft_held > credits_private.max_amount() then
       perform credits_private.raise_invalid_argument(p_account_id, 'p_amount',
         'a debt must not exceed 9007199254740991', 'Revoke with ''clamp'', or less.');
     end if;

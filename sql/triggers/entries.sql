@@ -99,7 +99,7 @@ begin
       and u.period = new.period
       and u.api_key_id = coalesce(new.api_key_id, '')
       and u.operation = coalesce(new.operation, '')
-      and u.credits_used <= 9007199254740991 + new.amount;
+      and u.credits_used <= credits_private.max_amount() + new.amount;
     exit when found;
     perform credits_private.insert_usage_counter(
       new.account_id, new.period, new.api_key_id, new.operation);
@@ -243,7 +243,7 @@ begin
   perform credits_private.raise_usage_overflow(p_account_id)
   from credits_private.usage_counters as u
   where u.account_id = p_account_id and u.last_entry_id >= p_first_id
-    and u.credits_used > 9007199254740991;
+    and u.credits_used > credits_private.max_amount();
 end
 $$;
 

@@ -147,6 +147,10 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     inBody("perform credits_private.g('a', 'b', 'c', '{}'::bigint[])"),
     routine("select credits_private.g('a', 'b', null, 'd')", 'language sql'),
   ],
+  'a function calls 2^53 - 1 by its name': [
+    inBody('perform least(1, 9007199254740991)'),
+    inBody('perform from a.b where c <= 9007199254740991'),
+  ],
   'a line of sql/ has 100 columns at most': [{ 'sql/planted.sql': `-- ${'x'.repeat(98)}` }],
   'no update has a volatile value': [
     inBody('update a.b set c = clock_timestamp()'),

@@ -232,6 +232,13 @@ const inItsFolder: Rule = (sources) =>
     }),
   );
 
+/** The bound of amounts has a name, credits_private.max_amount(). */
+const boundNamed = ofRoutines(() => ({ name, statements }) => {
+  const numbers = find(statements, 'A_Const').flatMap(({ fval }) => fval?.fval ?? []);
+  const isSpelled = numbers.some((number) => /^9007199254740991$/.test(number));
+  return when(name !== 'credits_private.max_amount' && isSpelled, 'spells 2^53 - 1');
+});
+
 /** Migrations that are out keep theirs. */
 const noLongLines: Rule = (sources) =>
   sources
@@ -286,6 +293,7 @@ export const rules = {
   'a name says whether a function raises': oneGrammar,
   'a constant of a call of more than three arguments has its name': constantsNamed,
   'a function has 70 lines at most': short,
+  'a function calls 2^53 - 1 by its name': boundNamed,
   'a line of sql/ has 100 columns at most': noLongLines,
   'a migration names nothing of sql/': keptApart,
   'state is in migrations/, behaviour in sql/': inItsFolder,
