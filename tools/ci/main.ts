@@ -18,7 +18,7 @@ const node24 = nodeFromNpm('24.21.0', folder);
 // These run once: tests that depend on neither Postgres's nor Node's version, and those that take longest.
 const once = [
   'tools/**',
-  'documents/operating.test.ts',
+  'documents/**',
   'model/planted-fault.test.ts',
   'static/parse.test.ts',
   'deploy/{cli,embedded,foreign,format,invoice,killed,lib-package,messages,settle,standby,status,upgrade}*.test.ts',
