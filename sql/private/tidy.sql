@@ -147,8 +147,13 @@ as $$
 begin
   return (
     select coalesce(sum(e.amount), 0)
-    from credits_private.entries as e
-    where e.account_id = p_account_id and e.kind in ('repay', 'revocation') and e.grant_id is null
-      and e.entry_id > p_transaction_id);
+    from (
+      -- Ordered, so that Postgres reads the last entries by the primary key.
+      select e.kind, e.grant_id, e.amount
+      from credits_private.entries as e
+      where e.account_id = p_account_id and e.entry_id > p_transaction_id
+      order by e.entry_id
+    ) as e
+    where e.kind in ('repay', 'revocation') and e.grant_id is null);
 end
 $$;

@@ -52,12 +52,15 @@ async function readings(client: pg.Client, call: Call, way: Way) {
 test('with ids of another collation, every function reads what it reads with any', async () => {
   for (const call of await callsOf(db, account)) {
     const client = sessions.of(call);
+    // The first calls of a session have plans of their own, which may read otherwise than kept ones.
+    const first = await readings(client, call, column('default'));
     const plain = await readings(client, call, column('default'));
     expect({ [call.name]: await readings(client, call, column('C')) }).toEqual({
       [call.name]: plain,
     });
-    expect(plain.map(({ scans }) => scans)).toEqual(plain.map(() => 0));
-    expect(Math.max(...plain.map(({ rows }) => rows))).toBeLessThan(100);
+    const all = [...first, ...plain];
+    expect(all.map(({ scans }) => scans)).toEqual(all.map(() => 0));
+    expect(Math.max(...all.map(({ rows }) => rows))).toBeLessThan(100);
   }
 });
 
