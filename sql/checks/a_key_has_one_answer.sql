@@ -24,13 +24,15 @@ from (
       case
         when k.answer ->> 'expires_in' is null then jsonb_build_object('expires_at',
           case when isfinite(g.expires_at)
-            then (extract(epoch from g.expires_at) * 1000000)::bigint end)
+            then to_jsonb((extract(epoch from g.expires_at) * 1000000)::bigint)
+            else to_jsonb(g.expires_at::text) end) -- infinity, which no call gave
         when credits_private.moment_after(g.effective_at,
             credits_private.interval_of(k.answer -> 'expires_in')) = g.expires_at
           then jsonb_build_object('expires_in', k.answer -> 'expires_in')
       end as expiry,
       case when isfinite(g.effective_at)
-        then (extract(epoch from g.effective_at) * 1000000)::bigint end as effective_at,
+        then to_jsonb((extract(epoch from g.effective_at) * 1000000)::bigint)
+        else to_jsonb(g.effective_at::text) end as effective_at,
       g.effective_at = g.created_at as is_now
     from credits_private.grants as g
     where g.account_id = k.account_id and g.grant_id::text = k.answer ->> 'grant_id'
