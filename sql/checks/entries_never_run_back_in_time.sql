@@ -1,19 +1,22 @@
 -- No moment of an account is before the one that it follows.
 create or replace view credits_private.check_entries_never_run_back_in_time as
 -- No entry is booked before it is due, and no time or period runs back from one entry to the
--- next.
+-- next. An entry that took effect after the first day of the next entry's period belongs to that
+-- period as well: by then it had begun in every time zone.
 select
   'entries_never_run_back_in_time' as invariant,
   e.account_id,
   case c.fault
     when 'booked early' then e.effective_at::text
     when 'effective_at' then e.previous_effective_at::text
+    when 'period of the entry before' then e.period::text
     when 'created_at' then e.previous_created_at::text
     else e.previous_period::text
   end as expected,
   case c.fault
     when 'effective_at' then e.effective_at::text
     when 'period' then e.period::text
+    when 'period of the entry before' then e.previous_period::text
     else e.created_at::text
   end as actual,
   format('entry %s', e.entry_id) as subject
@@ -31,12 +34,15 @@ from (
   window by_number as (partition by e.account_id order by e.entry_id)
 ) as e
 join (
-  values ('booked early'), ('effective_at'), ('created_at'), ('period')
+  values ('booked early'), ('effective_at'), ('created_at'), ('period'),
+    ('period of the entry before')
 ) as c (fault)
   on c.fault = 'booked early' and e.created_at < e.effective_at
   or c.fault = 'effective_at' and e.effective_at < e.previous_effective_at
   or c.fault = 'created_at' and e.created_at < e.previous_created_at
   or c.fault = 'period' and e.period < e.previous_period
+  or c.fault = 'period of the entry before' and e.previous_period < e.period
+    and (e.previous_effective_at at time zone 'UTC')::date > e.period
 
 union all
 -- Nothing that an account has was made before the account was opened or after its last moment,
