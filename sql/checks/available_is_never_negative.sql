@@ -18,5 +18,5 @@ select
   '0 or more' as expected,
   (g.remaining - g.held)::text as actual,
   format('grant %s', g.grant_id) as subject
-from credits_private.grants as g
+from credits_private.remainders as g
 where g.remaining < g.held;

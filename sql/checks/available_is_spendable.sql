@@ -13,7 +13,7 @@ left join (
   select d.account_id, min(d.due_at) as due_at
   from (
     select g.account_id, g.expires_at as due_at
-    from credits_private.grants as g
+    from credits_private.remainders as g
     where g.remaining > g.held
     union all
     select g.account_id, g.effective_at
@@ -36,7 +36,7 @@ select
   (g.remaining > 0)::text as expected,
   g.is_open::text as actual,
   format('grant %s is open', g.grant_id) as subject
-from credits_private.grants as g
+from credits_private.remainders as g
 where g.is_open <> (g.remaining > 0)
 
 union all

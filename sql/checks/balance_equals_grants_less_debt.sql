@@ -9,7 +9,7 @@ select
 from credits_private.accounts as a
 left join (
   select g.account_id, sum(g.remaining) as remaining
-  from credits_private.grants as g
+  from credits_private.remainders as g
   group by g.account_id
 ) as g on g.account_id = a.account_id
 where a.balance <> coalesce(g.remaining, 0) - a.debt;

@@ -7,6 +7,6 @@ select
   sum(g.remaining - g.held)::text as actual,
   format('free credit beside a debt of %s', a.debt) as subject
 from credits_private.accounts as a
-join credits_private.grants as g on g.account_id = a.account_id
+join credits_private.remainders as g on g.account_id = a.account_id
 where a.debt > 0 and g.operations is null and g.remaining > g.held
 group by a.account_id, a.debt;

@@ -30,11 +30,11 @@ select
 from credits_private.accounts as a
 join (
   select g.account_id, g.expires_at as due_at, format('grant %s expires', g.grant_id) as subject
-  from credits_private.grants as g
+  from credits_private.remainders as g
   where g.is_open and g.remaining > g.held
   union all
   select g.account_id, g.effective_at, format('grant %s begins', g.grant_id)
-  from credits_private.grants as g
+  from credits_private.remainders as g
   where g.is_scheduled
   union all
   select h.account_id, h.expires_at, format('hold %s expires', h.hold_id)

@@ -12,7 +12,7 @@ from (
     max(g.remaining) as remaining
   from (
     select g.account_id, g.grant_id, g.remaining, null::numeric as amount
-    from credits_private.grants as g
+    from credits_private.remainders as g
     union all
     select e.account_id, e.grant_id, null as remaining, sum(e.amount) as amount
     from credits_private.entries as e

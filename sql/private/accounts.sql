@@ -22,14 +22,37 @@ declare
   v_ends_at timestamptz := credits_private.midnight(v_next_period, p_time_zone);
 begin
   insert into credits_private.accounts (
-    account_id, unit, scale, time_zone, anchor_day, metadata,
+    account_id, unit, scale, time_zone, anchor_day,
     opened_at, last_created_at, period, next_period, period_ends_at, due_at
   ) values (
-    p_account_id, p_unit, p_scale, p_time_zone, p_anchor_day, p_metadata,
+    p_account_id, p_unit, p_scale, p_time_zone, p_anchor_day,
     p_at, p_at, v_period, v_next_period, v_ends_at, v_ends_at
   )
   on conflict (account_id) do nothing;
-  return found;
+  if not found then
+    return false;
+  end if;
+  perform credits_private.keep_account_metadata(p_account_id, p_metadata);
+  return true;
+end
+$$;
+
+-- Keeps an account's metadata, in place of what it had. Call it under the account's lock.
+create or replace function credits_private.keep_account_metadata(
+  p_account_id text, p_metadata jsonb
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  if p_metadata = '{}' then
+    delete from credits_private.account_metadata as m where m.account_id = p_account_id;
+    return;
+  end if;
+  insert into credits_private.account_metadata as m (account_id, metadata)
+  values (p_account_id, p_metadata)
+  on conflict (account_id) do update
+  set metadata = excluded.metadata;
 end
 $$;
 

@@ -204,7 +204,7 @@ begin
     select g.grant_id, g.remaining - g.held as amount,
       sum(g.remaining - g.held) over (order by g.priority, g.expires_at nulls last,
         g.source = 'purchase', g.effective_at, g.grant_id) as upto
-    from credits_private.grants as g
+    from credits_private.remainders as g
     where g.account_id = p_account_id and g.is_open and g.remaining > g.held
       and (g.expires_at is null or g.expires_at > p_at)
   )
@@ -247,7 +247,7 @@ begin
 
   select sum(g.remaining - g.held)::bigint as amount, bool_or(g.operations is not null) as is_scoped
   into v_free
-  from credits_private.grants as g
+  from credits_private.remainders as g
   where g.account_id = p_account_id and g.is_open
     and (g.expires_at is null or g.expires_at > v_at);
   if v_free.is_scoped is not false

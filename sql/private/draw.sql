@@ -23,7 +23,7 @@ declare
 begin
   for v_grant in
     select g.grant_id, g.remaining - g.held as free, g.operations
-    from credits_private.grants as g
+    from credits_private.remainders as g
     where g.account_id = p_account_id and g.is_open
       and (g.expires_at is null or g.expires_at > p_at)
     order by g.priority, g.operations is null, g.expires_at nulls last,

@@ -1,3 +1,5 @@
+-- requires: private/remainders.sql
+--
 -- What comes due: the one place that says what time alone does to an account, and when. As due_at
 -- is never later than the first of it, no call overlooks credit that has come
 -- (available_is_spendable).
@@ -22,7 +24,7 @@ from credits_private.holds as h
 where h.state = 'open'
 union all
 select g.account_id, g.expires_at, 2, g.grant_id, 'grant expires', g.remaining - g.held
-from credits_private.grants as g
+from credits_private.remainders as g
 where (g.is_open or g.is_scheduled) and g.expires_at is not null
 union all
 select g.account_id, g.effective_at, 3, g.grant_id, 'grant begins', g.amount

@@ -14,6 +14,7 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
+  p_account := credits_private.put_down_head(p_account);
   p_entry.account_id := p_account.account_id;
   p_entry.transaction_id := p_account.last_entry_id + 1;
   p_entry.entry_count := cardinality(p_grant_ids);

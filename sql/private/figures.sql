@@ -73,7 +73,7 @@ begin
   end if;
   return least(credits_private.max_amount(), (
     select coalesce(sum(g.remaining - g.held), 0)
-    from credits_private.grants as g
+    from credits_private.remainders as g
     where g.account_id = p_account_id and g.is_open
       and (g.operations is null or p_operation = any (g.operations))
       and (g.expires_at is null or g.expires_at > p_at)

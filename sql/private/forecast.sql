@@ -137,7 +137,7 @@ declare
 begin
   return query
   select g.grant_id, g.operations, g.expires_at, g.remaining - g.held, 0::bigint
-  from credits_private.grants as g
+  from credits_private.remainders as g
   where g.account_id = p_account_id and g.is_open and g.remaining > g.held
     and (g.expires_at is null or g.expires_at > p_at);
 

@@ -96,11 +96,12 @@ begin
     'adoption difference', p_found, p_at => null);
 
   v_account := credits_private.lock_account(p_account_id);
-  v_metadata := v_account.metadata || jsonb_build_object('adoption', p_found);
+  v_metadata := coalesce((
+    select m.metadata
+    from credits_private.account_metadata as m
+    where m.account_id = p_account_id), '{}') || jsonb_build_object('adoption', p_found);
   perform credits_private.check_metadata(p_account_id, v_metadata);
-  update credits_private.accounts as a
-  set metadata = v_metadata
-  where a.account_id = p_account_id;
+  perform credits_private.keep_account_metadata(p_account_id, v_metadata);
   return v_account.last_entry_id;
 end
 $$;

@@ -32,15 +32,15 @@ $$;
 -- Postgres before 18 plans an SQL function anew at each call.
 create or replace function credits_private.limit_window_start(
   p_limit_window text, p_period date, p_effective_at timestamptz, p_time_zone text
-) returns date
+) returns timestamp
 language plpgsql immutable
 set search_path = pg_temp
 as $$
 begin
   return case p_limit_window
-    when 'day' then (p_effective_at at time zone p_time_zone)::date
+    when 'day' then date_trunc('day', p_effective_at at time zone p_time_zone)
     when 'period' then p_period
-    else '-infinity'::date
+    else '-infinity'
   end;
 end
 $$;

@@ -148,7 +148,10 @@ declare
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   v_account := credits_private.enter(p_account_id, p_at);
-  update credits_private.accounts as a set metadata = '{}' where a.account_id = p_account_id;
+  update credits_private.accounts as a
+  set last_created_at = v_account.last_created_at
+  where a.account_id = p_account_id;
+  perform credits_private.keep_account_metadata(p_account_id, p_metadata => '{}');
   update credits_private.grants as g
   set metadata = '{}'
   where g.account_id = p_account_id and g.metadata <> '{}';

@@ -97,7 +97,7 @@ begin
   amounts := '{}';
   for v_free in
     select g.grant_id, g.remaining - g.held as amount
-    from credits_private.grants as g
+    from credits_private.remainders as g
     where g.account_id = p_account_id and g.is_open and g.remaining > g.held
       and (g.grant_id = p_grant_id or g.origin_grant_id = p_grant_id)
     order by g.grant_id

@@ -80,9 +80,11 @@ begin
     scale = coalesce(p_scale, a.scale),
     overdraft_limit = coalesce(p_overdraft_limit, a.overdraft_limit),
     time_zone = coalesce(p_time_zone, a.time_zone),
-    anchor_day = coalesce(p_anchor_day, a.anchor_day),
-    metadata = coalesce(p_metadata, a.metadata)
+    anchor_day = coalesce(p_anchor_day, a.anchor_day)
   where a.account_id = p_account_id;
+  if p_metadata is not null then
+    perform credits_private.keep_account_metadata(p_account_id, p_metadata);
+  end if;
   if p_time_zone <> v_account.time_zone and v_account.has_limits then
     v_account.time_zone := p_time_zone;
     perform credits_private.count_days(v_account);

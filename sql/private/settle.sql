@@ -121,7 +121,7 @@ declare
   v_entry credits_private.entry;
 begin
   select g.remaining - g.held into v_free
-  from credits_private.grants as g
+  from credits_private.remainders as g
   where g.account_id = p_account.account_id and g.grant_id = p_grant_id;
   if v_free = 0 then
     return p_account;

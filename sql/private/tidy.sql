@@ -29,7 +29,7 @@ begin
       coalesce(g.expires_at <= p_effective_at, false) as is_expired,
       g.operations is not null as is_scoped
     into v_grant
-    from credits_private.grants as g
+    from credits_private.remainders as g
     where g.account_id = p_account.account_id and g.grant_id = v_grant_id;
     select least(g.revoked - g.taken, v_grant.free) into v_revoked
     from credits_private.grants as g

@@ -8,8 +8,9 @@ select
   a.opened_at,
   a.closed_at,
   a.due_at as settled_until,
-  a.metadata
-from credits_private.accounts as a;
+  coalesce(m.metadata, '{}') as metadata
+from credits_private.accounts as a
+left join credits_private.account_metadata as m on m.account_id = a.account_id;
 
 comment on view credits.accounts is $comment$
 One row per account: its settings, and whether it is closed. `remaining` shows what it has.

@@ -8,7 +8,7 @@ select
   coalesce(l.scope_id, nullif(s.scope_id, '')) as scope_id,
   l.scope <> 'account' and l.scope_id is null as is_each,
   l.limit_window,
-  nullif(w.window_start, '-infinity') as window_start,
+  nullif(w.window_start, '-infinity')::date as window_start,
   l.ceiling,
   l.overage,
   coalesce(n.spent, 0) as spent,
