@@ -14,6 +14,13 @@
 -- * A view that reads a column ties it down. Views that stand in the way are replaced by empty ones
 --   with the same columns until sql/ replaces them; an app may have views of its own on ours.
 
+drop function if exists credits_private.check_overdraft(text, bigint);
+drop function if exists credits_private.end_request(text, text, bytea, bigint, bigint, jsonb);
+drop function if exists credits_private.resolve_hold(
+  credits_private.account, bigint, text, timestamptz, timestamptz);
+drop function if exists credits_private.write_capture(
+  credits_private.account, credits_private.hold, bigint, text, boolean, jsonb, timestamptz);
+
 do $$
 declare
   v_view record;
@@ -44,7 +51,11 @@ alter table credits_private.accounts
   add column head_balance bigint,
   add column plain_above bigint not null default 9007199254740992,
   add column available_above bigint not null default 0,
-  add column scoped_operations text[];
+  add column scoped_operations text[],
+  -- Postgres parses it anew for each statement that updates an account. That a debt is not negative is
+  -- checked where a debt changes (sql/triggers/entries.sql).
+  drop constraint available_is_never_negative,
+  add constraint available_is_never_negative check (balance + debt >= held - overdraft_held);
 
 create table credits_private.account_metadata (
   account_id text not null,
@@ -69,6 +80,33 @@ alter type credits_private.account
   add attribute plain_above bigint,
   add attribute available_above bigint,
   add attribute scoped_operations text[];
+
+-- The last entry of the grant in front, where a draw takes from it alone and leaves some of it.
+alter type credits_private.draw add attribute front_entry_id bigint;
+
+-- What a deduction reads of its account: every column more costs it a thousand instructions.
+create type credits_private.locked_account as (
+  balance bigint,
+  plain_above bigint,
+  head_grant_id bigint,
+  last_entry_id bigint,
+  last_created_at timestamptz,
+  due_at timestamptz,
+  period date,
+  available_above bigint,
+  scoped_operations text[],
+  has_limits boolean,
+  has_keys boolean,
+  overdraft bigint,
+  closed_at timestamptz
+);
+
+-- A capture as it was written, and what of the hold was released unspent.
+create type credits_private.captured as (
+  account credits_private.account,
+  released_grant_ids bigint[],
+  released_amounts bigint[]
+);
 
 -- The parts that one statement wrote, counted on the first of them and 0 on the others, as
 -- statement_entries counts entries. Null where each part is applied by itself.

@@ -7,7 +7,7 @@ select
   coalesce(e.last_entry_id, 0)::text as expected,
   g.last_entry_id::text as actual,
   format('grant %s', g.grant_id) as subject
-from credits_private.grants as g
+from credits_private.remainders as g
 left join (
   select e.account_id, v.grant_id, max(e.entry_id) as last_entry_id
   from credits_private.entries as e

@@ -95,4 +95,46 @@ from (
   from credits_private.revocations as r
   group by r.account_id, r.grant_id
 ) as r
-where r.first_id <> 1 or r.last_id <> r.revocations;
+where r.first_id <> 1 or r.last_id <> r.revocations
+
+union all
+-- While a head is up, it is the first unscoped grant in burn-down order, and the account's figures
+-- say where its free part ends, what is available, and which operations may draw on other grants.
+-- While none is up, they say so.
+select
+  'grants_equal_ledger' as invariant,
+  a.account_id,
+  case
+    when a.head_grant_id is null then (null, null, credits_private.max_amount() + 1, 0, null)::text
+    else (g.grant_id, a.head_balance, a.balance - g.free, g.available - a.balance, s.operations)::text
+  end as expected,
+  (a.head_grant_id, a.head_balance, a.plain_above, a.available_above, a.scoped_operations)::text
+    as actual,
+  'head' as subject
+from credits_private.accounts as a
+left join lateral (
+  select
+    (array_agg(g.grant_id order by g.priority, g.expires_at nulls last, g.source = 'purchase',
+      g.effective_at, g.grant_id))[1] as grant_id,
+    sum(g.remaining - g.held) filter (where g.grant_id = a.head_grant_id) as free,
+    sum(g.remaining - g.held)
+      + greatest(0, a.overdraft_limit - a.debt - a.overdraft_held) as available
+  from credits_private.remainders as g
+  where g.account_id = a.account_id and g.is_open and g.operations is null
+    and coalesce(g.expires_at > a.last_created_at, true)
+  group by g.account_id
+) as g on a.head_grant_id is not null
+left join lateral (
+  select array_agg(distinct o.operation collate "C") as operations
+  from credits_private.grants as g
+  cross join unnest(g.operations) as o (operation)
+  where g.account_id = a.account_id and g.is_open
+  group by g.account_id
+) as s on a.head_grant_id is not null
+where case
+  when a.head_grant_id is null then (a.head_balance, a.plain_above, a.available_above,
+      a.scoped_operations)
+    is distinct from (null, credits_private.max_amount() + 1, 0, null)
+  else (a.head_grant_id, a.plain_above, a.available_above, a.scoped_operations)
+    is distinct from (g.grant_id, a.balance - g.free, g.available - a.balance, s.operations)
+end;

@@ -8,6 +8,13 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
+  if (p_hold_id > 0 and p_amount between 1 and credits_private.max_amount() and p_final is not null
+    and num_nulls(p_account_id, p_idempotency_key) = 0 and p_metadata = '{}'
+    and least(p_account_id, p_idempotency_key) <> ''
+    and greatest(octet_length(p_account_id), octet_length(p_idempotency_key)) <= 255)
+  then
+    return;
+  end if;
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_hold_id(p_account_id, p_hold_id);
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);
@@ -55,42 +62,74 @@ end
 $$;
 
 -- Draws on the hold first, in the hold's order, and then on what is available. The reservation is
--- released right before it is spent: under the lock, no other call can come in between.
+-- released right before it is spent, and with the last capture all that is left of it: under the
+-- lock, no other call can come in between. p_grant_ids and p_amounts are what is left of the hold;
+-- returns what of it was released unspent.
 create or replace function credits_private.write_capture(
   p_account credits_private.account, p_hold credits_private.hold, p_amount bigint,
   p_idempotency_key text, p_final boolean, p_metadata jsonb, p_at timestamptz
-) returns credits_private.account
+) returns credits_private.captured
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
   v_parts record := credits_private.held_parts(p_account.account_id, p_hold.hold_id);
-  v_overdraft bigint := credits_private.overdraft(p_account);
   v_left bigint := p_amount;
+  v_spent bigint;
   v_grant_ids bigint[] := '{}'::bigint[];
   v_amounts bigint[] := '{}'::bigint[];
+  v_released_grant_ids bigint[] := '{}'::bigint[];
+  v_released_amounts bigint[] := '{}'::bigint[];
   v_draw credits_private.draw;
-  v_entry credits_private.entry;
 begin
   for v_n in 1 .. cardinality(v_parts.grant_ids) loop
-    exit when v_left = 0;
-    v_grant_ids := array_append(v_grant_ids, v_parts.grant_ids[v_n]);
-    v_amounts := v_amounts || least(v_parts.amounts[v_n], v_left);
-    v_left := v_left - least(v_parts.amounts[v_n], v_left);
+    v_spent := least(v_parts.amounts[v_n], v_left);
+    if v_spent > 0 then
+      v_grant_ids := array_append(v_grant_ids, v_parts.grant_ids[v_n]);
+      v_amounts := v_amounts || v_spent;
+      v_left := v_left - v_spent;
+    end if;
+    if v_spent < v_parts.amounts[v_n] then
+      v_released_grant_ids := array_append(v_released_grant_ids, v_parts.grant_ids[v_n]);
+      v_released_amounts := v_released_amounts || v_parts.amounts[v_n] - v_spent;
+    end if;
   end loop;
-  v_draw := credits_private.draw(
-    p_account.account_id, v_left, p_hold.operation, p_at, v_overdraft);
-  p_account := credits_private.write_parts(
-    p_account, p_hold.hold_id, v_grant_ids, v_amounts, p_sign => -1, p_effective_at => p_at,
-    p_created_at => p_at);
+  if v_left > 0 then
+    v_draw := credits_private.draw(p_account.account_id, v_left, p_hold.operation, p_at,
+      credits_private.overdraft(p_account));
+  end if;
+  if p_final then
+    p_account := credits_private.write_parts(p_account, p_hold.hold_id, v_parts.grant_ids,
+      v_parts.amounts, p_sign => -1, p_effective_at => p_at, p_created_at => p_at);
+  else
+    p_account := credits_private.write_parts(p_account, p_hold.hold_id, v_grant_ids, v_amounts,
+      p_sign => -1, p_effective_at => p_at, p_created_at => p_at);
+  end if;
+  p_account := credits_private.write_entries(p_account,
+    credits_private.capture_entry(p_hold, p_idempotency_key, p_final, p_metadata, p_at),
+    v_grant_ids || v_draw.grant_ids, v_amounts || v_draw.amounts, p_sign => -1);
+  return (p_account, v_released_grant_ids, v_released_amounts)::credits_private.captured;
+end
+$$;
 
+-- What the entries of a capture have in common.
+create or replace function credits_private.capture_entry(
+  p_hold credits_private.hold, p_idempotency_key text, p_final boolean, p_metadata jsonb,
+  p_at timestamptz
+) returns credits_private.entry
+language plpgsql stable
+set search_path = pg_temp
+as $$
+declare
+  v_entry credits_private.entry;
+begin
   v_entry.kind := 'capture';
   v_entry.hold_id := p_hold.hold_id;
   v_entry.is_final := p_final;
-  -- The first capture counts as the hold's call.
-  v_entry.is_first := not exists (
+  -- The first capture counts as the hold's call. A hold that has all of its amount has none yet.
+  v_entry.is_first := p_hold.held = p_hold.amount or not exists (
     select from credits_private.entries as e
-    where e.account_id = p_account.account_id and e.kind = 'capture'
+    where e.account_id = p_hold.account_id and e.kind = 'capture'
       and e.refunded_entry_id is null and e.hold_id = p_hold.hold_id and e.is_first);
   v_entry.effective_at := p_at;
   v_entry.created_at := p_at;
@@ -99,8 +138,7 @@ begin
   v_entry.run_id := p_hold.run_id;
   v_entry.idempotency_key := p_idempotency_key;
   v_entry.metadata := nullif(p_metadata, '{}');
-  return credits_private.write_entries(p_account, v_entry,
-    v_grant_ids || v_draw.grant_ids, v_amounts || v_draw.amounts, p_sign => -1);
+  return v_entry;
 end
 $$;
 
@@ -115,6 +153,7 @@ declare
   v_request credits_private.request;
   v_account credits_private.account;
   v_hold credits_private.hold;
+  v_captured credits_private.captured;
   v_exceeded_limits text[];
   v_transaction_id bigint;
   v_result credits.capture_hold_result;
@@ -138,19 +177,23 @@ begin
   end if;
   if p_amount > 0 then
     v_transaction_id := v_account.last_entry_id + 1;
-    v_account := credits_private.write_capture(
+    v_captured := credits_private.write_capture(
       v_account, v_hold, p_amount, p_idempotency_key, p_final, p_metadata, v_request.at);
-  end if;
-  if p_final then
-    v_account := credits_private.resolve_hold(v_account, p_hold_id,
-      case when p_amount > 0 then 'captured' else 'released' end, v_request.at, v_request.at);
+    v_account := v_captured.account;
+    if p_final then
+      perform credits_private.end_hold(p_account_id, p_hold_id, 'captured', v_request.at);
+    end if;
+    v_account := credits_private.tidy(v_account,
+      case when p_final then v_captured.released_grant_ids else '{}' end,
+      case when p_final then v_captured.released_amounts else '{}' end,
+      v_request.at, v_request.at);
   else
-    v_account := credits_private.tidy(v_account, p_grant_ids => '{}', p_amounts => '{}',
-      p_effective_at => v_request.at, p_created_at => v_request.at);
+    v_account := credits_private.resolve_hold(
+      v_account, p_hold_id, 'released', v_request.at, v_request.at);
   end if;
 
   v_result := (p_hold_id, v_transaction_id, p_amount, v_account.balance,
-    credits_private.available(p_account_id, null, v_request.at), false,
+    credits_private.available_of(v_account, v_request.at), false,
     case when p_final then 0 else greatest(0, v_hold.held - p_amount) end, v_exceeded_limits, 0
     )::credits.capture_hold_result;
   perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,

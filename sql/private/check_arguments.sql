@@ -101,7 +101,8 @@ begin
 end
 $$;
 
--- The arguments of a call that spends. Only a deduction may be of 0.
+-- The arguments of a call that spends: one expression if all is well, and one check after the other
+-- to name what is not. Only a deduction may be of 0.
 create or replace function credits_private.check_spending(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_api_key_id text,
   p_operation text, p_run_id text, p_metadata jsonb, p_least bigint = 1
@@ -110,6 +111,14 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
+  if (p_amount between p_least and credits_private.max_amount()
+    and num_nulls(p_account_id, p_idempotency_key) = 0 and p_metadata = '{}'
+    and least(p_account_id, p_idempotency_key, p_api_key_id, p_operation, p_run_id) <> ''
+    and greatest(octet_length(p_account_id), octet_length(p_idempotency_key),
+      octet_length(p_api_key_id), octet_length(p_operation), octet_length(p_run_id)) <= 255)
+  then
+    return;
+  end if;
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_amount(p_account_id, 'p_amount', p_amount, p_least);
   perform credits_private.check_id(p_account_id, 'p_idempotency_key', p_idempotency_key);

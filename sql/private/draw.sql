@@ -16,13 +16,15 @@ declare
   v_grant record;
   v_amount bigint;
   v_left bigint := p_amount;
+  v_front_entry_id bigint;
+  v_is_front boolean := true;
   v_drawable bigint := p_overdraft;
   v_available_after bigint := p_overdraft;
   v_grant_ids bigint[] := '{}'::bigint[];
   v_amounts bigint[] := '{}'::bigint[];
 begin
   for v_grant in
-    select g.grant_id, g.remaining - g.held as free, g.operations
+    select g.grant_id, g.remaining - g.held as free, g.operations, g.last_entry_id
     from credits_private.remainders as g
     where g.account_id = p_account_id and g.is_open
       and (g.expires_at is null or g.expires_at > p_at)
@@ -41,6 +43,10 @@ begin
     end if;
     if v_grant.operations is null then
       v_available_after := v_available_after + v_grant.free - v_amount;
+      if v_is_front and v_amount = p_amount and v_grant.free > v_amount then
+        v_front_entry_id := v_grant.last_entry_id;
+      end if;
+      v_is_front := false;
     end if;
   end loop;
 
@@ -51,7 +57,8 @@ begin
     v_available_after := v_available_after - v_amount;
   end if;
   return (v_grant_ids, v_amounts, least(v_drawable, credits_private.max_amount()),
-    least(v_available_after, credits_private.max_amount()))::credits_private.draw;
+    least(v_available_after, credits_private.max_amount()), v_front_entry_id
+    )::credits_private.draw;
 end
 $$;
 

@@ -1,5 +1,6 @@
 -- The one statement that adds to the ledger, and the one that adds to what is held. Their triggers
--- change every figure; both functions return the account as the triggers left it.
+-- change every figure; both functions return the account as the triggers left it. Both put the head
+-- down, unless what they write stays on it.
 
 -- Writes one transaction: an entry for each of p_grant_ids (null is debt), of the amount in
 -- p_amounts times p_sign. p_entry holds what the entries have in common; the key and the metadata
@@ -14,7 +15,12 @@ language plpgsql
 set search_path = pg_temp
 as $$
 begin
-  p_account := credits_private.put_down_head(p_account);
+  if p_account.head_grant_id is not null
+    and (p_entry.kind = 'capture' and p_grant_ids = array[p_account.head_grant_id]
+      and p_account.balance - p_amounts[1] > p_account.plain_above) is not true
+  then
+    p_account := credits_private.put_down_head(p_account);
+  end if;
   p_entry.account_id := p_account.account_id;
   p_entry.transaction_id := p_account.last_entry_id + 1;
   p_entry.entry_count := cardinality(p_grant_ids);
@@ -55,8 +61,17 @@ as $$
 declare
   v_amount bigint;
 begin
+  if p_account.head_grant_id is not null
+    and p_grant_ids <> array[p_account.head_grant_id] and p_grant_ids <> '{}'
+  then
+    p_account := credits_private.put_down_head(p_account);
+  end if;
   for v_n in 1 .. cardinality(p_grant_ids) loop
     v_amount := p_sign * p_amounts[v_n];
+    if p_account.head_grant_id is not null then
+      p_account.plain_above := p_account.plain_above + v_amount;
+      p_account.available_above := p_account.available_above - v_amount;
+    end if;
     p_account.last_part_id := p_account.last_part_id + 1;
     p_account.held := p_account.held + v_amount;
     if p_grant_ids[v_n] is null then

@@ -53,7 +53,7 @@ end
 $$;
 
 -- What a deduction for p_operation may take. While nothing is due, as after every call, it is one
--- sum.
+-- sum, or two figures of the account while a head is up.
 create or replace function credits_private.available(
   p_account_id text, p_operation text, p_at timestamptz
 ) returns bigint
@@ -70,6 +70,10 @@ begin
     return 0;
   elsif v_account.due_at <= p_at then
     return (credits_private.figures(p_account_id, p_operation, p_at)).available;
+  elsif v_account.head_grant_id is not null
+    and (p_operation = any (v_account.scoped_operations)) is not true
+  then
+    return v_account.balance + v_account.available_above;
   end if;
   return least(credits_private.max_amount(), (
     select coalesce(sum(g.remaining - g.held), 0)
@@ -78,6 +82,21 @@ begin
       and (g.operations is null or p_operation = any (g.operations))
       and (g.expires_at is null or g.expires_at > p_at)
   ) + greatest(0, v_account.overdraft_limit - v_account.debt - v_account.overdraft_held));
+end
+$$;
+
+-- The same for a call that names no operation, of an account as a call has it in hand.
+create or replace function credits_private.available_of(
+  p_account credits_private.account, p_at timestamptz
+) returns bigint
+language plpgsql stable
+set search_path = pg_temp
+as $$
+begin
+  if p_account.head_grant_id is not null and p_account.due_at > p_at then
+    return p_account.balance + p_account.available_above;
+  end if;
+  return credits_private.available(p_account.account_id, null, p_at);
 end
 $$;
 

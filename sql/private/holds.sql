@@ -59,8 +59,22 @@ begin
 end
 $$;
 
--- Ends a hold: what is left of it returns to where it was reserved from. This happens once: the
--- trigger on holds refuses a second end (a_hold_is_resolved_once).
+-- Ends a hold of which nothing is left. This happens once: the trigger on holds refuses a second end
+-- (a_hold_is_resolved_once).
+create or replace function credits_private.end_hold(
+  p_account_id text, p_hold_id bigint, p_state text, p_at timestamptz
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  update credits_private.holds as h
+  set state = p_state, resolved_at = p_at
+  where h.account_id = p_account_id and h.hold_id = p_hold_id;
+end
+$$;
+
+-- Returns what is left of a hold to where it was reserved from, and ends the hold.
 create or replace function credits_private.resolve_hold(
   p_account credits_private.account, p_hold_id bigint, p_state text, p_effective_at timestamptz,
   p_created_at timestamptz
@@ -73,14 +87,15 @@ declare
 begin
   p_account := credits_private.write_parts(p_account, p_hold_id, v_parts.grant_ids,
     v_parts.amounts, p_sign => -1, p_effective_at => p_effective_at, p_created_at => p_created_at);
-  -- Even if the hold has nothing left: a call that waited for the account at repeatable read would
-  -- capture a hold that it still sees as open.
-  update credits_private.accounts as a
-  set last_created_at = p_created_at
-  where a.account_id = p_account.account_id;
-  update credits_private.holds as h
-  set state = p_state, resolved_at = p_effective_at
-  where h.account_id = p_account.account_id and h.hold_id = p_hold_id;
+  if v_parts.grant_ids = '{}' then
+    -- The account's row must change: a call that waited for it at repeatable read would capture a
+    -- hold that it still sees as open.
+    update credits_private.accounts as a
+    set last_created_at = p_created_at
+    where a.account_id = p_account.account_id;
+  end if;
+  perform credits_private.end_hold(
+    p_account.account_id, p_hold_id, p_state, p_effective_at);
   return credits_private.tidy(
     p_account, v_parts.grant_ids, v_parts.amounts, p_effective_at, p_created_at);
 end
@@ -97,11 +112,17 @@ as $$
 declare
   v_after timestamptz;
 begin
-  v_after := (p_at at time zone 'UTC' + p_interval) at time zone 'UTC';
-  return case when v_after < '290000-01-01Z' and v_after > '-infinity' then v_after end;
-exception
-  when datetime_field_overflow or interval_field_overflow then
-    return null;
+  -- Nothing overflows in this range, so no subtransaction is needed to find out.
+  if p_at < '200000-01-01Z' and p_interval between interval '0' and interval '1000 years' then
+    return (p_at at time zone 'UTC' + p_interval) at time zone 'UTC';
+  end if;
+  begin
+    v_after := (p_at at time zone 'UTC' + p_interval) at time zone 'UTC';
+    return case when v_after < '290000-01-01Z' and v_after > '-infinity' then v_after end;
+  exception
+    when datetime_field_overflow or interval_field_overflow then
+      return null;
+  end;
 end
 $$;
 
@@ -223,7 +244,8 @@ begin
     p_operation, p_run_id, p_metadata);
   perform credits_private.hold_expires_at(p_account_id, '2000-01-01Z', p_expires_in);
   v_arguments := jsonb_build_object('amount', p_amount,
-    'expires_in', credits_private.interval_parts(nullif(p_expires_in, interval '1 hour')),
+    'expires_in', case when p_expires_in <> interval '1 hour' then
+      credits_private.interval_parts(p_expires_in) end,
     'api_key_id', p_api_key_id, 'operation', p_operation, 'run_id', p_run_id);
 
   v_request := credits_private.begin_request(
@@ -237,16 +259,26 @@ begin
   v_account := v_request.account;
   v_expires_at := credits_private.hold_expires_at(p_account_id, v_request.at, p_expires_in);
 
-  v_check := credits_private.examine_limits(
-    v_account, p_amount, p_api_key_id, p_operation, p_run_id, v_request.at);
-  perform credits_private.raise_refusal(v_check.refusal);
+  if v_account.has_limits then
+    v_check := credits_private.examine_limits(
+      v_account, p_amount, p_api_key_id, p_operation, p_run_id, v_request.at);
+    perform credits_private.raise_refusal(v_check.refusal);
+  end if;
   if v_account.held + p_amount > credits_private.max_amount() then
     perform credits_private.raise_invalid_argument(p_account_id, 'p_amount',
       'what is held must not exceed 9007199254740991',
       'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
   end if;
-  v_draw := credits_private.draw(
-    p_account_id, p_amount, p_operation, v_request.at, credits_private.overdraft(v_account));
+  if v_account.balance - p_amount > v_account.plain_above
+    and (p_operation = any (v_account.scoped_operations)) is not true
+  then
+    v_draw.grant_ids := array[v_account.head_grant_id];
+    v_draw.amounts := array[p_amount];
+    v_draw.available_after := v_account.balance + v_account.available_above - p_amount;
+  else
+    v_draw := credits_private.draw(
+      p_account_id, p_amount, p_operation, v_request.at, credits_private.overdraft(v_account));
+  end if;
   if v_draw.drawable < p_amount then
     perform credits_private.raise_refusal(credits_private.shortage_refusal(
       p_account_id, p_amount, v_draw.drawable, p_operation));
@@ -264,7 +296,8 @@ begin
   perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
     p_transaction_id => null, p_available => v_draw.available_after,
     p_details => to_jsonb(v_result) || jsonb_build_object('expires_in', v_arguments -> 'expires_in',
-      'expires_at', to_jsonb(v_expires_at at time zone 'UTC') #>> '{}' || 'Z'));
+      'expires_at', to_jsonb(v_expires_at at time zone 'UTC') #>> '{}' || 'Z'),
+    p_has_keys => v_account.has_keys);
   return v_result;
 end
 $$;
@@ -296,11 +329,11 @@ begin
     v_request.account, p_hold_id, 'released', v_request.at, v_request.at);
 
   v_result := (p_hold_id, v_hold.held, v_account.balance,
-    credits_private.available(p_account_id, null, v_request.at), false
+    credits_private.available_of(v_account, v_request.at), false
     )::credits.release_hold_result;
   perform credits_private.end_request(p_account_id, p_idempotency_key, v_request.fingerprint,
     p_transaction_id => null, p_available => v_result.available,
-    p_details => to_jsonb(v_result));
+    p_details => to_jsonb(v_result), p_has_keys => v_account.has_keys);
   return v_result;
 end
 $$;

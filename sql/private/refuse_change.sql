@@ -132,11 +132,13 @@ begin
   from jsonb_each_text(to_jsonb(new)) as c
   where c.key in ('balance', 'debt', 'held', 'overdraft_held', 'last_entry_id', 'last_grant_id',
       'last_hold_id', 'last_part_id', 'remaining', 'taken', 'revoked', 'spent', 'credits_used',
-      'credits_refunded', 'calls')
+      'credits_refunded', 'calls', 'available_above')
     and c.value <> '0'
     or c.key in ('has_limits', 'has_keys', 'is_open') and c.value <> 'false'
-    or c.key in ('closed_at', 'cancelled_at', 'resolved_at') and c.value is not null
-    or c.key = 'state' and c.value <> 'open';
+    or c.key in ('closed_at', 'cancelled_at', 'resolved_at', 'head_grant_id', 'head_balance',
+      'scoped_operations') and c.value is not null
+    or c.key = 'state' and c.value <> 'open'
+    or c.key = 'plain_above' and c.value <> '9007199254740992';
   if found then
     perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
   end if;

@@ -1,6 +1,7 @@
--- What remains of each grant. It is read from here alone: while a grant is its account's head, what
--- plain deductions have drawn since is not on the grant's row, but in the balance (ARCHITECTURE.md).
--- Only what writes the ledger's figures knows the stored ones. All other columns are the grant's.
+-- What remains of each grant, and its last entry. They are read from here alone: while a grant is its
+-- account's head, what plain deductions have drawn is not on the grant's row, but in the balance
+-- (ARCHITECTURE.md). Only what writes a grant knows its stored figures. All other columns are the
+-- grant's own.
 create or replace view credits_private.remainders as
 select
   g.account_id,
@@ -10,6 +11,10 @@ select
     when a.account_id is null then g.remaining
     else g.remaining - (a.head_balance - a.balance)
   end as remaining,
+  case
+    when a.head_balance > a.balance then a.last_entry_id
+    else g.last_entry_id
+  end as last_entry_id,
   g.held,
   g.expires_at,
   g.effective_at,

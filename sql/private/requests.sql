@@ -39,10 +39,12 @@ $$;
 -- A time as a whole number of microseconds: no time zone, no date style, no rounding.
 create or replace function credits_private.microseconds(p_at timestamptz)
 returns bigint
-language sql immutable
+language plpgsql immutable
 set search_path = pg_temp
 as $$
-  select (extract(epoch from p_at) * 1000000)::bigint
+begin
+  return (extract(epoch from p_at) * 1000000)::bigint;
+end
 $$;
 
 -- An interval as what it means here: months and microseconds, because a day has 24 hours. '1 day'
@@ -51,15 +53,17 @@ $$;
 create or replace function credits_private.interval_parts(
   p_interval interval, p_has_days boolean = false
 ) returns jsonb
-language sql immutable strict
+language plpgsql immutable strict
 set search_path = pg_temp
 as $$
-  select jsonb_build_array(
+begin
+  return jsonb_build_array(
     (extract(year from p_interval) * 12 + extract(month from p_interval))::bigint,
     case when p_has_days then extract(day from p_interval)::bigint else 0 end,
     ((extract(hour from p_interval) * 60 + extract(minute from p_interval)) * 60000000
       + extract(microseconds from p_interval)
-      + case when p_has_days then 0 else extract(day from p_interval) * 86400000000 end)::bigint)
+      + case when p_has_days then 0 else extract(day from p_interval) * 86400000000 end)::bigint);
+end
 $$;
 
 -- The interval of such parts; null if they are none.
@@ -206,16 +210,24 @@ set search_path = pg_temp
 as $$
 declare
   v_request credits_private.request;
-  v_account credits_private.account := credits_private.lock_account(p_account_id);
+  v_account credits_private.account;
   v_answer credits_private.answer;
 begin
+  select a.* into v_account
+  from credits_private.accounts as a
+  where a.account_id = p_account_id
+  for no key update;
+  if not found then
+    perform credits_private.raise_refusal(credits_private.no_such_account_refusal(p_account_id));
+  end if;
   v_request.fingerprint := credits_private.fingerprint(p_function, p_arguments);
-  v_answer := credits_private.read_answer(
-    p_account_id, p_idempotency_key, v_request.fingerprint, p_old_fingerprint);
-  if v_answer.is_other then
-    perform credits_private.raise_refusal(credits_private.reused_key_refusal(
-      p_account_id, p_idempotency_key, v_answer, p_function, p_arguments));
-  elsif v_answer.is_known then
+  if credits_private.key_is_known(p_account_id, p_idempotency_key) then
+    v_answer := credits_private.read_answer(
+      p_account_id, p_idempotency_key, v_request.fingerprint, p_old_fingerprint);
+    if v_answer.is_other then
+      perform credits_private.raise_refusal(credits_private.reused_key_refusal(
+        p_account_id, p_idempotency_key, v_answer, p_function, p_arguments));
+    end if;
     v_request.answer :=
       to_jsonb(v_answer) || coalesce(v_answer.details, '{}') || '{"replayed": true}';
     return v_request;
@@ -224,7 +236,7 @@ begin
   if p_needs_open then
     perform credits_private.check_is_open(v_account);
   end if;
-  v_request.at := credits_private.moment(v_account, p_at);
+  v_request.at := greatest(coalesce(p_at, clock_timestamp()), v_account.last_created_at);
   if v_account.due_at <= v_request.at then
     v_account := credits_private.settle(v_account, v_request.at);
   end if;
@@ -237,7 +249,7 @@ $$;
 -- notes that it has such keys: until then, a deduction looks for its key among entries only.
 create or replace function credits_private.end_request(
   p_account_id text, p_idempotency_key text, p_fingerprint bytea, p_transaction_id bigint,
-  p_available bigint, p_details jsonb = null
+  p_available bigint, p_details jsonb = null, p_has_keys boolean = false
 ) returns void
 language plpgsql
 set search_path = pg_temp
@@ -248,7 +260,7 @@ begin
   ) values (
     p_account_id, p_idempotency_key, p_fingerprint, p_transaction_id, p_available, p_details
   );
-  if p_transaction_id is null then
+  if p_transaction_id is null and not p_has_keys then
     update credits_private.accounts as a
     set has_keys = true
     where a.account_id = p_account_id and not a.has_keys;

@@ -11,7 +11,7 @@ declare
   v_account credits_private.account;
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
-  v_account := credits_private.enter(p_account_id, p_at);
+  v_account := credits_private.put_down_head(credits_private.enter(p_account_id, p_at));
 
   update credits_private.accounts as a
   set closed_at = v_account.last_created_at, last_created_at = v_account.last_created_at
@@ -72,6 +72,9 @@ begin
       'Open another account for another unit.');
   end if;
 
+  if p_overdraft_limit is not null then
+    v_account := credits_private.put_down_head(v_account);
+  end if;
   -- The running period keeps its end: time zone and anchor day count from the next one on. A day
   -- has no such end, so what limits count per day is counted anew.
   update credits_private.accounts as a
@@ -105,7 +108,7 @@ declare
 begin
   perform credits_private.check_id(p_account_id, 'p_account_id', p_account_id);
   perform credits_private.check_ceiling(p_account_id, 'p_overdraft_limit', p_overdraft_limit);
-  v_account := credits_private.enter(p_account_id, p_at);
+  v_account := credits_private.put_down_head(credits_private.enter(p_account_id, p_at));
   perform credits_private.check_is_open(v_account);
   update credits_private.accounts as a
   set overdraft_limit = p_overdraft_limit

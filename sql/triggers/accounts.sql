@@ -1,6 +1,7 @@
 -- A balance changes only with the next entry (or with all entries of one statement), and what is
 -- held only with the next part of a hold; the ids of the last entry and part never change alone.
--- There are two guards, because every statement that changes a guard's columns prepares it anew.
+-- There are several guards, because every statement that changes a guard's columns prepares it
+-- anew.
 create or replace trigger _100_counters_change_only_with_the_ledger
   after update of balance, debt, last_entry_id, last_effective_at on credits_private.accounts
   for each row
@@ -24,6 +25,15 @@ create or replace trigger _102_counters_change_only_with_the_ledger
   for each row
   execute function
     credits_private.refuse_unless_true('counters_change_only_with_the_ledger', 'accounts');
+
+-- The head's figures change with the head, or with a part of a hold on it.
+create or replace trigger _103_counters_change_only_with_the_ledger
+  after update of head_grant_id, head_balance, plain_above, available_above, scoped_operations
+  on credits_private.accounts
+  for each row
+  when (new.last_part_id = old.last_part_id)
+  execute function
+    credits_private.refuse_unless_in_front('counters_change_only_with_the_ledger', 'accounts');
 
 create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.accounts

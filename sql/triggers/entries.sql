@@ -16,30 +16,29 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_is_use boolean := new.kind in ('deduction', 'capture');
-  v_calls int := case when new.entry_id = new.transaction_id
-    and (new.kind = 'deduction' or new.is_first) then 1 else 0 end;
+  v_is_use boolean := true;
+  v_calls int := 1;
+  v_head_grant_id bigint;
   v_has_limits boolean;
 begin
-  if new.statement_entries is not null then
-    if new.statement_entries <> 0 then
-      perform credits_private.apply_statement(new.account_id, new.entry_id);
+  -- Nearly every entry is a deduction's only one, which needs no call to be recognised.
+  if (new.kind = 'deduction' and new.amount < 0 and new.entry_count = 1
+    and new.transaction_id = new.entry_id and new.effective_at = new.created_at
+    and new.refunded_entry_id is null and new.statement_entries is null) is not true
+  then
+    if new.statement_entries is not null then
+      if new.statement_entries <> 0 then
+        perform credits_private.apply_statement(new.account_id, new.entry_id);
+        return null;
+      end if;
+      -- The statement's first entry has applied this one, which is number 2 at least.
+      perform from credits_private.accounts as a
+      where a.account_id = new.account_id and a.last_entry_id >= new.entry_id;
+      if not found or new.entry_id < 2 then
+        perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
+      end if;
       return null;
     end if;
-    -- The statement's first entry has applied this one, which is number 2 at least.
-    perform from credits_private.accounts as a
-    where a.account_id = new.account_id and a.last_entry_id >= new.entry_id;
-    if not found or new.entry_id < 2 then
-      perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
-    end if;
-    return null;
-  end if;
-
-  -- Nearly every entry is a plain deduction, which needs no call to be recognised.
-  if (new.kind = 'deduction' and new.amount < 0 and new.refunded_entry_id is null
-    and new.effective_at = new.created_at
-    and new.entry_id - new.transaction_id between 0 and new.entry_count - 1) is not true
-  then
     if (new.effective_at <= new.created_at
       and new.entry_id - new.transaction_id between 0 and new.entry_count - 1
       and credits_private.is_entry(new.kind, new.amount, new.grant_id, new.hold_id, new.is_first,
@@ -47,29 +46,37 @@ begin
     then
       perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
     end if;
+    v_is_use := new.kind in ('deduction', 'capture');
+    v_calls := case when new.entry_id = new.transaction_id
+      and (new.kind = 'deduction' or new.is_first) then 1 else 0 end;
   end if;
 
   -- The conditions are the promises that two rows can show. If one is broken, no row is updated,
-  -- and raise_refused_entry says which one.
+  -- and raise_refused_entry says which one. While a head is up, only what is plain is taken: it
+  -- draws on the head alone, and leaves some of it.
   update credits_private.accounts as a
   set
-    balance = a.balance + new.amount,
+    balance = new.balance_after,
     debt = case when new.grant_id is null then a.debt - new.amount else a.debt end,
     last_entry_id = new.entry_id,
     last_effective_at = new.effective_at,
     last_created_at = new.created_at
   where a.account_id = new.account_id
     and a.last_entry_id = new.entry_id - 1
-    and a.balance + new.amount = new.balance_after
+    and a.balance = new.balance_after - new.amount
     and a.last_effective_at <= new.effective_at
     and a.last_created_at <= new.created_at
     and a.period <= new.period
-  returning a.has_limits into v_has_limits;
+    and (a.head_grant_id is null or v_is_use and a.head_grant_id = new.grant_id
+      and a.plain_above < new.balance_after and a.due_at > new.effective_at)
+  returning a.head_grant_id, a.has_limits into v_head_grant_id, v_has_limits;
   if not found then
     perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
   end if;
 
-  if new.grant_id is not null then
+  if v_head_grant_id is not null then
+    null; -- the balance says what remains of the head
+  elsif new.grant_id is not null then
     update credits_private.grants as g
     set
       remaining = g.remaining + new.amount,
@@ -83,43 +90,68 @@ begin
     if not found then
       perform credits_private.raise_refused_entry(new.account_id, new.entry_id);
     end if;
-  elsif new.kind = 'deduction' then
-    perform credits_private.check_overdraft(new.account_id, new.entry_id);
+  else
+    perform credits_private.check_debt(new.account_id, new.entry_id, new.kind);
   end if;
 
-  -- The first call of a period for an API key and an operation finds no counter yet.
-  while v_is_use or new.kind = 'refund' loop
-    update credits_private.usage_counters as u
-    set
-      credits_used = u.credits_used - case when v_is_use then new.amount else 0 end,
-      credits_refunded = u.credits_refunded + case when v_is_use then 0 else new.amount end,
-      calls = u.calls + v_calls,
-      last_entry_id = new.entry_id
-    where u.account_id = new.account_id
-      and u.period = new.period
-      and u.api_key_id = coalesce(new.api_key_id, '')
-      and u.operation = coalesce(new.operation, '')
-      and u.credits_used <= credits_private.max_amount() + new.amount;
-    exit when found;
-    perform credits_private.insert_usage_counter(
-      new.account_id, new.period, new.api_key_id, new.operation);
-  end loop;
+  if v_is_use then
+    -- The first call of a period for an API key and an operation finds no counter yet.
+    loop
+      update credits_private.usage_counters as u
+      set credits_used = u.credits_used - new.amount, calls = u.calls + v_calls,
+        last_entry_id = new.entry_id
+      where u.account_id = new.account_id
+        and u.period = new.period
+        and u.api_key_id = coalesce(new.api_key_id, '')
+        and u.operation = coalesce(new.operation, '')
+        and u.credits_used <= credits_private.max_amount() + new.amount;
+      exit when found;
+      perform credits_private.insert_usage_counter(
+        new.account_id, new.period, new.api_key_id, new.operation);
+    end loop;
+    if not v_has_limits then
+      return null;
+    end if;
+  end if;
+  declare
+    v_entry credits_private.entry := new;
+  begin
+    perform credits_private.apply_rest(v_entry, v_has_limits);
+  end;
+  return null;
+end
+$$;
 
-  if v_is_use and not v_has_limits then
-    return null;
-  elsif v_has_limits and (v_is_use or new.kind = 'refund') then
-    declare
-      v_entry credits_private.entry := new;
-    begin
-      perform credits_private.apply_limits(v_entry);
-    end;
-  elsif new.kind = 'revocation' and new.grant_id is distinct from new.revoked_grant_id then
+-- What few entries change: counters of refunds, limits, and what was taken back of a grant.
+create or replace function credits_private.apply_rest(
+  p_entry credits_private.entry, p_has_limits boolean
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  if p_entry.kind = 'refund' then
+    loop
+      update credits_private.usage_counters as u
+      set credits_refunded = u.credits_refunded + p_entry.amount, last_entry_id = p_entry.entry_id
+      where u.account_id = p_entry.account_id
+        and u.period = p_entry.period
+        and u.api_key_id = coalesce(p_entry.api_key_id, '')
+        and u.operation = coalesce(p_entry.operation, '');
+      exit when found;
+      perform credits_private.insert_usage_counter(
+        p_entry.account_id, p_entry.period, p_entry.api_key_id, p_entry.operation);
+    end loop;
+  end if;
+  if p_has_limits and p_entry.kind in ('deduction', 'capture', 'refund') then
+    perform credits_private.apply_limits(p_entry);
+  elsif p_entry.kind = 'revocation' and p_entry.grant_id is distinct from p_entry.revoked_grant_id
+  then
     -- Taken from a re-grant, or booked as debt.
     update credits_private.grants as g
-    set taken = g.taken - new.amount, last_entry_id = new.entry_id
-    where g.account_id = new.account_id and g.grant_id = new.revoked_grant_id;
+    set taken = g.taken - p_entry.amount, last_entry_id = p_entry.entry_id
+    where g.account_id = p_entry.account_id and g.grant_id = p_entry.revoked_grant_id;
   end if;
-  return null;
 end
 $$;
 
@@ -301,17 +333,19 @@ begin
 end
 $$;
 
--- A deduction takes no account further into debt than its overdraft limit. (A revocation may, and
--- overdraft that a hold has reserved can be captured.)
-create or replace function credits_private.check_overdraft(p_account_id text, p_entry_id bigint)
-returns void
+-- A debt is never negative. A deduction takes no account further into debt than its overdraft limit.
+-- (A revocation may, and overdraft that a hold has reserved can be captured.)
+create or replace function credits_private.check_debt(
+  p_account_id text, p_entry_id bigint, p_kind text
+) returns void
 language plpgsql
 set search_path = pg_temp
 as $$
 begin
   if exists (
     select from credits_private.accounts as a
-    where a.account_id = p_account_id and a.debt + a.overdraft_held > a.overdraft_limit)
+    where a.account_id = p_account_id and (a.debt < 0
+      or p_kind = 'deduction' and a.debt + a.overdraft_held > a.overdraft_limit))
   then
     perform credits_private.raise_refused_entry(p_account_id, p_entry_id);
   end if;
@@ -386,6 +420,7 @@ begin
   v_invariant := case
     when p_entry_id < 1 then 'entries_are_gapless'
     when v_account.last_entry_id >= p_entry_id then case
+      when v_account.debt < 0 then 'available_is_never_negative'
       when v_entry.grant_id is null
         and v_account.debt + v_account.overdraft_held > v_account.overdraft_limit
         then 'available_is_never_negative'
@@ -401,6 +436,7 @@ begin
       or v_account.last_created_at > v_entry.created_at
       or v_account.period > v_entry.period
       or v_entry.effective_at > v_entry.created_at then 'entries_never_run_back_in_time'
+    when v_account.head_grant_id is not null then 'grants_equal_ledger'
     else 'every_change_has_an_entry'
   end;
   perform credits_private.raise_error('23514', 'the ledger refuses this entry',

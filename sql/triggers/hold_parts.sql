@@ -11,12 +11,18 @@ begin
     held = a.held + new.amount,
     overdraft_held = a.overdraft_held + case when new.grant_id is null then new.amount else 0 end,
     last_part_id = new.part_id,
-    last_created_at = new.created_at
+    last_created_at = new.created_at,
+    plain_above = a.plain_above + case when a.head_grant_id is null then 0 else new.amount end,
+    available_above =
+      a.available_above - case when a.head_grant_id is null then 0 else new.amount end
   where a.account_id = new.account_id
     and a.last_part_id = new.part_id - 1
     and a.last_created_at <= new.created_at
     and new.effective_at <= new.created_at
-    and new.amount <> 0;
+    and new.amount <> 0
+    -- While a head is up, only what it has free.
+    and (a.head_grant_id is null
+      or a.head_grant_id = new.grant_id and a.plain_above + new.amount <= a.balance);
   if not found then
     perform credits_private.raise_refused_part(new.account_id, new.hold_id, new.part_id,
       'every_change_has_an_entry');

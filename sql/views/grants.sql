@@ -33,7 +33,7 @@ join (
     select a.account_id, a.due_at, clock_timestamp() as now
     from credits_private.accounts as a
   ) as a
-  join credits_private.grants as n on n.account_id = a.account_id
+  join credits_private.remainders as n on n.account_id = a.account_id
   where a.due_at > a.now
   union all
   select a.account_id, n.grant_id, n.remaining, n.held, a.now

@@ -10,7 +10,7 @@ test('after any history, the balance is what remains of all grants, less the deb
   const accounts = await db.query(
     `select r.balance, r.debt, sum(g.remaining)::bigint as remaining
      from credits.remaining as r
-     join credits_private.grants as g using (account_id)
+     join credits_private.remainders as g using (account_id)
      group by r.account_id, r.balance, r.debt`,
   );
   expect(accounts).toHaveLength(4);

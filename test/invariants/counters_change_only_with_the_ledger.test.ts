@@ -150,7 +150,7 @@ test.each([
 });
 
 test('settings of an account and columns that are no figure can be changed', async () => {
-  await asOwner(db, `update credits_private.accounts set metadata = '{"a": 1}'`);
+  await asOwner(db, `update credits_private.account_metadata set metadata = '{"a": 1}'`);
   await asOwner(db, `update credits_private.grants set metadata = '{"a": 1}'`);
   await db.query(`select credits.open_account('sample', p_anchor_day => 5)`);
   expect(await discrepancies(db)).toEqual([]);
@@ -159,7 +159,7 @@ test('settings of an account and columns that are no figure can be changed', asy
 test('after any history, each figure names the last entry that it includes', async () => {
   await Promise.all([71, 72, 73].map((seed) => writeHistory(db, `history ${seed}`, seed)));
   const { stale } = await db.one(
-    `select count(*) as stale from credits_private.grants as g
+    `select count(*) as stale from credits_private.remainders as g
      where g.last_entry_id <> (select coalesce(max(e.entry_id), 0) from credits.entries as e
        where e.account_id = g.account_id and g.grant_id in (e.grant_id, e.revoked_grant_id))`,
   );

@@ -10,7 +10,7 @@ test('after any history, what remains of each grant is the sum of its entries', 
   await Promise.all([1, 2, 3, 4].map((seed) => writeHistory(db, `history ${seed}`, seed)));
   const grants = await db.query(
     `select g.remaining, coalesce(sum(e.amount), 0)::bigint as ledger
-     from credits_private.grants as g
+     from credits_private.remainders as g
      left join credits.entries as e using (account_id, grant_id)
      group by g.account_id, g.grant_id, g.remaining`,
   );

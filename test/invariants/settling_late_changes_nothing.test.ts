@@ -60,7 +60,7 @@ async function books(account: string) {
     entries: await ledger(account),
     parts: await rows('credits_private.hold_parts', account, 'part_id'),
     holds: await rows('credits_private.holds', account, 'hold_id'),
-    grants: await rows('credits_private.grants', account, 'grant_id'),
+    grants: await rows('credits_private.remainders', account, 'grant_id'),
     invoices: await invoices(account),
   };
 }

@@ -19,7 +19,7 @@ async function known(account: string): Promise<Known> {
   const { balance, held, grants } = await db.one(
     `select balance, held, (
        select coalesce(jsonb_object_agg(grant_id, remaining) filter (where remaining > 0), '{}')
-       from credits_private.grants as g where g.account_id = a.account_id) as grants
+       from credits_private.remainders as g where g.account_id = a.account_id) as grants
      from credits_private.accounts as a where account_id = $1`,
     [account],
   );

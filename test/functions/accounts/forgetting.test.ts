@@ -80,7 +80,7 @@ const limits = ['limit_counters', 'limits'];
 
 test('forget_account erases every trace of the person but the ids of limits that are set, and keeps every figure', async () => {
   expect(await rowsThatName('ada')).toEqual([
-    'accounts',
+    'account_metadata',
     'entries',
     'grants',
     'holds',

@@ -22,7 +22,8 @@ const grantAt = (at: string, amount = 1) =>
   });
 const settings = () =>
   db.one(
-    `select unit, scale, overdraft_limit, time_zone, anchor_day, metadata from credits_private.accounts
+    `select s.unit, s.scale, a.overdraft_limit, s.time_zone, s.anchor_day, s.metadata
+     from credits_private.accounts as a join credits.accounts as s using (account_id)
      where account_id = $1`,
     [account],
   );

@@ -18,7 +18,7 @@ const refund = (time: string, amount: number | null = null) =>
 const grants = (from: number) =>
   db.query(
     `select grant_id, source, priority, operations, origin_grant_id, amount, remaining
-     from credits_private.grants where account_id = $1 and grant_id >= $2 order by grant_id`,
+     from credits_private.remainders where account_id = $1 and grant_id >= $2 order by grant_id`,
     [account, from],
   );
 

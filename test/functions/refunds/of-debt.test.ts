@@ -72,7 +72,7 @@ test('a refund of debt that has been repaid goes back to the grants that repaid 
     [8, 2, 3, 5],
     [10, 1, 2, null],
   ]);
-  const grants = `select grant_id, remaining from credits_private.grants where account_id = 'repaid'
+  const grants = `select grant_id, remaining from credits_private.remainders where account_id = 'repaid'
     order by grant_id`;
   expect((await db.query(grants)).map(({ remaining }) => remaining)).toEqual([10, 15, 20]);
   expect(await discrepancies(db)).toEqual([]);
@@ -92,7 +92,7 @@ test('a refund of debt that a since expired grant repaid comes back as a new gra
     await db.one(
       `select source, priority, origin_grant_id, amount, remaining,
          expires_at = effective_at + interval '720 hours' as in_30_days
-       from credits_private.grants where account_id = 'expired' and grant_id = 4`,
+       from credits_private.remainders where account_id = 'expired' and grant_id = 4`,
     ),
   ).toEqual({
     source: 'refund',

@@ -26,7 +26,7 @@ async function spent(account: string): Promise<void> {
 }
 const grantOf = (account: string, id = 1) =>
   db.one(
-    'select remaining, revoked, taken from credits_private.grants where account_id = $1 and grant_id = $2',
+    'select r.remaining, g.revoked, g.taken from credits_private.remainders as r join credits_private.grants as g using (account_id, grant_id) where account_id = $1 and grant_id = $2',
     [account, id],
   );
 
