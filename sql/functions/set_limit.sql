@@ -26,10 +26,10 @@ Limits what an account may spend, or changes a limit: `p_limit_id` is a name of 
 `p_ceiling` is in the account's smallest unit, 0 to 2^53 - 1; 0 stops everything. `p_scope` is what
 the limit counts: the whole 'account', or spending by 'api_key', 'operation' or 'run'. `p_scope_id`
 names the one to count. Without it, the limit counts each of them for itself, and calls that name
-none as one more. `p_window` is the billing 'period', the 'day' in the account's time zone, or
-'total', which never starts anew. A limit with `p_overage` is soft: calls may pass the ceiling, up
-to ceiling + overage, and say so in `exceeded_limits`. A call must pass every limit that it falls
-under. An account can have 100 limits.
+none as one more. `p_window` is the billing 'period', the 'hour', 'day' or 'week' (from Monday) in
+the account's time zone, or 'total', which never starts anew. A limit with `p_overage` is soft:
+calls may pass the ceiling, up to ceiling + overage, and say so in `exceeded_limits`. A call must
+pass every limit that it falls under. An account can have 100 limits.
 
 A limit counts what deductions and captures took in the window, less what was refunded of them, and
 what open holds have reserved. A limit that is set in mid-window starts from what the ledger already

@@ -87,3 +87,63 @@ begin
   return p_account;
 end
 $$;
+
+-- An account's first entry at or after a moment, or after all that it has: of entries that never
+-- run back in time, some twenty probes of the primary key find it among a million. A probe looks
+-- for the next entry, so that a ledger with a gap still has an answer.
+create or replace function credits_private.first_entry_at(p_account_id text, p_at timestamptz)
+returns bigint
+language plpgsql stable
+set search_path = pg_temp
+as $$
+declare
+  v_probe record;
+  v_first_id bigint := 1;
+  v_end_id bigint := (
+    select a.last_entry_id + 1 from credits_private.accounts as a
+    where a.account_id = p_account_id);
+begin
+  while v_first_id < v_end_id loop
+    select e.entry_id, e.effective_at into v_probe
+    from credits_private.entries as e
+    where e.account_id = p_account_id and e.entry_id >= (v_first_id + v_end_id) / 2
+    order by e.entry_id
+    limit 1;
+    if v_probe.effective_at < p_at then
+      v_first_id := v_probe.entry_id + 1;
+    else
+      v_end_id := (v_first_id + v_end_id) / 2;
+    end if;
+  end loop;
+  return v_first_id;
+end
+$$;
+
+-- The same of the first entry in a period, or in a later one.
+create or replace function credits_private.first_entry_of_period(p_account_id text, p_period date)
+returns bigint
+language plpgsql stable
+set search_path = pg_temp
+as $$
+declare
+  v_probe record;
+  v_first_id bigint := 1;
+  v_end_id bigint := (
+    select a.last_entry_id + 1 from credits_private.accounts as a
+    where a.account_id = p_account_id);
+begin
+  while v_first_id < v_end_id loop
+    select e.entry_id, e.period into v_probe
+    from credits_private.entries as e
+    where e.account_id = p_account_id and e.entry_id >= (v_first_id + v_end_id) / 2
+    order by e.entry_id
+    limit 1;
+    if v_probe.period < p_period then
+      v_first_id := v_probe.entry_id + 1;
+    else
+      v_end_id := (v_first_id + v_end_id) / 2;
+    end if;
+  end loop;
+  return v_first_id;
+end
+$$;

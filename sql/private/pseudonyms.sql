@@ -73,7 +73,8 @@ begin
         or exists (
           select from credits_private.limit_counters as c
           where c.account_id = v_limit.account_id and c.limit_id = v_limit.limit_id
-            and c.scope_id = k.id and c.window_start = credits_private.limit_window_start(
+            and c.scope_id = k.id and c.last_entry_id > 0
+            and c.window_start = credits_private.limit_window_start(
               v_limit.limit_window, p_account.period, p_account.last_created_at,
               p_account.time_zone))
         or exists (

@@ -131,8 +131,8 @@ begin
   perform
   from jsonb_each_text(to_jsonb(new)) as c
   where c.key in ('balance', 'debt', 'held', 'overdraft_held', 'last_entry_id', 'last_grant_id',
-      'last_hold_id', 'last_part_id', 'remaining', 'taken', 'revoked', 'spent', 'credits_used',
-      'credits_refunded', 'calls', 'available_above')
+      'last_hold_id', 'last_part_id', 'remaining', 'reserved', 'taken', 'revoked', 'spent',
+      'credits_used', 'credits_refunded', 'calls', 'available_above')
     and c.value <> '0'
     or c.key in ('has_limits', 'has_keys', 'is_open') and c.value <> 'false'
     or c.key in ('closed_at', 'cancelled_at', 'resolved_at', 'head_grant_id', 'head_balance',

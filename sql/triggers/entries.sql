@@ -109,9 +109,13 @@ begin
       perform credits_private.insert_usage_counter(
         new.account_id, new.period, new.api_key_id, new.operation);
     end loop;
-    if not v_has_limits then
-      return null;
+    if v_has_limits then
+      -- (An assignment costs half of what a perform does.)
+      v_has_limits := credits_private.apply_limits(new.account_id, new.entry_id, new.kind,
+        new.amount, new.period, new.effective_at, new.api_key_id, new.operation, new.run_id,
+        new.refunded_entry_id);
     end if;
+    return null;
   end if;
   declare
     v_entry credits_private.entry := new;
@@ -122,7 +126,7 @@ begin
 end
 $$;
 
--- What few entries change: counters of refunds, limits, and what was taken back of a grant.
+-- What refunds and revocations change besides: counters, limits, and what was taken back of a grant.
 create or replace function credits_private.apply_rest(
   p_entry credits_private.entry, p_has_limits boolean
 ) returns void
@@ -143,8 +147,10 @@ begin
         p_entry.account_id, p_entry.period, p_entry.api_key_id, p_entry.operation);
     end loop;
   end if;
-  if p_has_limits and p_entry.kind in ('deduction', 'capture', 'refund') then
-    perform credits_private.apply_limits(p_entry);
+  if p_has_limits and p_entry.kind = 'refund' then
+    perform credits_private.apply_limits(p_entry.account_id, p_entry.entry_id, p_entry.kind,
+      p_entry.amount, p_entry.period, p_entry.effective_at, p_entry.api_key_id, p_entry.operation,
+      p_entry.run_id, p_entry.refunded_entry_id);
   elsif p_entry.kind = 'revocation' and p_entry.grant_id is distinct from p_entry.revoked_grant_id
   then
     -- Taken from a re-grant, or booked as debt.
@@ -353,48 +359,69 @@ end
 $$;
 
 -- A deduction or capture adds to its own window. A refund lowers the window of what it refunds, or
--- none, if that was before the limit.
-create or replace function credits_private.apply_limits(p_entry credits_private.entry)
-returns void
+-- none, if that was before the limit. Returns whether it counts under a limit. It says itself what
+-- limit_scope_id says, and what a period's window is, as examine_limits does, and for the same
+-- reason.
+create or replace function credits_private.apply_limits(
+  p_account_id text, p_entry_id bigint, p_kind text, p_amount bigint, p_period date,
+  p_effective_at timestamptz, p_api_key_id text, p_operation text, p_run_id text,
+  p_refunded_entry_id bigint
+) returns boolean
 language plpgsql
 set search_path = pg_temp
 as $$
 declare
   v_limit record;
-  v_period date := p_entry.period;
-  v_effective_at timestamptz := p_entry.effective_at;
+  v_scope_id text;
+  v_window_start timestamp;
+  v_is_checked boolean := p_kind = 'deduction';
+  v_is_counted boolean := false;
 begin
-  if p_entry.refunded_entry_id is not null then
-    select e.period, e.effective_at into v_period, v_effective_at
+  if p_refunded_entry_id is not null then
+    select e.period, e.effective_at into p_period, p_effective_at
     from credits_private.entries as e
-    where e.account_id = p_entry.account_id and e.entry_id = p_entry.refunded_entry_id;
+    where e.account_id = p_account_id and e.entry_id = p_refunded_entry_id;
   end if;
 
   for v_limit in
-    select l.limit_id, l.ceiling + l.overage as most, s.scope_id,
-      credits_private.limit_window_start(
-        l.limit_window, v_period, v_effective_at, a.time_zone) as window_start
+    select l.limit_id, l.ceiling + l.overage as most, l.limit_window, l.scope_id, l.pseudonyms,
+      coalesce(case l.scope
+        when 'api_key' then p_api_key_id
+        when 'operation' then p_operation
+        when 'run' then p_run_id
+      end, '') as id
     from credits_private.limits as l
-    join credits_private.accounts as a on a.account_id = l.account_id
-    cross join lateral credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
-      p_entry.api_key_id, p_entry.operation, p_entry.run_id) as s (scope_id)
-    where l.account_id = p_entry.account_id and s.scope_id is not null
+    where l.account_id = p_account_id
   loop
+    v_scope_id := v_limit.id;
+    if v_limit.pseudonyms is not null then
+      v_scope_id := coalesce(v_limit.pseudonyms ->> v_scope_id, v_scope_id);
+    end if;
+    continue when v_limit.scope_id <> v_scope_id;
+    v_window_start := p_period::timestamp;
+    if v_limit.limit_window <> 'period' then
+      v_window_start := credits_private.limit_window_start(
+        v_limit.limit_window, p_period, p_effective_at, (
+          select a.time_zone from credits_private.accounts as a
+          where a.account_id = p_account_id));
+    end if;
     loop
       update credits_private.limit_counters as c
-      set spent = c.spent - p_entry.amount, last_entry_id = p_entry.entry_id
-      where c.account_id = p_entry.account_id and c.limit_id = v_limit.limit_id
-        and c.window_start = v_limit.window_start and c.scope_id = v_limit.scope_id
-        and (p_entry.kind <> 'deduction' or c.spent - p_entry.amount <= v_limit.most);
-      exit when found or p_entry.kind = 'refund';
+      set spent = c.spent - p_amount, last_entry_id = p_entry_id
+      where c.account_id = p_account_id and c.limit_id = v_limit.limit_id
+        and c.window_start = v_window_start and c.scope_id = v_scope_id
+        and (not v_is_checked or c.spent - p_amount <= v_limit.most);
+      exit when found or p_refunded_entry_id is not null;
       insert into credits_private.limit_counters (account_id, limit_id, window_start, scope_id)
-      values (p_entry.account_id, v_limit.limit_id, v_limit.window_start, v_limit.scope_id)
+      values (p_account_id, v_limit.limit_id, v_window_start, v_scope_id)
       on conflict do nothing;
       if not found then
-        perform credits_private.raise_refused_entry(p_entry.account_id, p_entry.entry_id);
+        perform credits_private.raise_refused_entry(p_account_id, p_entry_id);
       end if;
     end loop;
+    v_is_counted := true;
   end loop;
+  return v_is_counted;
 end
 $$;
 

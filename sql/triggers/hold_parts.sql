@@ -5,6 +5,8 @@ create or replace function credits_private.apply_hold_part() returns trigger
 language plpgsql
 set search_path = pg_temp
 as $$
+declare
+  v_has_limits boolean;
 begin
   update credits_private.accounts as a
   set
@@ -22,7 +24,8 @@ begin
     and new.amount <> 0
     -- While a head is up, only what it has free.
     and (a.head_grant_id is null
-      or a.head_grant_id = new.grant_id and a.plain_above + new.amount <= a.balance);
+      or a.head_grant_id = new.grant_id and a.plain_above + new.amount <= a.balance)
+  returning a.has_limits into v_has_limits;
   if not found then
     perform credits_private.raise_refused_part(new.account_id, new.hold_id, new.part_id,
       'every_change_has_an_entry');
@@ -45,6 +48,9 @@ begin
       perform credits_private.raise_refused_part(new.account_id, new.hold_id, new.part_id,
         'expired_credit_is_never_spent');
     end if;
+  end if;
+  if v_has_limits then
+    perform credits_private.apply_reservations(new.account_id, new.part_id, new.part_id);
   end if;
   return null;
 end

@@ -8,6 +8,14 @@ create or replace trigger _100_counters_change_only_with_the_ledger
   execute function
     credits_private.refuse_change('counters_change_only_with_the_ledger', 'limit_counters');
 
+-- What holds have reserved changes only with a part of a hold, likewise.
+create or replace trigger _105_counters_change_only_with_the_ledger
+  after update of reserved, last_part_id on credits_private.limit_counters
+  for each row
+  when (new.last_part_id <= old.last_part_id)
+  execute function
+    credits_private.refuse_change('counters_change_only_with_the_ledger', 'limit_counters');
+
 create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.limit_counters
   for each row

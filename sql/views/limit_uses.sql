@@ -1,7 +1,7 @@
 -- What the ledger says about limits, for the checks alone: each entry that spends or gives back,
 -- with each limit that it counts under, and the window in which it counts. A refund counts in the
--- window of its original. If the server no longer knows the account's time zone, no day can be
--- computed.
+-- window of its original. If the server no longer knows the account's time zone, no hour, day or
+-- week can be computed.
 create or replace view credits_private.limit_uses as
 select
   l.account_id,
@@ -20,7 +20,7 @@ select
 from credits_private.limits as l
 join credits_private.accounts as a
   on a.account_id = l.account_id
-  and (l.limit_window <> 'day' or credits_private.is_time_zone(a.time_zone))
+  and (l.limit_window in ('period', 'total') or credits_private.is_time_zone(a.time_zone))
 join credits_private.entries as e
   on e.account_id = l.account_id and e.kind in ('deduction', 'capture', 'refund')
 join credits_private.entries as o

@@ -69,7 +69,7 @@ describe.each([
   set('holds', 'amount = 1000'),
   set('holds', 'last_part_id = 0'),
   set('limit_counters', 'spent = 0'),
-  set('limit_counters', 'window_start = now()'),
+  set('limit_counters', "window_start = window_start + interval '1 day'"),
   set('limit_counters', 'last_entry_id = 0'),
   set('usage_counters', 'credits_used = 24'),
   set('usage_counters', 'credits_refunded = 1'),

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { deductAt, limitAt } from '../support/calls.ts';
+import { deductAt, holdAt, limitAt } from '../support/calls.ts';
 import { raised, useDatabase } from '../support/database.ts';
 import { discrepancies, findings, tamper } from '../support/discrepancies.ts';
 import { asOwner } from '../support/ledger.ts';
@@ -43,12 +43,15 @@ describe('a counter of a limit moves with the ledger only', () => {
     await db.query(grant);
     await db.query(`select credits.set_limit('acme', 'all', 50, p_window => 'total')`);
     await db.query(`select credits.deduct_credits('acme', 30, 'call')`);
+    await db.query(`select credits.hold_credits('acme', 5, 'hold')`);
   });
 
   test.each([
     ['update', 'update credits_private.limit_counters set spent = 0'],
     ['update', 'update credits_private.limit_counters set spent = spent + 1'],
     ['update', 'update credits_private.limit_counters set last_entry_id = 0'],
+    ['update', 'update credits_private.limit_counters set reserved = 0'],
+    ['update', 'update credits_private.limit_counters set last_part_id = 0'],
     ['update', `update credits_private.limit_counters set window_start = '2024-01-01'`],
     [
       'insert',
@@ -59,6 +62,11 @@ describe('a counter of a limit moves with the ledger only', () => {
       'insert',
       `insert into credits_private.limit_counters (${counter}, spent, last_entry_id)
        values ('acme', 'all', '2024-01-01', '', -5, 2)`,
+    ],
+    [
+      'insert',
+      `insert into credits_private.limit_counters (${counter}, reserved)
+       values ('acme', 'all', '2024-01-01', '', 5)`,
     ],
     ['update', `update credits_private.limit_counters set scope_id = 'other'`],
     ['truncate', 'truncate credits_private.limit_counters'],
@@ -82,23 +90,50 @@ const broken = (change: string) =>
       await limitAt(sample, account, now, { id: 'key', ceiling: 100, scope: 'api_key' });
       await limitAt(sample, account, now, { id: 'ever', ceiling: 100, window: 'total' });
       await deductAt(sample, account, now, { key: 'more', amount: 7, apiKey: 'key a' });
+      await holdAt(sample, account, now, { key: 'hold by a', amount: 6, apiKey: 'key a' });
+      await holdAt(sample, account, now, { key: 'hold by none', amount: 2 });
     }
     expect(await discrepancies(sample)).toEqual([]);
     await tamper(sample, 'limit_counters', change);
   });
 const ofNone = 'limit key, window 2024-03-01, '; // of the calls that name no key
 const ofKey = 'limit key, window 2024-03-01, key a';
+const ofAll = 'limit key, window -infinity, ';
 const ofEver = 'limit ever, window -infinity, ';
 
 test.each([
   ['spent = 0', `limit_id = 'ever'`, ofEver, '(52,9)', '(0,9)'],
-  ['spent = 8', `limit_id = 'key' and scope_id <> ''`, ofKey, '(7,9)', '(8,9)'],
-  ['last_entry_id = 8', `limit_id = 'key' and scope_id <> ''`, ofKey, '(7,9)', '(7,8)'],
+  ['spent = 8', `limit_id = 'key' and scope_id <> '' and spent > 0`, ofKey, '(7,9)', '(8,9)'],
+  [
+    'last_entry_id = 8',
+    `limit_id = 'key' and scope_id <> '' and spent > 0`,
+    ofKey,
+    '(7,9)',
+    '(7,8)',
+  ],
 ])("a limit's counter that was changed by hand to %s is found", async (change, which, ...found) => {
   const statement = `update credits_private.limit_counters set ${change}
     where account_id = 'broken' and ${which}`;
   expect(await broken(statement)).toEqual([['limits_equal_ledger', ...found]]);
 });
+
+test.each([
+  ['reserved = 0', `limit_id = 'ever'`, `${ofEver}, reserved`, '8, part 2 to 2', '0, part 2'],
+  [
+    'last_part_id = 5',
+    `limit_id = 'key' and reserved = 6`,
+    `${ofAll}key a, reserved`,
+    '6, part 1 to 1',
+    '6, part 5',
+  ],
+])(
+  'what a limit has reserved that was changed by hand to %s is found',
+  async (change, which, ...found) => {
+    const statement = `update credits_private.limit_counters set ${change}
+    where account_id = 'broken' and ${which}`;
+    expect(await broken(statement)).toEqual([['limits_equal_ledger', ...found]]);
+  },
+);
 
 test("a limit's counter that is missing, or that no call has made, is found", async () => {
   const statement = `delete from credits_private.limit_counters
@@ -106,6 +141,8 @@ test("a limit's counter that is missing, or that no call has made, is found", as
     insert into credits_private.limit_counters (${counter}, spent)
       values ('broken', 'key', '2024-03-01', 'key b', 3)`;
   expect(await broken(statement)).toEqual([
+    ['limits_equal_ledger', `${ofAll}, reserved`, '2, part 2 to 2', '0, part 0'],
+    ['limits_equal_ledger', `${ofAll}key a, reserved`, '6, part 1 to 1', '0, part 0'],
     ['limits_equal_ledger', ofNone, '(5,8)', '(,)'],
     ['limits_equal_ledger', ofKey, '(7,9)', '(,)'],
     ['limits_equal_ledger', 'limit key, window 2024-03-01, key b', '(,)', '(3,0)'],

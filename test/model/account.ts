@@ -49,7 +49,7 @@ export interface Limit {
   scope: 'account' | keyof Ids;
   scope_id: string | null;
   pseudonyms?: Record<string, string>; // of ids that it knows on after they were forgotten
-  window: 'day' | 'period' | 'total';
+  window: 'hour' | 'day' | 'week' | 'period' | 'total';
 }
 export interface Account {
   unit: string;
@@ -140,11 +140,20 @@ export const drawable = (a: Account, operation: string | null, at: number) =>
 export const available = (a: Account, operation: string | null, at: number) =>
   total(drawable(a, operation, at));
 
+const DAY = 24 * 3_600_000;
 /** The day, or the month with its first day, in which a moment lies. */
 export const dayOf = (at: number) => new Date(at).toISOString().slice(0, 10);
 export const periodOf = (at: number) => `${dayOf(at).slice(0, 7)}-01`;
+/** 1970 began on a Thursday: its first Monday was the 5th of January. */
+const weekOf = (at: number) => dayOf(at - ((Math.floor(at / DAY) + 3) % 7) * DAY);
 export const windowOf = ({ window }: Limit, at: number) =>
-  window === 'total' ? null : window === 'day' ? dayOf(at) : periodOf(at);
+  ({
+    hour: () => new Date(at).toISOString().slice(0, 13),
+    day: () => dayOf(at),
+    week: () => weekOf(at),
+    period: () => periodOf(at),
+    total: () => null,
+  })[window]();
 
 /** The group of a limit that these ids belong to; calls that name no id are a group, too. */
 export function scopeOf(limit: Limit, ids: Ids | undefined): string | null {

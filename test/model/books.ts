@@ -15,6 +15,7 @@ import {
   spent,
   sum,
   taken,
+  total,
   unheld,
   type World,
   windowOf,
@@ -171,12 +172,12 @@ const booksOf = (account_id: string, a: Account, { at, operation }: Moment) => (
   limits: a.limits.flatMap((limit) => limitsOf(a, limit)),
 });
 
-/** What a limit leaves; of a day's, nothing was used today. */
+/** What a limit leaves; of an hour's, a day's or a week's, nothing was used by the views' clock. */
 function limitsOf(a: Account, limit: Limit) {
-  const at = limit.window === 'day' ? clock : a.settled;
+  const at = ['period', 'total'].includes(limit.window) ? a.settled : clock;
   const users = [
     ...a.entries.filter((e) => spends(e) && windowOf(limit, e.at) === windowOf(limit, at)),
-    ...a.holds.filter((hold) => hold.state === 'open'),
+    ...a.holds.filter((hold) => hold.state === 'open' && total(hold.parts) > 0),
   ];
   const scopes = [...new Set(users.map((user) => scopeOf(limit, user.ids)))].filter(
     (s) => s !== null,

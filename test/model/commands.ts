@@ -57,7 +57,7 @@ const grant = {
 const limit = {
   limit_id: fc.constantFrom('soft', 'hard'),
   ceiling: fc.integer({ min: 0, max: 90 }),
-  window: fc.constantFrom('day', 'period', 'total'),
+  window: fc.constantFrom('hour', 'day', 'week', 'period', 'total'),
   overage: fc.constantFrom(0, 0, 20),
 };
 const scope = fc.constantFrom(

@@ -143,7 +143,7 @@ export interface Limit {
   ceiling: number;
   scope?: 'account' | 'api_key' | 'operation' | 'run';
   scopeId?: string | null;
-  window?: 'day' | 'period' | 'total';
+  window?: 'hour' | 'day' | 'week' | 'period' | 'total';
   overage?: number;
 }
 

@@ -38,12 +38,17 @@ const anchor = 5;
 const starts = ['2024-02-27T20:00Z', '2024-03-28T20:00Z', '2024-10-25T20:00Z'];
 const day = new Intl.DateTimeFormat('sv-SE', { timeZone: zone });
 
-/** The window in which a moment lies, told without Postgres. */
+/** The window in which a moment lies, told without Postgres. An hour is told in UTC. */
 export function windowOf(window: Limit['window'], at: number): string {
   if (window === 'total') return '-infinity';
+  if (window === 'hour') return new Date(at / 1000).toISOString().slice(0, 13);
   const local = day.format(at / 1000);
   if (window === 'day') return local;
   const [year = 0, month = 0, date = 0] = local.split('-').map(Number);
+  if (window === 'week') {
+    const sundays = new Date(Date.UTC(year, month - 1, date - 1)).getUTCDay();
+    return new Date(Date.UTC(year, month - 1, date - sundays)).toISOString().slice(0, 10);
+  }
   const begun = new Date(Date.UTC(year, date < anchor ? month - 2 : month - 1, anchor));
   return begun.toISOString().slice(0, 10);
 }
@@ -176,7 +181,7 @@ export async function writeLimitHistory(db: Database, account: string, seed: num
       id: `limit ${below(6)}`,
       scope,
       scopeId: scope === 'account' ? null : pick(null, 'a'),
-      window: pick<Known['window']>('day', 'period', 'total'),
+      window: pick<Known['window']>('hour', 'day', 'week', 'period', 'total'),
       ceiling: pick(0, 20, 60, 60, 150, 400),
       overage: pick(0, 0, 15),
     };
@@ -205,8 +210,14 @@ export async function writeLimitHistory(db: Database, account: string, seed: num
   }
   async function counted(): Promise<Record<string, number>> {
     const rows = await db.query(
-      `select format('%s, %s, %s', limit_id, window_start, scope_id) as counter, spent
-       from credits_private.limit_counters where account_id = $1`,
+      `select format('%s, %s, %s', c.limit_id, case
+           when window_start = '-infinity' then '-infinity'
+           else to_char(window_start, case limit_window
+             when 'hour' then 'YYYY-MM-DD"T"HH24' else 'YYYY-MM-DD' end)
+         end, c.scope_id) as counter, spent
+       from credits_private.limit_counters as c
+       join credits_private.limits as l using (account_id, limit_id)
+       where c.account_id = $1 and last_entry_id > 0`,
       [account],
     );
     return Object.fromEntries(rows.map(({ counter, spent }) => [counter, spent]));

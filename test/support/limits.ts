@@ -21,8 +21,8 @@ export async function openAt(
 export const counters = async (db: Database, account: string) =>
   (
     await db.query(
-      `select limit_id, window_start::text as window_start, scope_id, spent
-       from credits_private.limit_counters where account_id = $1
+      `select limit_id, replace(window_start::text, ' 00:00:00', '') as window_start, scope_id, spent
+       from credits_private.limit_counters where account_id = $1 and last_entry_id > 0
        order by limit_id, window_start, scope_id`,
       [account],
     )

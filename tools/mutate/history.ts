@@ -159,7 +159,7 @@ class History {
       ceiling: this.pick(200, 2000, 5000),
       scope,
       scope_id: this.pick(null, named),
-      window: this.pick('day', 'period', 'total'),
+      window: this.pick('hour', 'day', 'week', 'period', 'total'),
       overage: this.pick(0, 0, 50),
     });
   }

@@ -25,6 +25,7 @@ export const unguarded: Record<string, string> = {
   'grants.last_entry_id': ahead,
   'usage_counters.last_entry_id': ahead,
   'limit_counters.last_entry_id': ahead,
+  'limit_counters.last_part_id': ahead,
   'entries.api_key_id': person,
   'entries.run_id': person,
   'entries.metadata': person,

@@ -58,6 +58,8 @@ export const untold: Record<string, string> = {
   'idempotency_keys.account_id': 'a deduction of nothing leaves no other row',
   'idempotency_keys (copied)': 'a deduction of nothing leaves no other row',
   'idempotency_keys (deleted)': 'a deduction of nothing leaves no other row',
+  'limit_counters.last_part_id':
+    'a limit that was set while a hold was open starts with the hold’s last part; a part of no hold that it counts, or of an earlier one, is found',
   'limits.limit_id': limit,
   'limits.ceiling': limit,
   'limits.overage': limit,

@@ -7,6 +7,8 @@ import { us } from '../../support/time.ts';
 const db = useDatabase();
 
 test.each<[NonNullable<Limit['window']>, string | undefined]>([
+  ['hour', '2024-03-30T13:00:00Z'],
+  ['week', '2024-03-31T22:00:00Z'], // Monday, after the clocks have changed
   ['day', '2024-03-30T23:00:00Z'], // the next day, of 23 hours, begins before the clocks change
   ['period', '2024-04-04T22:00:00Z'],
   ['total', undefined],

@@ -35,14 +35,31 @@ test('credits.limits says of every limit what is spent, reserved and left now', 
   await spend('hold_credits', 5, { p_api_key_id: 'b' });
   await spend('deduct_credits', 2);
 
-  const { period, today } = await db.one(
-    `select period, (clock_timestamp() at time zone time_zone)::date as today
-     from credits_private.accounts where account_id = $1`,
+  const { period, today, ...bounds } = await db.one(
+    `select period, today,
+       period::timestamp at time zone 'UTC' as period_from, period_ends_at as period_until,
+       today::timestamp at time zone time_zone as day_from,
+       (today + 1)::timestamp at time zone time_zone as day_until
+     from credits_private.accounts, lateral
+       (select (clock_timestamp() at time zone time_zone)::date as today) as d
+     where account_id = $1`,
     [account],
   );
   const nothing = { overage: 0, spent: 0, reserved: 0, account_id: account };
-  const inPeriod = { limit_window: 'period', window_start: period };
-  const onDay = { limit_window: 'day', window_start: today, scope: 'api_key', is_each: true };
+  const inPeriod = {
+    limit_window: 'period',
+    window_start: period,
+    window_starts_at: bounds.period_from,
+    window_ends_at: bounds.period_until,
+  };
+  const onDay = {
+    limit_window: 'day',
+    window_start: today,
+    window_starts_at: bounds.day_from,
+    window_ends_at: bounds.day_until,
+    scope: 'api_key',
+    is_each: true,
+  };
   expect(await view()).toEqual([
     {
       ...nothing,
@@ -93,6 +110,8 @@ test('credits.limits says of every limit what is spent, reserved and left now', 
       is_each: false,
       limit_window: 'total',
       window_start: null,
+      window_starts_at: null,
+      window_ends_at: null,
       ceiling: 25,
       spent: 30,
       remaining: 0,
@@ -156,6 +175,27 @@ test('credits.limits shows the current window, and no hold that has expired, als
     ['each', 98],
     ['ever', 68],
   ]);
+});
+
+test('credits.limits says when an hour and a week begin and end', async () => {
+  await spend('grant_credits', 1000);
+  await on('open_account', { p_time_zone: 'Asia/Kolkata' });
+  await set('hour', 10, { p_window: 'hour' });
+  await set('week', 10, { p_window: 'week' });
+  const { now } = await db.one('select clock_timestamp() as now');
+  const shown = await view();
+  const half = 1_800_000; // India's hours begin within those of UTC
+  const hour = new Date(Math.floor((now.getTime() + half) / 3_600_000) * 3_600_000 - half);
+  expect(shown[0].window_starts_at).toEqual(hour);
+  expect(shown[0].window_ends_at).toEqual(new Date(hour.getTime() + 3_600_000));
+  const [week] = await db.query(
+    `select window_start = date_trunc('week', $1::timestamptz at time zone 'Asia/Kolkata') as starts,
+       extract(isodow from window_starts_at at time zone 'Asia/Kolkata')::int as day,
+       (window_ends_at - window_starts_at)::text as lasts
+     from credits.limits where account_id = $2 and limit_id = 'week'`,
+    [now, account],
+  );
+  expect(week).toEqual({ starts: true, day: 1, lasts: '7 days' });
 });
 
 test('what remains of a limit can be spent, and not one credit more', async () => {

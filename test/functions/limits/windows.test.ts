@@ -16,12 +16,12 @@ beforeAll(async () => {
 
 interface Window {
   what: string;
-  window: 'day' | 'period';
+  window: 'hour' | 'day' | 'week' | 'period';
   zone?: string;
   anchor?: number;
   /**
-   * The first moments of this window and the next; the days that name the previous, this and the
-   * next window.
+   * The first moments of this window and the next; what names the previous, this and the next
+   * window: a day, or for an hour the UTC time at which it begins.
    */
   from: string;
   until: string;
@@ -60,6 +60,60 @@ const windows: Window[] = [
     from: '2024-10-26T22:00Z',
     until: '2024-10-27T23:00Z',
     names: ['2024-10-26', '2024-10-27', '2024-10-28'],
+  },
+  {
+    what: 'an hour in UTC',
+    window: 'hour',
+    from: '2024-05-10T13:00Z',
+    until: '2024-05-10T14:00Z',
+    names: ['2024-05-10 12:00:00', '2024-05-10 13:00:00', '2024-05-10 14:00:00'],
+  },
+  {
+    what: 'the second of the two hours that are one in Berlin’s clocks',
+    window: 'hour',
+    zone: berlin,
+    from: '2024-10-27T01:00Z',
+    until: '2024-10-27T02:00Z',
+    names: ['2024-10-27', '2024-10-27 01:00:00', '2024-10-27 02:00:00'],
+  },
+  {
+    what: 'an hour in a zone of half hours',
+    window: 'hour',
+    zone: 'Asia/Kathmandu',
+    from: '2024-05-10T13:15Z',
+    until: '2024-05-10T14:15Z',
+    names: ['2024-05-10 12:15:00', '2024-05-10 13:15:00', '2024-05-10 14:15:00'],
+  },
+  {
+    what: 'the hour after clocks went back by half an hour',
+    window: 'hour',
+    zone: 'Australia/Lord_Howe',
+    from: '2024-04-06T15:00Z',
+    until: '2024-04-06T15:30Z',
+    names: ['2024-04-06 14:00:00', '2024-04-06 14:30:00', '2024-04-06 15:30:00'],
+  },
+  {
+    what: 'a week from Monday',
+    window: 'week',
+    from: '2024-05-06T00:00Z',
+    until: '2024-05-13T00:00Z',
+    names: ['2024-04-29', '2024-05-06', '2024-05-13'],
+  },
+  {
+    what: 'the week in Berlin whose last day has 23 hours',
+    window: 'week',
+    zone: berlin,
+    from: '2024-03-24T23:00Z',
+    until: '2024-03-31T22:00Z',
+    names: ['2024-03-18', '2024-03-25', '2024-04-01'],
+  },
+  {
+    what: 'the first week of 2025, which begins in 2024',
+    window: 'week',
+    zone: 'America/Los_Angeles',
+    from: '2024-12-30T08:00Z',
+    until: '2025-01-06T08:00Z',
+    names: ['2024-12-23', '2024-12-30', '2025-01-06'],
   },
   {
     what: 'the February of a leap year',
@@ -160,6 +214,37 @@ describe('another time zone', () => {
     expect(await counters(db, account)).toEqual([
       ['day', '2024-05-11', '', 7],
       ['period', '2024-05-01', '', 10],
+    ]);
+    expect(await discrepancies(db, account)).toEqual([]);
+  });
+
+  test('has other weeks and hours, which are counted anew, too', async () => {
+    const account = unique('account');
+    // A Sunday's afternoon in UTC is Monday in Tokyo; India's hours begin within those of UTC.
+    const sunday = (time: string) => us(`2024-05-12T${time}Z`);
+    const zone = (time: string, p_time_zone: string) =>
+      callAt(db, 'open_account', sunday(time), { p_account_id: account, p_time_zone });
+    await openAt(db, account, sunday('00:00'));
+    await limitAt(db, account, sunday('00:00'), { id: 'hour', ceiling: 9, window: 'hour' });
+    await limitAt(db, account, sunday('00:00'), { id: 'week', ceiling: 99, window: 'week' });
+    await deductAt(db, account, sunday('14:59'), { key: 'Sunday in Tokyo', amount: 4 });
+    await deductAt(db, account, sunday('16:10'), { key: 'before half past', amount: 2 });
+    await deductAt(db, account, sunday('16:31'), { key: 'after half past', amount: 3 });
+    const hours = (...spent: unknown[][]) => spent.map(([from, sum]) => ['hour', from, '', sum]);
+    expect(await counters(db, account)).toEqual([
+      ...hours(['2024-05-12 14:00:00', 4], ['2024-05-12 16:00:00', 5]),
+      ['week', '2024-05-06', '', 9],
+    ]);
+
+    await zone('16:40', 'Asia/Tokyo');
+    expect(await counters(db, account)).toEqual([
+      ...hours(['2024-05-12 16:00:00', 5]),
+      ['week', '2024-05-13', '', 5],
+    ]);
+    await zone('16:50', 'Asia/Kolkata');
+    expect(await counters(db, account)).toEqual([
+      ...hours(['2024-05-12 16:30:00', 3]),
+      ['week', '2024-05-06', '', 9],
     ]);
     expect(await discrepancies(db, account)).toEqual([]);
   });

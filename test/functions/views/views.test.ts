@@ -82,6 +82,7 @@ const views: Record<string, string[]> = {
     'limit_window text',
     'window_start date',
     ...typed('ceiling overage spent reserved remaining', 'bigint'),
+    ...typed('window_starts_at window_ends_at', 'timestamp with time zone'),
   ],
   accounts: [
     ...per.account,
