@@ -152,3 +152,26 @@ where l.scope_id is null or l.scope_id = s.scope_id
 group by l.account_id, l.limit_id, s.scope_id
 on conflict (account_id, limit_id, window_start, scope_id) do update
 set reserved = excluded.reserved, last_part_id = excluded.last_part_id;
+
+-- What one due thing will do to one grant, once it is settled.
+create type credits_private.due_effect as (
+  n bigint,
+  at timestamptz,
+  kind text,
+  id bigint,
+  grant_id bigint,
+  origin_grant_id bigint,
+  operations text[],
+  expires_at timestamptz,
+  returned bigint,
+  begun bigint,
+  taken bigint,
+  replaced bigint,
+  expired bigint,
+  repaid bigint
+);
+
+drop function if exists credits_private.due_credit(text, timestamptz);
+drop function if exists credits_private.free_credit(text, timestamptz);
+drop function if exists credits_private.freed_credit(text, timestamptz, bigint);
+drop function if exists credits_private.kept_credit(text, timestamptz);

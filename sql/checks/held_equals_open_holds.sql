@@ -109,4 +109,28 @@ from (
 ) as p
 left join credits_private.holds as h on h.account_id = p.account_id and h.hold_id = p.hold_id
 where p.part_id <> coalesce(p.previous_part_id + 1, 1) or p.created_at < p.previous_created_at
-  or h.hold_id is null;
+  or h.hold_id is null
+
+union all
+-- When one statement writes several parts, the first of them carries their number, and the others
+-- carry zero.
+select
+  'held_equals_open_holds' as invariant,
+  s.account_id,
+  format('%s parts', s.statement_parts) as expected,
+  format('%s parts', s.parts) as actual,
+  format('the statement that wrote part %s', coalesce(s.first_part_id, s.part_id)) as subject
+from (
+  select s.account_id, s.first_part_id, max(s.statement_parts) as statement_parts,
+    count(*) as parts, min(s.part_id) as part_id, max(s.part_id) as last_part_id
+  from (
+    select p.account_id, p.part_id, p.statement_parts,
+      max(case when p.statement_parts > 0 then p.part_id end)
+        over (partition by p.account_id order by p.part_id) as first_part_id
+    from credits_private.hold_parts as p
+    where p.statement_parts is not null
+  ) as s
+  group by s.account_id, s.first_part_id
+) as s
+where s.first_part_id is null or s.parts < 2 or s.parts <> s.statement_parts
+  or s.last_part_id <> s.first_part_id + s.parts - 1;

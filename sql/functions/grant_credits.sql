@@ -53,7 +53,8 @@ A repeat with the same key and arguments (metadata aside) returns the first answ
 `replayed = true` and changes nothing.
 
 Raises `PT409` if the key was used with other arguments (`differs` in the detail) or by another
-function; `PT423` if the account is closed; `22023` for a malformed argument, for both forms of an
-expiry at once, for an expiry that is not in the future, and for grants, scheduled ones included, of
-more than 2^53 - 1 in all. An error changes nothing.
+function; `PT429` if 10,000 grants of the account have credits or are scheduled; `PT423` if the
+account is closed; `22023` for a malformed argument, for both forms of an expiry at once, for an
+expiry that is not in the future, and for grants, scheduled ones included, of more than 2^53 - 1 in
+all. An error changes nothing.
 $comment$;

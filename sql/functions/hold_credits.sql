@@ -41,8 +41,9 @@ whether this is a replay, when the hold expires, and the soft limits whose ceili
 A repeat with the same key and arguments (metadata aside) returns the first answer with
 `replayed = true` and changes nothing, whatever has become of the hold.
 
-Raises `PT402` if less is available; `PT429` if a limit would be passed, with `retry_at`; `PT404` if
-there is no such account; `PT409` if the key was used with other arguments (`differs` in the detail;
-'1 day' and '24 hours' are the same) or by another function; `PT423` if the account is closed;
-`22023` for a malformed argument, or for more than 2^53 - 1 held in all. An error changes nothing.
+Raises `PT402` if less is available; `PT429` if a limit would be passed, with `retry_at`, or if
+10,000 holds are open on the account; `PT404` if there is no such account; `PT409` if the key was
+used with other arguments (`differs` in the detail; '1 day' and '24 hours' are the same) or by
+another function; `PT423` if the account is closed; `22023` for a malformed argument, or for more
+than 2^53 - 1 held in all. An error changes nothing.
 $comment$;

@@ -6,14 +6,14 @@
 
 -- One row per thing that comes due on an account, until it is booked. Settling books the rows in
 -- order of at, step and id (settle.sql). The account's due_at is never later than the first row
--- (first_due, below). The figures between two settlings are forecast from the rows (forecast.sql).
+-- (first_due, below). The figures between two settlings are told from the rows (effects.sql).
 -- A call compares due_at and reads this view only if something is due.
 --
--- Another kind of thing is one more branch here and one more `when` in settle; only this file knows
--- the steps, which order what is due at the same moment. at is when, id the hold or grant, and
--- amount what moves as the account stands. A grant that holds have reserved whole has an amount of
--- 0, but a row: a hold that ends earlier may return credit to it. Once it has expired, it waits for
--- its holds.
+-- Another kind of thing is one more branch here and one more `when` in settle and due_effects;
+-- only this file knows the steps, which order what is due at the same moment. at is when, id the
+-- hold or grant, and amount what moves as the account stands. A grant that holds have reserved
+-- whole has an amount of 0, but a row: a hold that ends earlier may return credit to it. Once it
+-- has expired, it waits for its holds.
 --
 -- Each branch finds an account's rows through an index. Only the checks say in their own words what
 -- is due (sql/checks/), so that there is something to compare this view with.

@@ -240,6 +240,7 @@ begin
     p_account_id, coalesce(p_effective_at, v_at), p_expires_in));
   perform credits_private.check_grant_times(p_account_id, v_expires_at, p_effective_at, v_at);
   perform credits_private.check_balance(v_account, p_amount);
+  perform credits_private.check_room_for_grant(v_account);
 
   v_account := credits_private.insert_grant(v_account, p_amount, p_source, p_priority,
     v_operations, coalesce(p_effective_at, v_at), v_expires_at, p_origin_grant_id => null,

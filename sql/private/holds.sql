@@ -258,6 +258,9 @@ begin
   end if;
   v_account := v_request.account;
   v_expires_at := credits_private.hold_expires_at(p_account_id, v_request.at, p_expires_in);
+  if v_account.last_hold_id >= credits_private.most_at_once() then
+    perform credits_private.check_room_for_hold(v_account);
+  end if;
 
   if v_account.has_limits then
     v_check := credits_private.examine_limits(

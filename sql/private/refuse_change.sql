@@ -49,6 +49,23 @@ begin
 end
 $$;
 
+-- The guard of an account's last_part_id, likewise.
+create or replace function credits_private.refuse_unless_ended() returns trigger
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  perform
+  from credits_private.hold_parts as p
+  where p.account_id = new.account_id and p.part_id = old.last_part_id + 1
+    and p.statement_parts = new.last_part_id - old.last_part_id;
+  if not found then
+    perform credits_private.raise_change_by_hand(tg_argv[0], tg_argv[1], tg_op);
+  end if;
+  return null;
+end
+$$;
+
 -- The guard of an account's flags, id counters, period and terms: each must agree with the rows.
 --
 -- * A counter rises by one, with the row that it counts.

@@ -1,5 +1,5 @@
--- A balance changes only with the next entry (or with all entries of one statement), and what is
--- held only with the next part of a hold; the ids of the last entry and part never change alone.
+-- A balance changes only with the next entry, what is held only with the next part of a hold, or
+-- each with all that one statement wrote; the ids of the last entry and part never change alone.
 -- There are several guards, because every statement that changes a guard's columns prepares it
 -- anew.
 create or replace trigger _100_counters_change_only_with_the_ledger
@@ -14,7 +14,7 @@ create or replace trigger _101_counters_change_only_with_the_ledger
   for each row
   when (new.last_part_id <> old.last_part_id + 1 or new.held = old.held)
   execute function
-    credits_private.refuse_change('counters_change_only_with_the_ledger', 'accounts');
+    credits_private.refuse_unless_ended('counters_change_only_with_the_ledger', 'accounts');
 
 -- Flags, id counters and the period agree with the rows that they describe, a closed account stays
 -- closed, and the first grant or limit fixes unit and scale.

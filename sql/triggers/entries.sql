@@ -28,7 +28,9 @@ begin
   then
     if new.statement_entries is not null then
       if new.statement_entries <> 0 then
-        perform credits_private.apply_statement(new.account_id, new.entry_id);
+        perform case when new.kind = 'deduction'
+          then credits_private.apply_statement(new.account_id, new.entry_id)
+          else credits_private.apply_settlement(new.account_id, new.entry_id) end;
         return null;
       end if;
       -- The statement's first entry has applied this one, which is number 2 at least.

@@ -8,6 +8,21 @@ as $$
 declare
   v_has_limits boolean;
 begin
+  if new.statement_parts is not null then
+    if new.statement_parts <> 0 then
+      perform credits_private.apply_ended_parts(new.account_id, new.part_id);
+      return null;
+    end if;
+    -- The statement's first part has applied this one, which is number 2 at least.
+    perform from credits_private.accounts as a
+    where a.account_id = new.account_id and a.last_part_id >= new.part_id;
+    if not found or new.part_id < 2 then
+      perform credits_private.raise_refused_part(new.account_id, new.hold_id, new.part_id,
+        'every_change_has_an_entry');
+    end if;
+    return null;
+  end if;
+
   update credits_private.accounts as a
   set
     held = a.held + new.amount,

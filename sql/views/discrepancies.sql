@@ -27,6 +27,7 @@ union all table credits_private.check_settling_late_changes_nothing
 union all table credits_private.check_every_change_has_an_entry
 union all table credits_private.check_held_equals_open_holds
 union all table credits_private.check_a_hold_is_resolved_once
+union all table credits_private.check_an_account_stays_bounded
 union all table credits_private.check_limits_equal_ledger
 union all table credits_private.check_limits_are_never_passed
 union all table credits_private.check_the_clock_is_not_ahead

@@ -66,12 +66,24 @@ export async function createSituation(db: Database): Promise<void> {
     const later = { key: 'later', amount: 5, effective: us('2999-01-01T00:00:00Z') };
     await grantAt(db, `scheduled ${each}`, start, later);
   }
+  await fillUp(db);
   // An account with what the others lack: a third grant, hold 8, transactions 9 and 12.
   for (const n of [1, 2, 3]) await grantAt(db, 'rich', start, { key: `grant ${n}`, amount: 100 });
   for (let n = 1; n < 20; n += 1) {
     await deductAt(db, 'rich', start, { key: `deduct ${n}`, amount: 1 });
     await holdAt(db, 'rich', start, { key: `hold ${n}`, amount: 1, ...years });
   }
+}
+
+/** Accounts on which no hold and no grant has room. Twenty are as many here as elsewhere 10,000. */
+async function fillUp(db: Database): Promise<void> {
+  await db.query(`create or replace function credits_private.most_at_once() returns bigint
+    language sql immutable set search_path = pg_temp as 'select 20'`);
+  for (const account of ['full acme', 'full other'])
+    for (let n = 0; n < 20; n += 1) {
+      await grantAt(db, account, start, { key: `grant ${n}`, amount: 5 });
+      await holdAt(db, account, start, { key: `hold ${n}`, amount: 1, ...years });
+    }
 }
 
 export interface Refusal {
@@ -140,6 +152,16 @@ const limits: Refusal[] = [
     detail: passed({ reserved: 0, remaining: 25, requested: 26 }),
   },
 ].map((each) => ({ ...each, code: 'PT429', constraint: 'limits_are_never_passed' }));
+
+const bounds: Refusal[] = [
+  { name: 'hold_credits', what: 'open holds', args: { ...key, p_amount: 1 } },
+  { name: 'grant_credits', what: 'live grants', args: { ...key, p_amount: 1 } },
+].map(({ what, ...each }) => ({
+  ...each,
+  ...{ code: 'PT429', constraint: 'an_account_stays_bounded', account: 'full ' },
+  when: `the account has as many ${what} as it may have`,
+  detail: { what, most: 20 },
+}));
 
 const holdsThatEnded: [hold: number, state: string, since: string][] = [
   [1, 'captured', '2024-01-10T00:00:01.123456Z'],
@@ -259,4 +281,12 @@ export const accountIsClosed = (name: string, valid: Arguments): Refusal => ({
   detail: { closed_at: '2024-01-10T00:00:00.123456Z' },
 });
 
-export const refusals = [...shortages, ...limits, ...holds, ...missing, ...refunds, ...units];
+export const refusals = [
+  ...shortages,
+  ...limits,
+  ...bounds,
+  ...holds,
+  ...missing,
+  ...refunds,
+  ...units,
+];

@@ -21,9 +21,13 @@ const start = us('2024-01-10T00:00:00Z');
 /** What is free and unscoped of an account at a moment, settled or not, and what it owes. */
 async function freeAndDebt(account: string, at: number): Promise<[free: number, debt: number]> {
   const { free, debt } = await db.one(
-    `select (select coalesce(sum(c.free), 0) from credits_private.free_credit($1, $2) as c
+    `select (select coalesce(sum(c.free), 0)
+       from credits_private.free_credit($1, $2, array(
+         select e from credits_private.unbooked_effects(row(a.*)::credits_private.account, $2) as e
+       )) as c
        where c.operations is null)::bigint as free, f.debt
-     from credits_private.figures($1, null, $2) as f`,
+     from credits_private.figures($1, null, $2) as f
+     left join credits_private.accounts as a on a.account_id = $1`,
     [account, moment(at)],
   );
   return [free, debt];

@@ -44,10 +44,11 @@ async function settleOnTime(account: string, until: number): Promise<void> {
 
 const settleDue = (at: number) => callAt(db, 'settle_due', at, { p_max_accounts: 100 });
 
-/** All rows of an account, without the account's id and the times of booking. */
+/** All rows of an account, without its id, when they were booked, and how many at once. */
 const rows = (table: string, account: string, order: string) =>
   db.query(
-    `select to_jsonb(r) - 'account_id' - 'created_at' as row from ${table} as r
+    `select to_jsonb(r) - 'account_id' - 'created_at' - 'statement_entries' - 'statement_parts' as row
+     from ${table} as r
      where account_id = $1 order by ${order}`,
     [account],
   );

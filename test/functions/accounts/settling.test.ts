@@ -142,6 +142,28 @@ test('settle_due settles who is due, the longest due first, no more than it is t
   expect(await discrepancies(db)).toEqual([]);
 });
 
+test('settle_due begins no other account once it has worked for two seconds, so none starves the others', async () => {
+  const accounts = ['large', 'small', 'another'].map((name) => unique(name));
+  for (const name of accounts) {
+    account = name;
+    await grantAt('2024-07-02Z', 1, name === accounts[0] ? '2024-07-10Z' : '2024-07-11Z');
+  }
+  await settleDueAt('2024-07-09Z', 1000);
+  const client = await db.connect();
+  const settleAll = async () =>
+    (await client.query(`select credits_private.settle_due_at(100, '2024-07-20Z') as n`)).rows[0].n;
+  await client.query(`begin;
+    create or replace function credits_private.settle(
+      p_account credits_private.account, p_at timestamptz
+    ) returns credits_private.account language plpgsql as $$ begin
+      if p_account.account_id = '${accounts[0]}' then perform pg_sleep(2); end if;
+      return credits_private.advance_account(p_account, p_at);
+    end $$`);
+  expect([await settleAll(), await settleAll(), await settleAll()]).toEqual([1, 2, 0]);
+  await client.query('rollback');
+  expect(await settleAll()).toBe(3);
+});
+
 test('four hundred grants that expire are booked together, in order', async () => {
   await db.query(
     `select credits_private.grant_credits_at($1, 1, 'grant ' || i, 'plan', 100,
