@@ -69,5 +69,6 @@ grant execute on function
   credits_private.midnight(date, text),
   credits_private.moment_after(timestamptz, interval),
   credits_private.next_anchor(date, int),
-  credits_private.period_shown(timestamptz, date, date, timestamptz, text, int)
+  credits_private.period_shown(timestamptz, date, date, timestamptz, text, int),
+  credits_private.periods_of(text)
 to credits_auditor;

@@ -27,22 +27,31 @@ from (
     e.effective_at,
     e.created_at,
     e.period,
-    lag(e.effective_at) over by_number as previous_effective_at,
-    lag(e.created_at) over by_number as previous_created_at,
-    lag(e.period) over by_number as previous_period
+    p.effective_at as previous_effective_at,
+    p.created_at as previous_created_at,
+    p.period as previous_period
   from credits_private.entries as e
-  window by_number as (partition by e.account_id order by e.entry_id)
+  left join credits_private.entries as p
+    on p.account_id = e.account_id and p.entry_id = e.entry_id - 1
+  where e.created_at < e.effective_at or e.effective_at < p.effective_at
+    or e.created_at < p.created_at or e.period <> p.period and (e.period < p.period
+      or (p.effective_at at time zone 'UTC')::date > e.period)
 ) as e
-join (
-  values ('booked early'), ('effective_at'), ('created_at'), ('period'),
-    ('period of the entry before')
-) as c (fault)
-  on c.fault = 'booked early' and e.created_at < e.effective_at
-  or c.fault = 'effective_at' and e.effective_at < e.previous_effective_at
-  or c.fault = 'created_at' and e.created_at < e.previous_created_at
-  or c.fault = 'period' and e.period < e.previous_period
-  or c.fault = 'period of the entry before' and e.previous_period < e.period
-    and (e.previous_effective_at at time zone 'UTC')::date > e.period
+-- With offset 0, only an entry with a fault is compared with each of them.
+cross join lateral (
+  select c.fault
+  from (
+    values ('booked early'), ('effective_at'), ('created_at'), ('period'),
+      ('period of the entry before')
+  ) as c (fault)
+  where c.fault = 'booked early' and e.created_at < e.effective_at
+    or c.fault = 'effective_at' and e.effective_at < e.previous_effective_at
+    or c.fault = 'created_at' and e.created_at < e.previous_created_at
+    or c.fault = 'period' and e.period < e.previous_period
+    or c.fault = 'period of the entry before' and e.previous_period < e.period
+      and (e.previous_effective_at at time zone 'UTC')::date > e.period
+  offset 0
+) as c
 
 union all
 -- Nothing that an account has was made before the account was opened or after its last moment,

@@ -13,8 +13,13 @@ left join (
   from credits_private.entries as e
   group by e.account_id, e.grant_id
 ) as f on f.account_id = g.account_id and f.grant_id = g.grant_id
-left join credits_private.entries as e
-  on e.account_id = f.account_id and e.entry_id = f.first_entry_id
+-- Looked up one by one: joined at once, the whole ledger is read.
+left join lateral (
+  select e.amount
+  from credits_private.entries as e
+  where e.account_id = f.account_id and e.entry_id = f.first_entry_id
+  offset 0
+) as e on true
 where case
   when g.is_scheduled or g.cancelled_at is not null then e.amount is not null
   else g.amount is distinct from e.amount

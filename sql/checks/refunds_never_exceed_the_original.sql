@@ -13,9 +13,13 @@ from (
   where e.refunded_entry_id is not null
   group by e.account_id, e.refunded_entry_id
 ) as r
-left join credits_private.entries as e
-  on e.account_id = r.account_id and e.entry_id = r.refunded_entry_id
-  and e.kind in ('deduction', 'capture')
+left join lateral (
+  select e.amount
+  from credits_private.entries as e
+  where e.account_id = r.account_id and e.entry_id = r.refunded_entry_id
+    and e.kind in ('deduction', 'capture')
+  offset 0
+) as e on true
 where r.amount > coalesce(-e.amount, 0)
 
 union all
@@ -32,8 +36,12 @@ from (
   where e.repaid_entry_id is not null
   group by e.account_id, e.repaid_entry_id
 ) as r
-left join credits_private.entries as e
-  on e.account_id = r.account_id and e.entry_id = r.repaid_entry_id and e.kind = 'repay'
+left join lateral (
+  select e.amount
+  from credits_private.entries as e
+  where e.account_id = r.account_id and e.entry_id = r.repaid_entry_id and e.kind = 'repay'
+  offset 0
+) as e on true
 where r.amount > coalesce(-e.amount, 0)
 
 union all
@@ -47,8 +55,14 @@ select
     coalesce(e.refunded_transaction_id::text, '-')) as actual,
   format('what entry %s gives back', e.entry_id) as subject
 from credits_private.entries as e
-left join credits_private.entries as o
-  on o.account_id = e.account_id and o.entry_id = e.refunded_entry_id
+-- With offset 0, originals are looked up one by one, here and below: joined at once, the whole
+-- ledger is read for them.
+left join lateral (
+  select o.transaction_id
+  from credits_private.entries as o
+  where o.account_id = e.account_id and o.entry_id = e.refunded_entry_id
+  offset 0
+) as o on true
 where (e.kind = 'refund' or e.refunded_entry_id is not null
     or e.refunded_transaction_id is not null)
   and (e.kind = 'refund' and o.transaction_id = e.refunded_transaction_id) is not true
@@ -63,13 +77,23 @@ select
   coalesce(format('grant %s', coalesce(g.origin_grant_id, g.grant_id)), 'debt') as actual,
   format('where entry %s gives back', e.entry_id) as subject
 from credits_private.entries as e
-join credits_private.entries as o
-  on o.account_id = e.account_id and o.entry_id = e.refunded_entry_id
-left join credits_private.entries as p
-  on p.account_id = e.account_id and p.entry_id = e.repaid_entry_id and p.entry_id < e.entry_id
+cross join lateral (
+  select o.grant_id
+  from credits_private.entries as o
+  where o.account_id = e.account_id and o.entry_id = e.refunded_entry_id
+  offset 0
+) as o
+left join lateral (
+  select p.grant_id
+  from credits_private.entries as p
+  where p.account_id = e.account_id and p.entry_id = e.repaid_entry_id
+    and p.entry_id < e.entry_id
+  offset 0
+) as p on true
 left join credits_private.grants as g on g.account_id = e.account_id and g.grant_id = e.grant_id
 left join credits_private.grants as s
   on s.account_id = e.account_id and s.grant_id = coalesce(o.grant_id, p.grant_id)
-where (e.grant_id is null) <> (s.grant_id is null)
-  or coalesce(g.origin_grant_id, g.grant_id) <> coalesce(s.origin_grant_id, s.grant_id)
-  or (e.repaid_entry_id is not null) <> (o.grant_id is null and e.grant_id is not null);
+where e.refunded_entry_id is not null
+  and ((e.grant_id is null) <> (s.grant_id is null)
+    or coalesce(g.origin_grant_id, g.grant_id) <> coalesce(s.origin_grant_id, s.grant_id)
+    or (e.repaid_entry_id is not null) <> (o.grant_id is null and e.grant_id is not null));

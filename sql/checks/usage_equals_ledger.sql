@@ -59,15 +59,19 @@ select
   (e.api_key_id, e.operation, e.run_id)::text as actual,
   format('what entry %s is for', e.entry_id) as subject
 from credits_private.entries as e
-join (
-  select h.account_id, h.hold_id as id, 'capture' as kind, h.api_key_id, h.operation, h.run_id
+-- With offset 0, originals are looked up one by one: joined at once, the whole ledger is read.
+cross join lateral (
+  select h.api_key_id, h.operation, h.run_id
   from credits_private.holds as h
+  where e.kind = 'capture' and h.account_id = e.account_id
+    and h.hold_id = coalesce(e.hold_id, e.refunded_transaction_id)
   union all
-  select o.account_id, o.entry_id, 'refund' as kind, o.api_key_id, o.operation, o.run_id
+  select o.api_key_id, o.operation, o.run_id
   from credits_private.entries as o
+  where e.kind = 'refund' and o.account_id = e.account_id
+    and o.entry_id = coalesce(e.hold_id, e.refunded_transaction_id)
+  offset 0
 ) as o
-  on o.account_id = e.account_id and o.kind = e.kind
-  and o.id = coalesce(e.hold_id, e.refunded_transaction_id)
 where e.kind in ('capture', 'refund')
   and (o.api_key_id is distinct from e.api_key_id or o.operation is distinct from e.operation
       or o.run_id is distinct from e.run_id)

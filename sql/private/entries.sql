@@ -147,3 +147,29 @@ begin
   return v_first_id;
 end
 $$;
+
+-- The periods in which an account has entries, each with its first and its last one. Security
+-- definer, because the views of invoices call it as their reader; parallel safe, because they sum
+-- whole ledgers.
+create or replace function credits_private.periods_of(p_account_id text)
+returns table (period date, first_entry_id bigint, last_entry_id bigint)
+language plpgsql stable security definer parallel safe
+set search_path = pg_temp
+set enable_seqscan = off -- plans outlive statistics
+as $$
+begin
+  first_entry_id := 1;
+  loop
+    select e.period into period
+    from credits_private.entries as e
+    where e.account_id = p_account_id collate "default" and e.entry_id >= first_entry_id
+    order by e.entry_id
+    limit 1;
+    exit when not found;
+    last_entry_id := credits_private.first_entry_of_period(
+      p_account_id collate "default", period + 1) - 1;
+    return next;
+    first_entry_id := last_entry_id + 1;
+  end loop;
+end
+$$;

@@ -1,3 +1,5 @@
+-- requires: private/remainders.sql
+--
 -- An account on which nothing is due is read as it is stored. For any other, grants_at works out
 -- what settling would leave, one account at a time.
 create or replace view credits.grants as

@@ -1,3 +1,5 @@
+-- requires: private/period_entries.sql
+--
 -- Sums the entries of a period, and takes the opening and closing balance from its first and last
 -- entry. That the sums lead from one to the other is a promise (invoice_equals_balance_delta), not
 -- a definition. A sum beyond bigint shows as the largest bigint, so that one account cannot break
@@ -39,14 +41,24 @@ from (
       9223372036854775807)::bigint as credits_revoked,
     count(*) filter (where e.entry_id = e.transaction_id
       and (e.kind = 'deduction' or coalesce(e.is_first, e.is_final))) as calls
-  from credits_private.entries as e
+  from credits_private.period_entries as e
   group by e.account_id, e.period
 ) as s
 join credits_private.accounts as a on a.account_id = s.account_id
-join credits_private.entries as f
-  on f.account_id = s.account_id and f.entry_id = s.first_entry_id
-join credits_private.entries as l
-  on l.account_id = s.account_id and l.entry_id = s.last_entry_id;
+-- With offset 0, these entries are looked up one by one: joined at once, the whole ledger is read
+-- once more for each.
+cross join lateral (
+  select f.balance_after, f.amount
+  from credits_private.entries as f
+  where f.account_id = s.account_id and f.entry_id = s.first_entry_id
+  offset 0
+) as f
+cross join lateral (
+  select l.balance_after
+  from credits_private.entries as l
+  where l.account_id = s.account_id and l.entry_id = s.last_entry_id
+  offset 0
+) as l;
 
 comment on view credits.invoice is $comment$
 One row per account and billing period in which something moved, summed from the ledger:

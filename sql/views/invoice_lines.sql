@@ -1,3 +1,5 @@
+-- requires: private/period_entries.sql
+--
 -- Sums the ledger. Calls without an API key or an operation are groups like any other.
 create or replace view credits.invoice_lines as
 select
@@ -12,7 +14,7 @@ select
   least(greatest(-sum(e.amount), -9223372036854775807), 9223372036854775807)::bigint as net_used,
   count(*) filter (where e.entry_id = e.transaction_id
     and (e.kind = 'deduction' or coalesce(e.is_first, e.is_final))) as calls
-from credits_private.entries as e
+from credits_private.period_entries as e
 where e.kind in ('deduction', 'capture', 'refund')
 group by e.account_id, e.period, e.api_key_id, e.operation;
 

@@ -45,6 +45,7 @@ const mayCall: Record<string, Role[]> = {
   'credits_private.moment_after': ['auditor'],
   'credits_private.next_anchor': ['auditor'],
   'credits_private.period_shown': ['auditor'],
+  'credits_private.periods_of': ['auditor'],
 };
 const mayRead: Record<string, Role[]> = {
   'credits.accounts': ['auditor'],

@@ -26,10 +26,14 @@ const byIndex = ofRoutines(() => ({ name, node }) => {
   return when(name.startsWith('credits.') && value[0] !== 'off', 'no set enable_seqscan = off');
 });
 
-// Postgres runs a view's functions as its reader, who may not call what these call in turn.
+// Postgres runs a view's functions as its reader, who may not call what these call in turn. So it
+// does with those of a private view that a public one reads.
 const securityDefiner = ofRoutines((sources) => {
   const views = sources.flatMap(({ statements }) => find(statements, 'ViewStmt'));
-  const called = new Set(calls(views.filter(({ view }) => view?.schemaname === 'credits')));
+  const open = views.filter(({ view }) => view?.schemaname === 'credits');
+  const read = new Set(open.flatMap(({ query }) => find(query, 'RangeVar').map(relationName)));
+  const behind = views.filter(({ view }) => view && read.has(relationName(view)));
+  const called = new Set(calls([...open, ...behind]));
   return ({ name, node }) => {
     if (name.startsWith('credits.'))
       return when(!isDefiner(node), 'is public, not security definer');

@@ -138,6 +138,31 @@ test('after forget_account a replay is still answered, and another request with 
   expect(await raised(on('deduct_credits', other))).toMatchObject({ code: 'PT409' });
 });
 
+test('forgetting keeps the key of every deduction as a repeat asks for it, and none by itself', async () => {
+  const mine = { p_account_id: 'many' };
+  for (const n of [1, 2]) {
+    const grant = { ...mine, p_amount: 5, p_idempotency_key: `grant ${n}` };
+    await call(db, 'grant_credits', grant);
+  }
+  for (const [n, amount] of [3, 4, 1].entries())
+    await call(db, 'deduct_credits', { ...mine, p_amount: amount, p_idempotency_key: `key ${n}` });
+  const keys = await db.query(`select k.* from credits.transactions as t
+    cross join lateral credits_private.deduction_key(t.account_id, t.idempotency_key) as k
+    where t.account_id = 'many' and t.kind = 'deduction' order by k.idempotency_key`);
+  expect(keys).toHaveLength(3);
+  const client = await db.connect();
+  await client.query(`set track_functions = 'all'; begin;
+    select * from credits.forget_account('many')`);
+  const { rows } = await client.query(`select funcname from pg_stat_xact_user_functions
+    where funcname = 'deduction_key'`);
+  await client.query('commit');
+  expect(rows).toEqual([]);
+  const kept = `select transaction_id, available, account_id, idempotency_key, fingerprint, answer
+    from credits_private.idempotency_keys
+    where account_id = 'many' and idempotency_key like 'key %' order by idempotency_key`;
+  expect(await db.query(kept)).toEqual(keys);
+});
+
 test('what was begun before forget_account goes on under the pseudonym', async () => {
   const capture = { p_hold_id: 2, p_amount: 4, p_idempotency_key: 'capture 2' };
   await on('capture_hold', capture);

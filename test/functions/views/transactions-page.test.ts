@@ -77,23 +77,25 @@ test('credits.remaining and credits.usage are read without the ledger at all', a
   }
 });
 
-test('a deduction reads no more for an account with a long ledger than for a new one', async () => {
-  await call(db, 'grant_credits', {
-    p_account_id: 'new',
-    p_amount: 10,
-    p_idempotency_key: 'grant',
-  });
+test('a deduction, or its refund, reads no more for an account with a long ledger than for a new one', async () => {
+  const grant = { p_account_id: 'new', p_amount: 10, p_idempotency_key: 'grant' };
+  await call(db, 'grant_credits', grant);
   // The plans of the function's statements are not visible here; the blocks that they read are.
   const client = await db.connect();
-  const blocks = async (account: string, key: string): Promise<number> => {
+  const blocks = async (call: string): Promise<number> => {
     const { rows } = await client.query(
-      `explain (analyze, buffers, format json)
-       select transaction_id from credits.deduct_credits('${account}', 1, '${key}')`,
+      `explain (analyze, buffers, format json) select transaction_id from credits.${call}`,
     );
     const plan = rows[0]['QUERY PLAN'][0].Plan;
     return plan['Shared Hit Blocks'] + plan['Shared Read Blocks'];
   };
-  await blocks('new', 'catalog caches are warm after this');
-  const short = await blocks('new', 'measured');
-  expect(await blocks('acme', 'measured')).toBeLessThan(2 * short + 50);
+  const deduct = (account: string, key: string) =>
+    blocks(`deduct_credits('${account}', 1, '${key}')`);
+  const refund = (account: string, id: number) =>
+    blocks(`refund_credits('${account}', ${id}, 'r${id}')`);
+  await deduct('new', 'catalog caches are warm after this');
+  const short = await deduct('new', 'measured');
+  expect(await deduct('acme', 'measured')).toBeLessThan(2 * short + 50);
+  await refund('new', 2);
+  expect(await refund('acme', 77)).toBeLessThan(2 * (await refund('new', 3)) + 50);
 });
