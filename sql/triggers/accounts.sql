@@ -50,3 +50,8 @@ create or replace trigger _130_accounts_are_never_truncated
   before truncate on credits_private.accounts
   for each statement
   execute function credits_private.refuse_change('every_change_has_an_entry', 'accounts');
+
+create or replace trigger _100_metadata_is_never_truncated
+  before truncate on credits_private.account_metadata
+  for each statement
+  execute function credits_private.refuse_change('every_change_has_an_entry', 'account_metadata');
