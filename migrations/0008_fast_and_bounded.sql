@@ -175,3 +175,32 @@ drop function if exists credits_private.due_credit(text, timestamptz);
 drop function if exists credits_private.free_credit(text, timestamptz);
 drop function if exists credits_private.freed_credit(text, timestamptz, bigint);
 drop function if exists credits_private.kept_credit(text, timestamptz);
+
+-- A deduction of a batch: as it was read, and then as it was decided. first_n is the number of the
+-- first one with the same key.
+drop function if exists
+  credits_private.book_items(text, jsonb, timestamptz),
+  credits_private.is_in_the_way(text, jsonb, bigint, boolean),
+  credits_private.parts_of_items(text, jsonb, timestamptz);
+drop type credits_private.booked_item;
+
+create type credits_private.batch_item as (
+  n int,
+  amount bigint,
+  idempotency_key text,
+  api_key_id text,
+  operation text,
+  run_id text,
+  metadata jsonb,
+  first_n int,
+  is_known boolean,
+  refusal credits_private.refusal,
+  counters int[],
+  transaction_id bigint,
+  balance bigint,
+  available bigint,
+  exceeded_limits text[],
+  grant_ids bigint[],
+  amounts bigint[],
+  balances bigint[]
+);

@@ -181,8 +181,9 @@ begin
 end
 $$;
 
--- Does the same for the entries that one statement wrote: what a batch deducts from an account
--- without limits. The first entry applies all of them, and changes each figure once.
+-- Does the same for the entries that one statement wrote: what a batch deducts from an account. The
+-- first entry applies all of them, and changes each figure once. While a head is up, all of them
+-- must be plain deductions on it.
 create or replace function credits_private.apply_statement(p_account_id text, p_entry_id bigint)
 returns void
 language plpgsql
@@ -192,6 +193,7 @@ declare
   v_first credits_private.entry;
   v_last_id bigint;
   v_sum record;
+  v_account record;
 begin
   select e.* into v_first
   from credits_private.entries as e
@@ -199,6 +201,10 @@ begin
   v_last_id := p_entry_id + v_first.statement_entries - 1;
 
   select sum(e.amount) as amount,
+    coalesce(sum(e.amount) filter (where e.grant_id is null), 0) as debt,
+    max(e.entry_id) filter (where e.grant_id is null) as debt_entry_id,
+    case when bool_and(e.grant_id is not distinct from v_first.grant_id)
+      then v_first.grant_id end as only_grant_id,
     count(*) filter (where e.kind = 'deduction' and e.amount < 0 and e.refunded_entry_id is null
       and e.entry_id - e.transaction_id between 0 and e.entry_count - 1
       and (e.entry_id = p_entry_id) = (e.statement_entries > 0)
@@ -214,6 +220,7 @@ begin
   update credits_private.accounts as a
   set
     balance = a.balance + v_sum.amount,
+    debt = a.debt - v_sum.debt,
     last_entry_id = v_last_id,
     last_effective_at = v_first.effective_at,
     last_created_at = v_first.created_at
@@ -224,11 +231,35 @@ begin
     and a.last_effective_at <= v_first.effective_at
     and a.last_created_at <= v_first.created_at
     and a.period <= v_first.period
-    and not a.has_limits;
+    and (a.head_grant_id is null
+      or a.head_grant_id = v_sum.only_grant_id and a.balance + v_sum.amount > a.plain_above)
+  returning a.has_limits, a.head_grant_id into v_account;
   if not found then
     perform credits_private.raise_refused_entry(p_account_id, p_entry_id);
   end if;
 
+  if v_account.head_grant_id is null then
+    perform credits_private.draw_statement(p_account_id, p_entry_id, v_last_id,
+      v_first.effective_at);
+  end if;
+  if v_sum.debt_entry_id is not null then
+    perform credits_private.check_debt(p_account_id, v_sum.debt_entry_id, 'deduction');
+  end if;
+  perform credits_private.count_statement(p_account_id, p_entry_id, v_last_id);
+  if v_account.has_limits then
+    perform credits_private.count_limits_of_statement(p_account_id, p_entry_id, v_last_id);
+  end if;
+end
+$$;
+
+-- Takes the amounts of such entries from their grants.
+create or replace function credits_private.draw_statement(
+  p_account_id text, p_first_id bigint, p_last_id bigint, p_effective_at timestamptz
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
   update credits_private.grants as g
   set
     remaining = g.remaining + s.amount,
@@ -236,18 +267,69 @@ begin
     last_entry_id = s.last_entry_id
   from (
     select e.grant_id, sum(e.amount)::bigint as amount, max(e.entry_id) as last_entry_id
-    from credits_private.entries_between(p_account_id, p_entry_id, v_last_id) as e
+    from credits_private.entries_between(p_account_id, p_first_id, p_last_id) as e
     group by e.grant_id
   ) as s
   where g.account_id = p_account_id and g.grant_id = s.grant_id
-    and coalesce(g.expires_at > v_first.effective_at, true);
+    and coalesce(g.expires_at > p_effective_at, true);
   perform credits_private.raise_refused_entry(e.account_id, e.entry_id)
-  from credits_private.entries_between(p_account_id, p_entry_id, v_last_id) as e
-  where not exists (
+  from credits_private.entries_between(p_account_id, p_first_id, p_last_id) as e
+  where e.grant_id is not null and not exists (
     select from credits_private.grants as g
     where g.account_id = p_account_id and g.grant_id = e.grant_id
       and g.last_entry_id >= e.entry_id);
-  perform credits_private.count_statement(p_account_id, p_entry_id, v_last_id);
+end
+$$;
+
+-- Counts the same entries under the account's limits. They share a period and a moment, so each
+-- limit has one window for them.
+create or replace function credits_private.count_limits_of_statement(
+  p_account_id text, p_first_id bigint, p_last_id bigint
+) returns void
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_limit_ids text[];
+  v_window_starts timestamp[];
+  v_scope_ids text[];
+  v_amounts bigint[];
+  v_last_ids bigint[];
+  v_counted int;
+begin
+  select array_agg(s.limit_id), array_agg(s.window_start), array_agg(s.scope_id),
+    array_agg(s.amount), array_agg(s.last_id)
+  into v_limit_ids, v_window_starts, v_scope_ids, v_amounts, v_last_ids
+  from (
+    select l.limit_id, credits_private.limit_window_start(
+        l.limit_window, e.period, e.effective_at, a.time_zone) as window_start,
+      s.scope_id, sum(e.amount)::bigint as amount, max(e.entry_id) as last_id
+    from credits_private.limits as l
+    join credits_private.accounts as a on a.account_id = l.account_id
+    cross join credits_private.entries_between(p_account_id, p_first_id, p_last_id) as e
+    cross join lateral credits_private.limit_scope_id(l.scope, l.scope_id, l.pseudonyms,
+      e.api_key_id, e.operation, e.run_id) as s (scope_id)
+    where l.account_id = p_account_id and s.scope_id is not null
+    group by l.limit_id, l.limit_window, e.period, e.effective_at, a.time_zone, s.scope_id
+  ) as s;
+
+  insert into credits_private.limit_counters (account_id, limit_id, window_start, scope_id)
+  select p_account_id, s.limit_id, s.window_start, s.scope_id
+  from unnest(v_limit_ids, v_window_starts, v_scope_ids) as s (limit_id, window_start, scope_id)
+  on conflict do nothing;
+  update credits_private.limit_counters as c
+  set spent = c.spent - s.amount, last_entry_id = s.last_id
+  from unnest(v_limit_ids, v_window_starts, v_scope_ids, v_amounts, v_last_ids)
+    as s (limit_id, window_start, scope_id, amount, last_id),
+    credits_private.limits as l
+  where c.account_id = p_account_id and c.limit_id = s.limit_id
+    and c.window_start = s.window_start and c.scope_id = s.scope_id
+    and l.account_id = p_account_id and l.limit_id = s.limit_id
+    and c.spent - s.amount <= l.ceiling + l.overage;
+  get diagnostics v_counted = row_count;
+  if v_counted <> coalesce(cardinality(v_limit_ids), 0) then
+    perform credits_private.raise_refused_entry(p_account_id, p_last_id);
+  end if;
 end
 $$;
 

@@ -203,6 +203,7 @@ const isMute = (node: Node): boolean => {
 const longer = new Map([
   ['credits_private.apply_entry', 113],
   ['credits_private.deduct', 96],
+  ['credits_private.decide_items', 106],
 ]);
 
 const short = ofRoutines(

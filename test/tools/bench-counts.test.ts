@@ -93,7 +93,11 @@ test.each([
   [['--rounds', '0'], '--rounds must be at least 1, not 0'],
   [['--seconds', 'long'], '--seconds must be a number above 0, not long'],
   [['--clients', '1,x'], '--clients must be a whole number, not x'],
-  [['--only', 'floor,us'], '--only knows floor, hand, house, deduct, batch: us'],
+  [['--only', 'floor,us'], '--only knows floor, floor-sql, hand, house, deduct, batch: us'],
   [['--frobnicate'], "Unknown option '--frobnicate'"],
+  [
+    ['growth', '--only', 'floor'],
+    '--only knows levels, holds, batches, due, history, ledger: floor',
+  ],
   [['growth', 'more'], "unexpected argument 'more'"],
 ])('the bench refuses %j', (args, line) => expect(() => parseOptions(args)).toThrow(line));

@@ -48,6 +48,7 @@ test('the bench of alternatives, run small, has every contender, the goals and a
   const names = (title: string) => contenders(title).map(({ name }: { name: string }) => name);
   expect(names('20 accounts, 2 clients')).toEqual([
     'floor',
+    'floor in SQL',
     'by hand',
     'shared house account',
     'deduct_credits',
@@ -60,7 +61,7 @@ test('the bench of alternatives, run small, has every contender, the goals and a
       expect(figures).toEqual({ ...range, rounds: [figures.median] });
       expect(figures.median).toBeGreaterThan(0);
     }
-  expect(report.goals.map(({ goal }: { goal: number }) => goal)).toEqual([0.6, 0.35, 1, 2, 10, 30]);
+  expect(report.goals.map(({ goal }: { goal: number }) => goal)).toEqual([0.8, 0.55, 1, 2, 5, 30]);
   for (const { measured } of report.goals) expect(measured).toEqual(range);
   const round_trip = { direct_ms: expect.any(Number), added_ms: expect.any(Number) };
   expect(report).toMatchObject({ round_trip });
@@ -74,10 +75,19 @@ test('the bench of alternatives, run small, has every contender, the goals and a
 test('the bench of growth, run small on a given server, drops its databases', {
   timeout,
 }, async () => {
-  const { code, stdout, stderr } = await bench(['growth', ...tiny, '--entries', '400', '--json'])
-    .ended;
+  const groups = ['--only', 'levels,batches', '--entries', '400'];
+  const { code, stdout, stderr } = await bench(['growth', ...tiny, ...groups, '--json']).ended;
   expect({ code, stderr }).toMatchObject({ code: 0 });
-  const { levels, bytes, goals } = JSON.parse(stdout);
+  const { questions, levels, bytes, goals } = JSON.parse(stdout);
+  expect(questions).toHaveLength(9);
+  for (const question of questions)
+    expect(question).toMatchObject({
+      what: expect.stringMatching(/^batch of 100: /),
+      ms: [expect.any(Number)],
+      measured: question.ms[0],
+      goal: 2000,
+      reached: expect.any(Boolean),
+    });
   expect(levels.map(({ title }: { title: string }) => title)).toEqual([
     '400 entries',
     '1 grant on an account',

@@ -33,6 +33,7 @@ const contender = (id: string, name: string, script: string): Contender => ({
 
 const alternatives = [
   contender('floor', 'floor', 'floor.sql'),
+  contender('floor-sql', 'floor in SQL', 'floor-sql.sql'),
   contender('hand', 'by hand', 'by-hand.sql'),
   contender('house', 'shared house account', 'shared-house-account.sql'),
   contender('deduct', 'deduct_credits', 'deduct.sql'),
@@ -69,7 +70,7 @@ export function chooseCells({ quick, clients, only, accounts }: Choice): Cell[] 
     if (contenders.length > 0) cells.push({ ...cell, title: titleOf(cell), contenders });
   };
 
-  const all = 'floor hand house deduct';
+  const all = 'floor floor-sql hand house deduct';
   for (const count of quick ? [usual] : chosen) add(all, count);
   if (quick && most !== usual) add('house deduct', most);
   if (!quick) for (const count of chosen) add(all, count, { accounts: 1 });

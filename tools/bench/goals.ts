@@ -35,14 +35,13 @@ export function goalsOf(cells: Measured[]): Goal[] {
     undefined,
   );
   const far = wide.find((cell) => cell.latencyMs > 0);
-  const unflushed = withEight(wide.filter((cell) => !cell.isFlushed));
   const batches = cells.find((cell) => cell.perSecond['batch of 100']);
   return [
-    ...ratio(usual, 0.6, 'deduct_credits', 'floor'),
-    ...ratio(unflushed, 0.35, 'deduct_credits', 'floor'),
+    ...ratio(usual, 0.8, 'deduct_credits', 'floor in SQL'),
+    ...ratio(usual, 0.55, 'deduct_credits', 'floor'),
     ...ratio(usual, 1, 'deduct_credits', 'by hand'),
     ...ratio(far, 2, 'deduct_credits', 'by hand'),
-    ...ratio(busiest, 10, 'deduct_credits', 'shared house account'),
+    ...ratio(busiest, 5, 'deduct_credits', 'shared house account'),
     ...ratio(batches, 30, 'batch of 100', 'deduct_credits'),
   ];
 }

@@ -1,84 +1,52 @@
-import { type Align, formatTable } from '../../scripts/shell/format.ts';
-import type { Bytes } from './bytes.ts';
-import { atMost, type Goal } from './goals.ts';
-import type { Level } from './levels.ts';
-import { figure, goalTable, range } from './report.ts';
-import { ratioOf, spreadOf } from './statistics.ts';
+import { formatTable } from '../../scripts/shell/format.ts';
+import type { Question } from './growth/question.ts';
+import type { Growth } from './growth.ts';
+import { describeLevels } from './levels-report.ts';
+import { figure } from './report.ts';
+import { spreadOf } from './statistics.ts';
 
-export const calls = ['deduct', 'remaining', 'invoice', 'transactions'];
-
-export interface Grown extends Level {
-  /** One client's call, a figure per round. */
-  microseconds: Record<string, number[]>;
+/** The ratio of the medians, or the median of the milliseconds. */
+function measured({ ms, beside }: Question): number {
+  const median = spreadOf(ms).median;
+  return beside ? median / spreadOf(beside.ms).median : median;
 }
 
-export interface Growth {
-  goals: Goal[];
-  levels: Grown[];
-  bytes: Bytes;
+const isReached = (question: Question) => measured(question) <= question.goal;
+
+/** One row per question. */
+function questionTable(questions: Question[]): string[] {
+  const rows = questions.map((question) => {
+    const { what, ms, beside, goal } = question;
+    return [
+      what,
+      figure(spreadOf(ms).median),
+      beside?.what ?? '',
+      beside ? figure(spreadOf(beside.ms).median) : '',
+      beside ? figure(measured(question)) : '',
+      `at most ${goal.toLocaleString('en')}${beside ? ' times' : ' ms'}`,
+      isReached(question) ? 'reached' : 'not reached',
+    ];
+  });
+  const heading = ['', 'ms', 'beside', 'ms', 'ratio', 'goal', ''];
+  return formatTable(heading, rows, ['left', 'right', 'left', 'right', 'right', 'left', 'left']);
 }
 
-const firstOf = (levels: Grown[], { axis }: Grown) => levels.find((level) => level.axis === axis);
-
-const cost = (levels: Grown[], level: Grown, call: string) =>
-  ratioOf(level.microseconds[call] ?? [], firstOf(levels, level)?.microseconds[call] ?? []);
-
-/** What should cost no more with the largest ledger, or with the most grants on an account. */
-export function goalsOfGrowth(levels: Grown[], bytes: Bytes): Goal[] {
-  const largest = ['entries', 'grants'].flatMap((axis) =>
-    levels
-      .filter((level) => level.axis === axis)
-      .slice(1)
-      .slice(-1),
-  );
-  const size = { median: bytes.per_deduction, min: bytes.per_deduction, max: bytes.per_deduction };
+export function describeGrowth({ questions, levels }: Growth): string[] {
+  const missed = questions.filter((question) => !isReached(question)).length;
   return [
-    ...largest.flatMap((level) =>
-      ['deduct', 'remaining'].map((call) => {
-        const name = `cost of ${call}: ${level.title} / ${firstOf(levels, level)?.title}`;
-        return atMost(1.2, name, cost(levels, level, call));
-      }),
-    ),
-    atMost(350, 'bytes per deduction, indexes included', size),
+    ...(questions.length > 0
+      ? [...questionTable(questions), `${missed} of ${questions.length} goals are not reached.`, '']
+      : []),
+    ...(levels ? describeLevels(levels) : []),
   ];
 }
 
-export function describeGrowth({ goals, levels, bytes }: Growth): string[] {
-  const rows = levels.map((level) => [
-    level.title,
-    ...calls.flatMap((call) => [
-      figure(cost(levels, level, call).median),
-      range(cost(levels, level, call)),
-      figure(spreadOf(level.microseconds[call] ?? []).median),
-    ]),
-  ]);
-  const heading = ['', ...calls.flatMap((call) => [call, 'range', 'us'])];
-  const align = calls.flatMap((): Align[] => ['right', 'left', 'right']);
-  return [
-    ...goalTable(goals),
-    '',
-    ...formatTable(heading, rows, ['left', ...align]),
-    'Cost of a call beside the first of its kind, and its time: one client, commits not flushed.',
-    '',
-    ...bytesTable(bytes),
-  ];
-}
-
-function bytesTable({ deductions, per_deduction, lengths, tables }: Bytes): string[] {
-  const rows = tables.map(({ table, heap, indexes }) => [
-    table,
-    heap.toFixed(1),
-    indexes.toFixed(1),
-    (heap + indexes).toFixed(1),
-  ]);
-  const sum = ['', '', '', per_deduction.toFixed(1)];
-  const words = Object.entries(lengths).map(([name, length]) => `${name} ${length}`);
-  return [
-    ...formatTable(
-      ['bytes per deduction', 'table', 'indexes', 'both'],
-      [...rows, sum],
-      ['left', 'right', 'right', 'right'],
-    ),
-    `Over ${deductions.toLocaleString('en')} deductions, with ids of these lengths: ${words.join(', ')}.`,
-  ];
-}
+/** For programs, with each measurement. */
+export const jsonOfGrowth = ({ questions, levels }: Growth) => ({
+  questions: questions.map((question) => ({
+    ...question,
+    measured: measured(question),
+    reached: isReached(question),
+  })),
+  ...levels,
+});

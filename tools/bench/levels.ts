@@ -1,70 +1,79 @@
-import { statfs } from 'node:fs/promises';
 import type pg from 'pg';
+import { connect } from '../../scripts/postgres/connect.ts';
 import { Failure } from '../../scripts/shell/explain.ts';
-import { checkpoint, flushCommits, runSql, vacuum } from './database.ts';
-import type { Options } from './options.ts';
+import { bytesPerDeduction } from './bytes.ts';
+import { scriptFile } from './cells.ts';
+import { checkDiscrepancies } from './database.ts';
+import { calls, type Grown, goalsOfLevels, type Levels } from './levels-report.ts';
+import { checkRoom, levelsOf, loadLevel } from './load.ts';
+import { rotated, secondsFor } from './measure.ts';
+import type { Setting } from './setting.ts';
 
-/** A database with a history. What grows on an axis is compared with its first level. */
-export interface Level {
-  axis: 'entries' | 'grants';
-  title: string;
-  accounts: number;
-  /** In the ledger, or per account. */
-  count: number;
+interface Database extends Grown {
+  url: string;
+  client: pg.Client;
+  deductions: number;
 }
 
-export function levelsOf({ entries, accounts, quick }: Options): Level[] {
-  const most = quick ? Math.min(entries, 1_000_000) : entries;
-  const sizes = [10_000, 1_000_000].filter((size) => size < most);
-  const grants = quick ? [1, 100] : [1, 100, 10_000];
-  return [
-    ...[...sizes, most].map((count) => level('entries', Math.min(accounts, 1000), count)),
-    ...grants.map((count) => level('grants', 4, count)),
-  ];
+/** How cost grows with the ledger, and with the grants of an account. */
+export async function measureLevels(setting: Setting): Promise<Levels> {
+  const { scratch, options, progress } = setting;
+  const databases: Database[] = [];
+  const plan = levelsOf(options);
+  try {
+    await checkRoom(scratch.admin, plan);
+    for (const level of plan) {
+      progress.say(`loading ${level.title}`);
+      const url = await scratch.create();
+      const client = await connect({ connectionString: url });
+      const microseconds = Object.fromEntries(calls.map((call) => [call, [] as number[]]));
+      databases.push({ ...level, url, client, microseconds, deductions: 0 });
+      await loadLevel(client, level);
+    }
+    await measureInTurns(databases, setting);
+    progress.say('comparing every figure with the ledger');
+    for (const { client, count } of databases)
+      if (count <= 1_000_000) await checkDiscrepancies(client);
+    progress.say('measuring bytes per deduction');
+    const [{ client, accounts }] = databases as [Database];
+    const bytes = await bytesPerDeduction(client, accounts, Math.min(100_000, options.entries));
+    const levels = databases.map(({ url, client, deductions, ...level }) => level);
+    return { goals: goalsOfLevels(levels, bytes), levels, bytes };
+  } finally {
+    for (const { client } of databases) await client.end().catch(() => {});
+  }
 }
 
-const level = (axis: Level['axis'], accounts: number, count: number): Level => ({
-  axis,
-  title: `${count.toLocaleString('en')} ${count === 1 ? axis.slice(0, -1) : axis}${axis === 'grants' ? ' on an account' : ''}`,
-  accounts,
-  count,
-});
-
-export async function loadLevel(client: pg.Client, level: Level): Promise<void> {
-  const { axis, accounts, count } = level;
-  await flushCommits(client, false);
-  await client.query('set synchronous_commit = off');
-  await runSql(client, 'load.sql');
-  await client.query('call bench.load_grants($1, $2)', [accounts, axis === 'grants' ? count : 1]);
-  if (axis === 'entries') await client.query('call bench.load_entries($1, $2)', [accounts, count]);
-  await vacuum(client);
-  await checkpoint(client);
+async function measureInTurns(databases: Database[], setting: Setting): Promise<void> {
+  const { driver, progress, signal } = setting;
+  const { rounds, seconds: usual } = setting.options;
+  const before = await Promise.all(databases.map(countDeductions));
+  for (let round = 0; round <= rounds; round += 1) {
+    const left = (rounds + 1 - round) / (rounds + 1);
+    progress.expect(secondsFor(rounds, usual, 1) * databases.length * calls.length * left);
+    const seconds = round === 0 ? Math.min(1, usual) : usual;
+    for (const call of calls)
+      for (const database of rotated(databases, round)) {
+        const { url, accounts, title, microseconds } = database;
+        progress.say(`${call} with ${title}: ${round === 0 ? 'warm-up' : `round ${round}`}`);
+        const script = scriptFile(`${call}.sql`);
+        const run = { url, script, variables: { accounts }, clients: 1, seconds, signal };
+        const { transactions, perSecond } = await driver.run(run);
+        if (call === 'deduct') database.deductions += transactions;
+        if (round > 0) microseconds[call]?.push(1e6 / perSecond);
+      }
+  }
+  const after = await Promise.all(databases.map(countDeductions));
+  databases.forEach(({ title, deductions }, i) => {
+    const booked = (after[i] ?? 0) - (before[i] ?? 0);
+    if (booked !== deductions || deductions === 0)
+      throw new Failure(`${title}: ${deductions} deductions reported, but ${booked} booked`);
+  });
 }
 
-// A generous guess: tables and indexes, and their WAL until the next checkpoint.
-const bytesPerEntry = 550;
-const mostLog = 5e9;
-
-/** Loading takes a superuser, and room. */
-export async function checkRoom(admin: pg.Client, levels: Level[]): Promise<void> {
-  const { rows } = await admin.query(
-    `select current_setting('is_superuser') = 'on' as may,
-       current_setting('data_directory', true) as folder`,
+async function countDeductions({ client }: Database): Promise<number> {
+  const { rows } = await client.query(
+    `select count(*) as count from credits.entries where kind = 'deduction'`,
   );
-  if (!rows[0].may)
-    throw new Failure('growth writes a history with triggers off: connect as a superuser');
-  const disk = await statfs(rows[0].folder).catch(() => undefined); // undefined: on another machine
-  if (!disk) return;
-  const entries = levels.reduce(
-    (sum, { axis, count }) => sum + (axis === 'entries' ? count : 0),
-    0,
-  );
-  const size = entries * bytesPerEntry;
-  const [needed, free] = [size + Math.min(2 * size, mostLog), disk.bavail * disk.bsize];
-  if (needed > free)
-    throw new Failure(
-      `${entries} entries need about ${gigabytes(needed)}, and ${rows[0].folder} has ${gigabytes(free)}: use --entries`,
-    );
+  return Number(rows[0].count);
 }
-
-const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;

@@ -1,6 +1,6 @@
 -- A ledger with a history, for what grows with it.
 
-create schema bench;
+create schema if not exists bench;
 
 -- The deductions of a long time, in the order in which they would have come: one account's are
 -- spread over the whole table. Each is a copy of a real one, with another number, key and balance, so
@@ -79,5 +79,26 @@ begin
       p_operation => '/execute');
     commit;
   end loop;
+end
+$$;
+
+-- Spreads an account's entries evenly over the months before this one, in their order. Only the
+-- entries change, so the counters no longer agree with them: for questions about reading.
+create procedure bench.spread_over_months(p_account_id text, p_months int)
+language plpgsql
+set session_replication_role = replica
+as $$
+declare
+  v_last_id bigint;
+  v_last timestamptz := clock_timestamp();
+begin
+  select max(e.entry_id) into v_last_id
+  from credits_private.entries as e where e.account_id = p_account_id;
+  update credits_private.entries as e
+  set effective_at = m.at, created_at = m.at, period = date_trunc('month', m.at)::date
+  from generate_series(0, p_months) as n
+  cross join lateral (select v_last - n * interval '1 month' as at) as m
+  where e.account_id = p_account_id
+    and n = p_months - (e.entry_id * p_months) / v_last_id;
 end
 $$;

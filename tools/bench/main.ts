@@ -10,7 +10,7 @@ import { startProgress } from '../progress.ts';
 import { measureAlternatives } from './alternatives.ts';
 import { describeFacts, readFacts } from './describe.ts';
 import { measureGrowth } from './growth.ts';
-import { describeGrowth } from './growth-report.ts';
+import { describeGrowth, jsonOfGrowth } from './growth-report.ts';
 import { countInstructions } from './instructions/command.ts';
 import { chooseDriver, help, parseOptions } from './options.ts';
 import { describeAlternatives, jsonOf } from './report.ts';
@@ -54,7 +54,7 @@ async function measure(setting: Setting) {
   if (isGrowth) {
     const growth = await measureGrowth(setting);
     const lines = [...describeGrowth(growth), '', ...describeFacts(facts)];
-    return { lines, files: { 'growth.json': toJson({ ...about, ...growth }) } };
+    return { lines, files: { 'growth.json': toJson({ ...about, ...jsonOfGrowth(growth) }) } };
   }
   const found = await measureAlternatives(setting);
   const files = {

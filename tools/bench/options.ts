@@ -2,13 +2,14 @@ import { Failure, UsageError } from '../../scripts/shell/explain.ts';
 import { atLeastOne, parseCommand, wholeNumber } from '../../scripts/shell/options.ts';
 import { contenderIds } from './cells.ts';
 import type { Driver } from './driver.ts';
+import { groupIds } from './growth/ids.ts';
 import { nodeDriver } from './node-driver.ts';
 import { findPgbench } from './pgbench.ts';
 
 export const help = `npm run bench: what pg-credits costs, beside what one would otherwise do
 
   npm run bench                 the alternatives: the bare floor, by hand, a shared house account (11 minutes)
-  npm run bench -- growth       how cost grows with the ledger, and bytes per deduction (20 minutes)
+  npm run bench -- growth       how cost grows with what lies around a call, and bytes per deduction (40 minutes)
   npm run bench -- instructions what a call costs a server in instructions (3 minutes; see its --help)
   npm run bench -- --quick      only what the goals need, less exactly (2 minutes)
 
@@ -18,7 +19,8 @@ It brings a Postgres with durable settings, and removes it. pgbench makes the ca
   --rounds N            how often each contender is measured (5)
   --seconds N           how long each time, after some that are not counted (2)
   --clients LIST        for example 1,8,32
-  --only LIST           some of: ${contenderIds.join(', ')}
+  --only LIST           some of: ${contenderIds.join(', ')};
+                        growth: some of ${groupIds.join(', ')}
   --accounts N          accounts (10000)
   --entries N           growth: the most entries (10000000)
   --driver NAME         pgbench or node
@@ -60,7 +62,9 @@ export function parseOptions(args: string[]) {
     rounds: atLeastOne('rounds', values.rounds) ?? (quick ? 3 : 5),
     seconds: duration(values.seconds) ?? (quick ? 1 : 2),
     clients: list(values.clients)?.map((word) => atLeastOne('clients', word) ?? 1),
-    only: list(values.only)?.map(known),
+    only: list(values.only)?.map((word) =>
+      known(word, what === 'growth' ? groupIds : contenderIds),
+    ),
     accounts: atLeastOne('accounts', values.accounts) ?? 10_000,
     entries: atLeastOne('entries', values.entries) ?? 10_000_000,
     driver: values.driver,
@@ -79,9 +83,9 @@ function duration(value: string | undefined): number | undefined {
 
 const list = (value: string | undefined) => value?.split(',').map((word) => word.trim());
 
-function known(word: string): string {
-  if (contenderIds.includes(word)) return word;
-  throw new UsageError(`--only knows ${contenderIds.join(', ')}: ${word}`);
+function known(word: string, ids: string[]): string {
+  if (ids.includes(word)) return word;
+  throw new UsageError(`--only knows ${ids.join(', ')}: ${word}`);
 }
 
 /** pgbench if it is installed, because it costs less; else our own loop. */

@@ -23,7 +23,10 @@ export function goalTable(goals: Goal[]): string[] {
   return formatTable(['', 'median', 'range', 'goal', ''], rows, ['left', 'right']);
 }
 
-/** Everything per second, and how it compares with the first contender of its cell. */
+/**
+ * Everything per second, how it compares with the first contender of its cell, and how long each client
+ * waits for a call.
+ */
 function cellTable(cells: Measured[]): string[] {
   const rows = cells.flatMap((cell) =>
     Object.entries(cell.perSecond).map(([name, values], i, all) => {
@@ -37,12 +40,16 @@ function cellTable(cells: Measured[]): string[] {
         i === 0 ? '' : range(ratio),
         figure(spread.median),
         range(spread),
+        figure((1000 * cell.clients * sizeOf(cell, name)) / spread.median),
       ];
     }),
   );
-  const heading = ['', '', 'ratio', 'range', 'deductions/s', 'range'];
-  return formatTable(heading, rows, ['left', 'left', 'right', 'left', 'right']);
+  const heading = ['', '', 'ratio', 'range', 'deductions/s', 'range', 'ms a call'];
+  return formatTable(heading, rows, ['left', 'left', 'right', 'left', 'right', 'left', 'right']);
 }
+
+const sizeOf = ({ contenders }: Measured, name: string) =>
+  contenders.find((contender) => contender.name === name)?.size ?? 1;
 
 export function describeAlternatives({ goals, cells, round_trip }: Alternatives): string[] {
   const added = round_trip.added_ms.toFixed(2);
@@ -58,14 +65,15 @@ export function describeAlternatives({ goals, cells, round_trip }: Alternatives)
 
 /** For programs, with each round. */
 export function jsonOf({ goals, cells, round_trip }: Alternatives) {
-  const conditions = cells.map(({ title, clients, accounts, latencyMs, isFlushed, perSecond }) => ({
-    title,
-    clients,
-    accounts,
-    latency_ms: latencyMs,
-    commits_flushed: isFlushed,
-    contenders: Object.entries(perSecond).map(([name, rounds], _, all) => ({
+  const conditions = cells.map((cell) => ({
+    title: cell.title,
+    clients: cell.clients,
+    accounts: cell.accounts,
+    latency_ms: cell.latencyMs,
+    commits_flushed: cell.isFlushed,
+    contenders: Object.entries(cell.perSecond).map(([name, rounds], _, all) => ({
       name,
+      ms_a_call: (1000 * cell.clients * sizeOf(cell, name)) / spreadOf(rounds).median,
       ratio_to_first: ratioOf(rounds, all[0]?.[1] ?? []),
       deductions_per_second: { ...spreadOf(rounds), rounds },
     })),

@@ -54,10 +54,9 @@ function chosen(cells: Measured[]): Measured[] {
 
 function groupOf({ title, perSecond }: Measured): Group {
   const floor = perSecond.floor ?? [];
-  const bars = Object.entries(perSecond).map(([name, values]) => ({
-    name,
-    ratio: ratioOf(values, floor),
-  }));
+  const bars = Object.entries(perSecond)
+    .filter(([name]) => colours[name])
+    .map(([name, values]) => ({ name, ratio: ratioOf(values, floor) }));
   return { label: title.split(', '), bars };
 }
 

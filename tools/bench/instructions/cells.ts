@@ -1,6 +1,7 @@
 /** What is counted, and how a report calls it. */
 export const titles = {
   floor: 'floor in PL/pgSQL: one update, one insert',
+  'floor-sql': 'the same floor in SQL',
   deduct: 'deduction',
   limit: 'deduction with one limit',
   scoped: 'deduction beside a scoped grant',

@@ -34,15 +34,15 @@ const repeat = (cell: Cell, one: call.Call, prepare = deduct): Run => ({
   ...once,
 });
 
-const floor: Run = {
+const floor = (cell: Cell, name: string): Run => ({
   ...repeat(
-    'floor',
+    cell,
     call.deductFromFloor,
     `prepare deduct (text, bigint, text) as
-      select transaction_id, balance from bench.deduct_from_floor($1, $2, $3)`,
+      select transaction_id, balance from bench.${name}($1, $2, $3)`,
   ),
   answer: 'transaction_id = "',
-};
+});
 
 const grants = repeat(
   'grant',
@@ -129,5 +129,6 @@ export const runs: Run[] = [
   repeat('held', call.deduct('held')),
   repeat('deduct', call.deduct('acct')),
   replays,
-  floor,
+  floor('floor', 'deduct_from_floor'),
+  floor('floor-sql', 'deduct_from_sql_floor'),
 ];
