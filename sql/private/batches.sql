@@ -277,7 +277,12 @@ begin
     where l.account_id = p_account.account_id
     order by l.limit_id collate "C");
   retry_at := array(
-    select credits_private.next_window_at(p_account, l.limit_window, p_at)
+    select case
+        when l.limit_window = 'period' then p_account.period_ends_at
+        else credits_private.limit_window_end(l.limit_window,
+          credits_private.limit_window_start(
+            l.limit_window, p_account.period, p_at, p_account.time_zone), p_account.time_zone)
+      end
     from unnest(limits) as l);
 
   with scope as (
@@ -292,8 +297,10 @@ begin
     select s.n || ' ' || s.scope_id as name, row_number() over () as n, (
         select c.spent from credits_private.limit_counters as c
         where c.account_id = p_account.account_id and c.limit_id = s.limit_id
-          and c.window_start = s.window_start and c.scope_id = s.scope_id) as spent,
-      credits_private.limit_reserved(limits[s.n], s.scope_id, null) as reserved
+          and c.window_start = s.window_start and c.scope_id = s.scope_id) as spent, (
+        select c.reserved from credits_private.limit_counters as c
+        where c.account_id = p_account.account_id and c.limit_id = s.limit_id
+          and c.window_start = '-infinity' and c.scope_id = s.scope_id) as reserved
     from scope as s
   )
   select jsonb_object_agg(c.name, c.n), array_agg(coalesce(c.spent, 0) order by c.n),

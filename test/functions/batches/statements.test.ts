@@ -27,7 +27,7 @@ async function twins({ below, pick }: Random): Promise<[string, string]> {
     p_limit_id: `limit ${i}`,
     p_ceiling: 5 + below(40),
     p_overage: pick(0, 10),
-    p_window: pick('day', 'period', 'total'),
+    p_window: pick('hour', 'day', 'week', 'period', 'total'),
     ...pick<object>(
       { p_scope: 'account' },
       { p_scope: 'api_key' },
