@@ -178,7 +178,7 @@ test.each<[string, (account: string) => Promise<unknown>, number[]]>([
   [
     'a final capture',
     (account) => captureAt(db, account, start + 1, { key: 'end', hold: 1, amount: 3 }),
-    [-3, -2, -5, -3],
+    [-5, -5, -3],
   ],
   [
     'the expiry of the hold',
