@@ -95,7 +95,8 @@ create type credits_private.locked_account as (
   has_limits boolean,
   has_keys boolean,
   overdraft bigint,
-  closed_at timestamptz
+  closed_at timestamptz,
+  time_zone text
 );
 
 -- A capture as it was written, and what of the hold was released unspent.
@@ -107,8 +108,12 @@ create type credits_private.captured as (
 
 -- The parts that one statement wrote, counted on the first of them and 0 on the others, as
 -- statement_entries counts entries. Null where each part is applied by itself.
+-- A part's hold and grant are not looked up by foreign keys: the parts' trigger updates those very
+-- rows, or refuses, and neither is ever deleted. The two cost a hold 4 % of its instructions.
 alter table credits_private.hold_parts
-  add column statement_parts bigint;
+  add column statement_parts bigint,
+  drop constraint a_part_belongs_to_a_hold,
+  drop constraint a_part_belongs_to_a_grant;
 
 -- A trigger that names a column ties it down, too, and a view's column keeps its type. sql/ brings
 -- these back. Nothing depends on the view any more: the checks that read it have been replaced.

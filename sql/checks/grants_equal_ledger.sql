@@ -106,19 +106,22 @@ select
   a.account_id,
   case
     when a.head_grant_id is null then (null, null, credits_private.max_amount() + 1, 0, null)::text
-    else (g.grant_id, a.head_balance, a.balance - g.free, g.available - a.balance, s.operations)::text
+    else (g.grant_id, a.head_balance, a.balance - g.free,
+      g.available + o.overdraft - a.balance, s.operations)::text
   end as expected,
   (a.head_grant_id, a.head_balance, a.plain_above, a.available_above, a.scoped_operations)::text
     as actual,
   'head' as subject
 from credits_private.accounts as a
+cross join lateral (
+  select greatest(0, a.overdraft_limit - a.debt - a.overdraft_held) as overdraft
+) as o
 left join lateral (
   select
     (array_agg(g.grant_id order by g.priority, g.expires_at nulls last, g.source = 'purchase',
       g.effective_at, g.grant_id))[1] as grant_id,
     sum(g.remaining - g.held) filter (where g.grant_id = a.head_grant_id) as free,
-    sum(g.remaining - g.held)
-      + greatest(0, a.overdraft_limit - a.debt - a.overdraft_held) as available
+    sum(g.remaining - g.held) as available
   from credits_private.remainders as g
   where g.account_id = a.account_id and g.is_open and g.operations is null
     and coalesce(g.expires_at > a.last_created_at, true)
@@ -136,5 +139,6 @@ where case
       a.scoped_operations)
     is distinct from (null, credits_private.max_amount() + 1, 0, null)
   else (a.head_grant_id, a.plain_above, a.available_above, a.scoped_operations)
-    is distinct from (g.grant_id, a.balance - g.free, g.available - a.balance, s.operations)
+    is distinct from (g.grant_id, a.balance - g.free, g.available + o.overdraft - a.balance,
+      s.operations)
 end;

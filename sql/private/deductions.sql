@@ -210,7 +210,8 @@ begin
   p_account := (v_account.balance, v_account.plain_above, v_account.head_grant_id,
     v_account.last_entry_id, v_account.last_created_at, v_account.due_at, v_account.period,
     v_account.available_above, v_account.scoped_operations, v_account.has_limits,
-    v_account.has_keys, credits_private.overdraft(v_account), v_account.closed_at
+    v_account.has_keys, credits_private.overdraft(v_account), v_account.closed_at,
+    v_account.time_zone
     )::credits_private.locked_account;
   v_deduction := credits_private.draw_deduction(p_account, p_account_id, p_amount,
     p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_metadata, p_at, p_raises);
@@ -224,6 +225,35 @@ begin
       jsonb_build_object('exceeded_limits', v_entered.exceeded_limits));
   end if;
   return v_deduction;
+end
+$$;
+
+-- A deduction that is not plain: of no account, of one that has to be looked at first, or from
+-- other grants than the head. p_account is the account as it was locked.
+create or replace function credits_private.deduct_otherwise(
+  p_account credits_private.locked_account, p_account_id text, p_amount bigint,
+  p_idempotency_key text, p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb,
+  p_at timestamptz, p_raises boolean
+) returns credits_private.deduction
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_refusal credits_private.refusal;
+begin
+  if p_account.balance is null then
+    v_refusal := credits_private.deduction_refusal(p_account_id, p_amount, p_idempotency_key,
+      p_api_key_id, p_operation, p_run_id, coalesce(p_metadata, '{}'), p_raises);
+    return credits_private.refused_deduction(case when v_refusal.code is null
+      then credits_private.no_such_account_refusal(p_account_id) else v_refusal end, p_raises);
+  elsif p_account.has_keys or p_account.has_limits or p_account.due_at <= p_at
+    or p_account.closed_at is not null
+  then
+    return credits_private.deduct_at_length(p_account, p_account_id, p_amount, p_idempotency_key,
+      p_api_key_id, p_operation, p_run_id, p_metadata, p_at, p_raises);
+  end if;
+  return credits_private.draw_deduction(p_account, p_account_id, p_amount, p_idempotency_key,
+    p_api_key_id, p_operation, p_run_id, p_metadata, p_at, p_raises);
 end
 $$;
 
@@ -268,7 +298,7 @@ begin
 
   select a.balance, a.plain_above, a.head_grant_id, a.last_entry_id, a.last_created_at, a.due_at,
     a.period, a.available_above, a.scoped_operations, a.has_limits, a.has_keys,
-    a.overdraft_limit - a.debt - a.overdraft_held, a.closed_at
+    a.overdraft_limit - a.debt - a.overdraft_held, a.closed_at, a.time_zone
   into v_account
   from credits_private.accounts as a
   where a.account_id = p_account_id
@@ -279,19 +309,14 @@ begin
     and (v_account.scoped_operations is null
       or (p_operation = any (v_account.scoped_operations)) is not true)) is not true
   then
-    if v_account.balance is null then
-      v_refusal := credits_private.deduction_refusal(p_account_id, p_amount,
-        p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_metadata, p_raises);
-      return credits_private.refused_deduction(case when v_refusal.code is null
-        then credits_private.no_such_account_refusal(p_account_id) else v_refusal end, p_raises);
-    elsif v_account.has_keys or v_account.has_limits or v_account.due_at <= v_at
-      or v_account.closed_at is not null
+    if not v_account.has_limits or (p_amount < v_account.balance - v_account.plain_above
+      and v_account.due_at > v_at and (p_operation = any (v_account.scoped_operations)) is not true
+      and credits_private.is_within_ceilings(p_account_id, v_account.period, v_account.time_zone,
+        p_amount, p_api_key_id, p_operation, p_run_id, v_at)) is not true
     then
-      return credits_private.deduct_at_length(v_account, p_account_id, p_amount,
+      return credits_private.deduct_otherwise(v_account, p_account_id, p_amount,
         p_idempotency_key, p_api_key_id, p_operation, p_run_id, v_metadata, v_at, p_raises);
     end if;
-    return credits_private.draw_deduction(v_account, p_account_id, p_amount, p_idempotency_key,
-      p_api_key_id, p_operation, p_run_id, v_metadata, v_at, p_raises);
   end if;
 
   insert into credits_private.entries (

@@ -53,8 +53,8 @@ end
 $$;
 
 -- Takes up the head, if the entry before a deduction was one, too, and on the same grant: where
--- deductions alternate with other calls, a head would cost more than it saves. A head without free credit is not taken up:
--- no deduction on it would be plain.
+-- deductions alternate with other calls, a head would cost more than it saves. A head without free
+-- credit is not taken up: no deduction on it would be plain.
 create or replace function credits_private.take_up_head(
   p_account_id text, p_previous_entry_id bigint
 ) returns void
@@ -135,8 +135,9 @@ begin
 end
 $$;
 
--- The guard of the head. It is taken up as what is in front, where no head was up, and put down once
--- what was drawn from it stands on its grant. In between, only parts of holds change its figures.
+-- The guard of the head. It is taken up as what is in front, where no head was up. It is put down
+-- once what was drawn from it stands on its grant. In between, only parts of holds change its
+-- figures.
 create or replace function credits_private.refuse_unless_in_front() returns trigger
 language plpgsql
 set search_path = pg_temp

@@ -59,8 +59,8 @@ begin
 end
 $$;
 
--- Ends a hold of which nothing is left. This happens once: the trigger on holds refuses a second end
--- (a_hold_is_resolved_once).
+-- Ends a hold of which nothing is left. This happens once: the trigger on holds refuses a second
+-- end (a_hold_is_resolved_once).
 create or replace function credits_private.end_hold(
   p_account_id text, p_hold_id bigint, p_state text, p_at timestamptz
 ) returns void
@@ -224,6 +224,33 @@ begin
 end
 $$;
 
+-- What a hold reserves: of the head, if it covers the hold, or of the grants that a deduction would
+-- draw on.
+create or replace function credits_private.draw_hold(
+  p_account credits_private.account, p_amount bigint, p_operation text, p_at timestamptz
+) returns credits_private.draw
+language plpgsql
+set search_path = pg_temp
+as $$
+declare
+  v_draw credits_private.draw;
+begin
+  if p_account.balance - p_amount > p_account.plain_above
+    and (p_operation = any (p_account.scoped_operations)) is not true
+  then
+    return (array[p_account.head_grant_id], array[p_amount], p_amount,
+      p_account.balance + p_account.available_above - p_amount, null)::credits_private.draw;
+  end if;
+  v_draw := credits_private.draw(p_account.account_id, p_amount, p_operation, p_at,
+    credits_private.overdraft(p_account));
+  if v_draw.drawable < p_amount then
+    perform credits_private.raise_refusal(credits_private.shortage_refusal(
+      p_account.account_id, p_amount, v_draw.drawable, p_operation));
+  end if;
+  return v_draw;
+end
+$$;
+
 create or replace function credits_private.hold_credits_at(
   p_account_id text, p_amount bigint, p_idempotency_key text, p_expires_in interval,
   p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb, p_at timestamptz
@@ -272,20 +299,7 @@ begin
       'what is held must not exceed 9007199254740991',
       'Beyond 2^53 - 1 a number is not exact in JSON and JavaScript.');
   end if;
-  if v_account.balance - p_amount > v_account.plain_above
-    and (p_operation = any (v_account.scoped_operations)) is not true
-  then
-    v_draw.grant_ids := array[v_account.head_grant_id];
-    v_draw.amounts := array[p_amount];
-    v_draw.available_after := v_account.balance + v_account.available_above - p_amount;
-  else
-    v_draw := credits_private.draw(
-      p_account_id, p_amount, p_operation, v_request.at, credits_private.overdraft(v_account));
-  end if;
-  if v_draw.drawable < p_amount then
-    perform credits_private.raise_refusal(credits_private.shortage_refusal(
-      p_account_id, p_amount, v_draw.drawable, p_operation));
-  end if;
+  v_draw := credits_private.draw_hold(v_account, p_amount, p_operation, v_request.at);
 
   v_account := credits_private.insert_hold(v_account, p_amount, v_expires_at, p_api_key_id,
     p_operation, p_run_id, p_metadata, v_request.at);

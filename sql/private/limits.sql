@@ -89,21 +89,20 @@ begin
 end
 $$;
 
--- Whether p_amount passes a limit of the account. Call it under the account's lock, after settling:
--- of many calls at once, each sees what those before it spent and reserved, even if a window has no
--- counter yet (limits_are_never_passed). Without a refusal, returns the soft limits whose ceiling
--- the call passes. A hold that is being captured does not count twice.
+-- Whether p_amount passes no limit's ceiling. Call it under the account's lock, after settling: of
+-- many calls at once, each sees what those before it spent and reserved, even if a window has no
+-- counter yet (limits_are_never_passed).
 --
--- Most calls pass no ceiling, and one statement finds that out for all limits. It says itself what
+-- Most calls pass none, and one statement finds that out for all limits. It says itself what
 -- limit_scope_id says, and what a period's window is, because each call of a function would add 20
--- to 40 thousand instructions. Limits that know pseudonyms are left to weigh_limits. Each counter
+-- to 40 thousand instructions. Limits that know pseudonyms are left to examine_limits. Each counter
 -- is a subquery of its own, so that it is one probe of the primary key, whatever the statistics
 -- say: a limit can have counters by the thousand. (offset 0: otherwise Postgres would repeat the
 -- expressions of the inner query for each of their uses.)
-create or replace function credits_private.examine_limits(
-  p_account credits_private.account, p_amount bigint, p_api_key_id text, p_operation text,
-  p_run_id text, p_at timestamptz, p_except_hold_id bigint = null
-) returns credits_private.limit_check
+create or replace function credits_private.is_within_ceilings(
+  p_account_id text, p_period date, p_time_zone text, p_amount bigint, p_api_key_id text,
+  p_operation text, p_run_id text, p_at timestamptz
+) returns boolean
 language plpgsql stable
 set search_path = pg_temp
 as $$
@@ -117,12 +116,11 @@ begin
         when 'run' then p_run_id
       end, '') as id,
       case l.limit_window
-        when 'period' then p_account.period
-        else credits_private.limit_window_start(
-          l.limit_window, p_account.period, p_at, p_account.time_zone)
+        when 'period' then p_period
+        else credits_private.limit_window_start(l.limit_window, p_period, p_at, p_time_zone)
       end as window_start
     from credits_private.limits as l
-    where l.account_id = p_account.account_id
+    where l.account_id = p_account_id
     offset 0
   ) as l
   where l.pseudonyms is not null
@@ -130,27 +128,24 @@ begin
     and l.most < coalesce((
       select c.spent
       from credits_private.limit_counters as c
-      where c.account_id = p_account.account_id and c.limit_id = l.limit_id
+      where c.account_id = p_account_id and c.limit_id = l.limit_id
         and c.window_start = l.window_start and c.scope_id = l.id
     ), 0) + coalesce((
       select c.reserved
       from credits_private.limit_counters as c
-      where c.account_id = p_account.account_id and c.limit_id = l.limit_id
+      where c.account_id = p_account_id and c.limit_id = l.limit_id
         and c.window_start = '-infinity' and c.scope_id = l.id
     ), 0);
-  if found then
-    return credits_private.weigh_limits(p_account, p_amount, p_api_key_id, p_operation, p_run_id,
-      p_at, p_except_hold_id);
-  end if;
-  return null;
+  return not found;
 end
 $$;
 
--- Does the same for calls that may pass a ceiling, limit by limit. The refusal names the limit that
--- leaves least.
-create or replace function credits_private.weigh_limits(
+-- Which limits a call passes. The refusal names the limit that leaves least. Without a refusal,
+-- returns the soft limits whose ceiling the call passes. A hold that is being captured does not
+-- count twice.
+create or replace function credits_private.examine_limits(
   p_account credits_private.account, p_amount bigint, p_api_key_id text, p_operation text,
-  p_run_id text, p_at timestamptz, p_except_hold_id bigint
+  p_run_id text, p_at timestamptz, p_except_hold_id bigint = null
 ) returns credits_private.limit_check
 language plpgsql stable
 set search_path = pg_temp
@@ -169,6 +164,11 @@ declare
     from credits_private.holds as h
     where h.account_id = p_account.account_id and h.hold_id = p_except_hold_id), 0);
 begin
+  if credits_private.is_within_ceilings(p_account.account_id, p_account.period,
+    p_account.time_zone, p_amount, p_api_key_id, p_operation, p_run_id, p_at)
+  then
+    return null;
+  end if;
   for v_limit in
     select l.* from credits_private.limits as l
     where l.account_id = p_account.account_id

@@ -1,7 +1,7 @@
 -- What remains of each grant, and its last entry. They are read from here alone: while a grant is
--- its account's head, what plain deductions have drawn is not on the grant's row, but in the balance
--- (ARCHITECTURE.md). Only what writes a grant knows its stored figures. All other columns are the
--- grant's own.
+-- its account's head, what plain deductions have drawn is not on the grant's row, but in the
+-- balance (ARCHITECTURE.md). Only what writes a grant knows its stored figures. All other columns
+-- are the grant's own.
 create or replace view credits_private.remainders as
 select
   g.account_id,

@@ -27,13 +27,14 @@ begin
     select
       coalesce(g.origin_grant_id, g.grant_id) as origin_grant_id, g.remaining - g.held as free,
       coalesce(g.expires_at <= p_effective_at, false) as is_expired,
-      g.operations is not null as is_scoped
+      g.operations is not null as is_scoped, o.revoked - o.taken as owed
     into v_grant
     from credits_private.remainders as g
+    join credits_private.grants as o
+      on o.account_id = p_account.account_id
+      and o.grant_id = coalesce(g.origin_grant_id, g.grant_id)
     where g.account_id = p_account.account_id and g.grant_id = v_grant_id;
-    select least(g.revoked - g.taken, v_grant.free) into v_revoked
-    from credits_private.grants as g
-    where g.account_id = p_account.account_id and g.grant_id = v_grant.origin_grant_id;
+    v_revoked := least(v_grant.owed, v_grant.free);
 
     if v_revoked > 0 then
       p_account := credits_private.take_back(p_account, v_grant.origin_grant_id,

@@ -128,7 +128,8 @@ begin
 end
 $$;
 
--- What refunds and revocations change besides: counters, limits, and what was taken back of a grant.
+-- What refunds and revocations change besides: counters, limits, and what was taken back of a
+-- grant.
 create or replace function credits_private.apply_rest(
   p_entry credits_private.entry, p_has_limits boolean
 ) returns void
@@ -423,8 +424,8 @@ begin
 end
 $$;
 
--- A debt is never negative. A deduction takes no account further into debt than its overdraft limit.
--- (A revocation may, and overdraft that a hold has reserved can be captured.)
+-- A debt is never negative. A deduction takes no account further into debt than its overdraft
+-- limit. (A revocation may, and overdraft that a hold has reserved can be captured.)
 create or replace function credits_private.check_debt(
   p_account_id text, p_entry_id bigint, p_kind text
 ) returns void

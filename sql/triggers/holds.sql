@@ -14,7 +14,7 @@ create or replace trigger _110_counters_start_at_zero
   after insert on credits_private.holds
   for each row
   execute function
-    credits_private.refuse_unless_empty('counters_change_only_with_the_ledger', 'holds');
+    credits_private.refuse_unless_unheld('counters_change_only_with_the_ledger', 'holds');
 
 -- A hold ends once, whatever runs at the same time, and its end stays. An open hold has no end yet.
 create or replace trigger _120_a_hold_is_resolved_once

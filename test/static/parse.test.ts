@@ -244,6 +244,13 @@ const planted: Record<keyof typeof rules, (string | Record<string, string>)[]> =
     view('select from (select lower(b.c), b.c from a.b group by lower(b.c)) as s'),
     view('select b.c from a.b group by b.c having b.d > 1 union all select 1'),
   ],
+  'what remains of a grant is read from credits_private.remainders': [
+    view('select g.remaining from credits_private.grants as g'),
+    inBody(`perform from credits_private.grants as g
+      where g.account_id = p_account_id and g.remaining > g.held`),
+    inBody(`update a.b set c = (select max(h.last_entry_id) from credits_private.grants as h
+      where h.account_id = p_account_id) where account_id = p_account_id`),
+  ],
 };
 
 describe.each(Object.entries(rules))('%s', (name, rule) => {

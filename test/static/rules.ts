@@ -1,6 +1,7 @@
 import type { Constraint, Node } from 'libpg-query';
 import { onlyDefaultCollation } from './collations.ts';
 import { noBackslashes } from './literals.ts';
+import { readThroughRemainders } from './remainders.ts';
 import { isDefiner, ofRoutines, ofStatements, type Rule, when } from './rule.ts';
 import { definitions, isMigration, type Routine } from './sources.ts';
 import { calls, dotted, find, option, relationName, typeName } from './tree.ts';
@@ -201,8 +202,8 @@ const isMute = (node: Node): boolean => {
 
 /** A function of more lines wants to be two: these are one each for what a call more would cost. */
 const longer = new Map([
-  ['credits_private.apply_entry', 113],
-  ['credits_private.deduct', 96],
+  ['credits_private.apply_entry', 116],
+  ['credits_private.deduct', 78],
   ['credits_private.decide_items', 106],
 ]);
 
@@ -308,4 +309,5 @@ export const rules = {
   'a view aggregates in a lateral subquery only with group by': noLateralTotals,
   'a view has columns and constants alone in values': onlyPlainValues,
   'a view groups by every column that it selects': groupedByAll,
+  'what remains of a grant is read from credits_private.remainders': readThroughRemainders,
 } satisfies Record<string, Rule>;
