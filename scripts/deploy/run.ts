@@ -70,7 +70,7 @@ async function surveyHeld(job: Job, roles: Roles, found: Schemas) {
 function take(step: Step, { client, pkg }: Seen, lock: AccountsLock): Promise<unknown> {
   switch (step.kind) {
     case 'lock':
-      return lock.take();
+      return lock.take(step.mode);
     case 'file':
       return runFile(client, step.file, lock.prelude());
     case 'migrations':

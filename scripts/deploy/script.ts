@@ -39,7 +39,7 @@ function textOf(step: Step, lockTimeout: number): string[] {
     case 'lock':
       return section(
         'callers wait from here on',
-        `set local lock_timeout = '${lockTimeout}ms';\nlock table credits_private.accounts in exclusive mode;`,
+        `set local lock_timeout = '${lockTimeout}ms';\nlock table credits_private.accounts in ${step.mode} mode;`,
       );
     case 'triggers off':
       return section('migrations run without triggers', step.sql);

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { migrationName, type Package, rolesFile, type SqlFile } from '../package.ts';
+import type { LockMode } from '../postgres/locks.ts';
 import { type Ground, ident, type Roles } from '../postgres/roles.ts';
 import * as schemas from '../postgres/schemas.ts';
 import * as bookkeeping from './bookkeeping.ts';
@@ -11,7 +12,7 @@ import { revokeAll } from './privileges.ts';
 export type Step =
   | { kind: 'statements'; title: string; sql: string }
   /** Callers wait from here on. */
-  | { kind: 'lock' }
+  | { kind: 'lock'; mode: LockMode }
   /** While migrations run, no trigger fires and nobody else changes a table. */
   | { kind: 'triggers off'; sql: string }
   | { kind: 'migrations'; files: SqlFile[] }
@@ -64,7 +65,8 @@ export async function planSteps(situation: Situation): Promise<Planned> {
     const sql = statements.filter((text) => text !== '').join('\n');
     if (sql !== '') steps.push({ kind: 'statements', title, sql });
   };
-  const lock = found.inUse && changes ? [{ kind: 'lock' } as const] : [];
+  const mode: LockMode = planned.migrations.length > 0 ? 'access exclusive' : 'exclusive';
+  const lock = found.inUse && changes ? [{ kind: 'lock', mode } as const] : [];
   add(
     'the schemas',
     ...created.map((name) => `create schema ${ident(name)} authorization ${ident(owner)};`),

@@ -12,8 +12,12 @@ export async function lockTogether(client: pg.ClientBase, list: string, mode: st
   await client.query('set local statement_timeout = 0');
 }
 
+/** Exclusive keeps callers out. A migration alters the table, which readers keep it from as well. */
+export type LockMode = 'exclusive' | 'access exclusive';
+
 /**
- * A deploy that changes anything first locks the accounts table in exclusive mode. Callers then wait for that table,
+ * A deploy that changes anything first locks the accounts table, in the strongest mode that it will need: asking for
+ * more later would be a deadlock with a caller that read the table and now waits to write. Callers then wait for that table,
  * and hold nothing that the rest of the deploy needs. A caller that does hold something (it read a view earlier in its
  * transaction) waits for us while we wait for it, and would fail once it has waited for deadlock_timeout. So we stop
  * waiting before any caller can have waited that long.
@@ -36,15 +40,13 @@ export class AccountsLock {
     this.attempt = attempt;
   }
 
-  async take() {
+  async take(mode: LockMode) {
     if (this.since !== undefined) return;
     this.since = Date.now();
     // Under steady load from transactions that read a view and then deduct, one of them always blocks us. Every
     // second attempt stops new ones at the views, and lets those that have passed them finish.
     if (this.attempt % 2 === 0) await this.lockViews();
-    await this.client.query(
-      `${this.prelude()}lock table credits_private.accounts in exclusive mode`,
-    );
+    await this.client.query(`${this.prelude()}lock table credits_private.accounts in ${mode} mode`);
   }
 
   /** Precedes every statement that may wait for a lock. */

@@ -184,7 +184,7 @@ end
 $$;
 
 -- Deducts in the order of a call (ARCHITECTURE.md): key, closed, settle, limits, and what follows.
--- p_account is the account as it was locked.
+-- p_account is the account as it was locked, of nulls if there is none: its id may be malformed.
 create or replace function credits_private.deduct_at_length(
   p_account credits_private.locked_account, p_account_id text, p_amount bigint,
   p_idempotency_key text, p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb,
@@ -194,12 +194,20 @@ language plpgsql
 set search_path = pg_temp
 as $$
 declare
-  v_entered credits_private.entered := credits_private.enter_deduction(p_account_id, p_amount,
-    p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_at);
+  v_refusal credits_private.refusal;
+  v_entered credits_private.entered;
   v_account credits_private.account;
   v_deduction credits_private.deduction;
   v_result credits.deduct_credits_result;
 begin
+  if p_account.balance is null then
+    v_refusal := credits_private.deduction_refusal(p_account_id, p_amount, p_idempotency_key,
+      p_api_key_id, p_operation, p_run_id, coalesce(p_metadata, '{}'), p_raises);
+    return credits_private.refused_deduction(case when v_refusal.code is null
+      then credits_private.no_such_account_refusal(p_account_id) else v_refusal end, p_raises);
+  end if;
+  v_entered := credits_private.enter_deduction(p_account_id, p_amount,
+    p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_at);
   if v_entered.is_known then
     return credits_private.replay_deduction(p_account_id, p_amount, p_idempotency_key,
       p_api_key_id, p_operation, p_run_id, p_raises);
@@ -225,35 +233,6 @@ begin
       jsonb_build_object('exceeded_limits', v_entered.exceeded_limits));
   end if;
   return v_deduction;
-end
-$$;
-
--- A deduction that is not plain: of no account, of one that has to be looked at first, or from
--- other grants than the head. p_account is the account as it was locked.
-create or replace function credits_private.deduct_otherwise(
-  p_account credits_private.locked_account, p_account_id text, p_amount bigint,
-  p_idempotency_key text, p_api_key_id text, p_operation text, p_run_id text, p_metadata jsonb,
-  p_at timestamptz, p_raises boolean
-) returns credits_private.deduction
-language plpgsql
-set search_path = pg_temp
-as $$
-declare
-  v_refusal credits_private.refusal;
-begin
-  if p_account.balance is null then
-    v_refusal := credits_private.deduction_refusal(p_account_id, p_amount, p_idempotency_key,
-      p_api_key_id, p_operation, p_run_id, coalesce(p_metadata, '{}'), p_raises);
-    return credits_private.refused_deduction(case when v_refusal.code is null
-      then credits_private.no_such_account_refusal(p_account_id) else v_refusal end, p_raises);
-  elsif p_account.has_keys or p_account.has_limits or p_account.due_at <= p_at
-    or p_account.closed_at is not null
-  then
-    return credits_private.deduct_at_length(p_account, p_account_id, p_amount, p_idempotency_key,
-      p_api_key_id, p_operation, p_run_id, p_metadata, p_at, p_raises);
-  end if;
-  return credits_private.draw_deduction(p_account, p_account_id, p_amount, p_idempotency_key,
-    p_api_key_id, p_operation, p_run_id, p_metadata, p_at, p_raises);
 end
 $$;
 
@@ -314,8 +293,14 @@ begin
       and credits_private.is_within_ceilings(p_account_id, v_account.period, v_account.time_zone,
         p_amount, p_api_key_id, p_operation, p_run_id, v_at)) is not true
     then
-      return credits_private.deduct_otherwise(v_account, p_account_id, p_amount,
-        p_idempotency_key, p_api_key_id, p_operation, p_run_id, v_metadata, v_at, p_raises);
+      if (v_account.has_keys or v_account.has_limits or v_account.due_at <= v_at
+        or v_account.closed_at is not null) is not false
+      then
+        return credits_private.deduct_at_length(v_account, p_account_id, p_amount,
+          p_idempotency_key, p_api_key_id, p_operation, p_run_id, v_metadata, v_at, p_raises);
+      end if;
+      return credits_private.draw_deduction(v_account, p_account_id, p_amount, p_idempotency_key,
+        p_api_key_id, p_operation, p_run_id, v_metadata, v_at, p_raises);
     end if;
   end if;
 

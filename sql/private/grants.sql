@@ -225,9 +225,12 @@ begin
     'effective_at', credits_private.microseconds(p_effective_at),
     'paid_amount', p_paid_amount, 'paid_currency', p_paid_currency);
 
-  perform credits_private.insert_account(p_account_id, 'credit', p_scale => 0,
-    p_time_zone => 'UTC', p_anchor_day => 1, p_metadata => '{}',
-    p_at => coalesce(p_at, clock_timestamp()));
+  perform from credits_private.accounts as a where a.account_id = p_account_id;
+  if not found then
+    perform credits_private.insert_account(p_account_id, 'credit', p_scale => 0,
+      p_time_zone => 'UTC', p_anchor_day => 1, p_metadata => '{}',
+      p_at => coalesce(p_at, clock_timestamp()));
+  end if;
   v_request := credits_private.begin_request(
     p_account_id, p_idempotency_key, 'grant_credits', v_arguments, p_at, p_needs_open => true);
   if v_request.answer is not null then

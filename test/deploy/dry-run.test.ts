@@ -82,7 +82,7 @@ test('an upgrade’s SQL stops callers first, and turns triggers off before migr
   });
   const { sql = '' } = await deploy(to, { root: next, rolePrefix: prefix, dryRun: true });
   const places = [
-    'lock table credits_private.accounts in exclusive mode;',
+    'lock table credits_private.accounts in access exclusive mode;',
     'alter table credits_private.accounts disable trigger "_100_check";',
     'update credits_private.accounts set balance = 7;',
     'create or replace trigger _100_check',
