@@ -105,7 +105,7 @@ select
   'grants_equal_ledger' as invariant,
   a.account_id,
   case
-    when a.head_grant_id is null then (null, null, credits_private.max_amount() + 1, 0, null)::text
+    when a.head_grant_id is null then '(,,9007199254740992,0,)'
     else (g.grant_id, a.head_balance, a.balance - g.free,
       g.available + o.overdraft - a.balance, s.operations)::text
   end as expected,
@@ -135,9 +135,8 @@ left join lateral (
   group by g.account_id
 ) as s on a.head_grant_id is not null
 where case
-  when a.head_grant_id is null then (a.head_balance, a.plain_above, a.available_above,
-      a.scoped_operations)
-    is distinct from (null, credits_private.max_amount() + 1, 0, null)
+  when a.head_grant_id is null then a.plain_above <> 9007199254740992 or a.available_above <> 0
+    or num_nonnulls(a.head_balance, a.scoped_operations) > 0
   else (a.head_grant_id, a.plain_above, a.available_above, a.scoped_operations)
     is distinct from (g.grant_id, a.balance - g.free, g.available + o.overdraft - a.balance,
       s.operations)

@@ -135,6 +135,9 @@ const booksOf = (account_id: string, a: Account, { at, operation }: Moment) => (
       'capture',
     ),
     expires_at: shown(hold.expires),
+    api_key_id: hold.ids.api_key ?? null,
+    operation: hold.ids.operation ?? null,
+    run_id: hold.ids.run ?? null,
   })),
   entries: a.entries.map((entry) => ({
     entry_id: entry.id,

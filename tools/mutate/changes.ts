@@ -19,6 +19,7 @@ const values: Record<string, string[]> = {
   integer: whole,
   boolean: ['not $', 'null', 'true', 'false'],
   date: ['$ + 1', '$ - 1', "($ + interval '1 month')::date", "($ - interval '1 month')::date"],
+  'timestamp without time zone': [...moved, "'-infinity'", "'infinity'"],
   'timestamp with time zone': [...moved, "'infinity'", 'null', "coalesce($, '2024-02-01Z')"],
   text: ["$ || 'x'", "''", "coalesce($, 'other')", "'forgotten run 99'", 'null'],
   'text[]': ["array_append($, 'other')", "'{other}'", "'{}'", 'null'],

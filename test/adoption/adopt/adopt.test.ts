@@ -138,7 +138,7 @@ test("adopt records what it adopted, the account's metadata and the snapshot tha
     const rows = await db.query(
       `select a.account_id, a.legacy_balance, a.legacy_transactions, a.transactions, a.difference,
         pg_visible_in_snapshot(r.xmin::text::xid8, a.snapshot) as read, o.metadata
-       from credits_adoption.accounts as a join credits_private.accounts as o using (account_id)
+       from credits_adoption.accounts as a join credits.accounts as o using (account_id)
        left join app.wallets as r on r.user_id::text = a.account_id
        where a.account_id in ('2', '10') order by 1`,
     );

@@ -201,7 +201,7 @@ test('an account that was opened but never used begins with its imported history
   await callHistory(db, 'not opened', history, settings);
   expect(await ledgerOf(db, 'opened')).toEqual(await ledgerOf(db, 'not opened'));
   const { metadata } = await db.one(
-    `select metadata from credits_private.accounts where account_id = 'opened'`,
+    `select metadata from credits.accounts where account_id = 'opened'`,
   );
   expect(metadata).toEqual({ a: 1 });
 });
@@ -310,7 +310,7 @@ test("an opening balance is a grant, a debt or nothing, and the account's metada
     },
   ]);
   const { metadata } = await db.one(
-    `select metadata from credits_private.accounts where account_id = 'with nothing'`,
+    `select metadata from credits.accounts where account_id = 'with nothing'`,
   );
   expect(metadata).toEqual({ adoption: { found: true } });
   await deductAt(db, 'with both', Date.now() * 1000, { key: 'k', amount: 70 });
