@@ -50,7 +50,8 @@ select
   format('the statement that wrote entry %s', coalesce(s.first_entry_id, s.entry_id)) as subject
 from (
   select s.account_id, s.first_entry_id, max(s.statement_entries) as statement_entries,
-    count(*) as entries, min(s.entry_id) as entry_id, max(s.entry_id) as last_entry_id
+    min(s.statement_entries) as least, count(*) as entries, min(s.entry_id) as entry_id,
+    max(s.entry_id) as last_entry_id
   from (
     select e.account_id, e.entry_id, e.statement_entries,
       max(case when e.statement_entries > 0 then e.entry_id end)
@@ -60,5 +61,5 @@ from (
   ) as s
   group by s.account_id, s.first_entry_id
 ) as s
-where s.first_entry_id is null or s.entries < 2 or s.entries <> s.statement_entries
+where s.first_entry_id is null or s.entries < 2 or s.entries <> s.statement_entries or s.least < 0
   or s.last_entry_id <> s.first_entry_id + s.entries - 1;

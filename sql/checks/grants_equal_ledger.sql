@@ -137,7 +137,6 @@ left join lateral (
 where case
   when a.head_grant_id is null then a.plain_above <> 9007199254740992 or a.available_above <> 0
     or num_nonnulls(a.head_balance, a.scoped_operations) > 0
-  else (a.head_grant_id, a.plain_above, a.available_above, a.scoped_operations)
-    is distinct from (g.grant_id, a.balance - g.free, g.available + o.overdraft - a.balance,
-      s.operations)
+  else (a.head_grant_id, a.plain_above, a.available_above, a.scoped_operations)::text
+    <> (g.grant_id, a.balance - g.free, g.available + o.overdraft - a.balance, s.operations)::text
 end;

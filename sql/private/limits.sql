@@ -45,7 +45,7 @@ declare
 begin
   if p_limit_window = 'period' then
     return p_period::timestamp;
-  elsif p_limit_window = 'total' then
+  elsif p_limit_window not in ('hour', 'day', 'week') then
     return '-infinity'::timestamp;
   end if;
   v_local := p_effective_at at time zone p_time_zone;

@@ -140,7 +140,7 @@ const schemaDamage: [string, string, Finding][] = [
     broken(
       'schema',
       `constraint ${accounts} available_is_never_negative`,
-      'CHECK ((((balance + debt) >= (held - overdraft_held)) AND (d…',
+      'CHECK (((balance + debt) >= (held - overdraft_held)))',
       'missing',
     ),
   ],

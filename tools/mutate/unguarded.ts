@@ -15,6 +15,8 @@ const whole =
  */
 export const unguarded: Record<string, string> = {
   'account_metadata.metadata': notes,
+  'account_metadata.account_id': notes,
+  'account_metadata (deleted)': notes,
   'grants.metadata': notes,
   'accounts.overdraft_limit': setting,
   'accounts.time_zone': setting,

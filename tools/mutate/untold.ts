@@ -10,6 +10,9 @@ const failure = 'what kept an account from being settled: the row goes when it i
  */
 export const untold: Record<string, string> = {
   'account_metadata.metadata': notes,
+  'account_metadata.account_id': notes,
+  'account_metadata (copied)': notes,
+  'account_metadata (deleted)': notes,
   'grants.metadata': notes,
   'holds.metadata': notes,
   'entries.metadata': notes,
@@ -69,7 +72,6 @@ export const untold: Record<string, string> = {
   'limits.limit_window': limit,
   'limits.counts_from': limit,
   'limits.pseudonyms': limit,
-  'limits (deleted)': limit,
   'limits (copied)': limit,
   'revocations.created_at':
     'no entry shows when a revocation was made that took nothing at the time',

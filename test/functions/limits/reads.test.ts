@@ -33,7 +33,8 @@ beforeAll(async () => {
 /** Rows of ours that one statement reads, by table; undone. */
 async function rowsRead(statement: string): Promise<Record<string, number>> {
   const client = await db.connect();
-  await client.query(`begin; ${statement}`);
+  // As the public functions have it.
+  await client.query(`begin; set local enable_seqscan = off; ${statement}`);
   const { rows } = await client.query(
     `select relname, (seq_tup_read + idx_tup_fetch)::int as read from pg_stat_xact_user_tables
      where schemaname = 'credits_private'`,
