@@ -48,7 +48,6 @@ test.each([
   ['a check is gone', 'off', 'entries.is_final', noCheck('entries_are_immutable')],
   ['a check is gone', 'off', 'grants.priority', noCheck('a_key_has_one_answer')],
   ['a check is gone', 'off', 'grants.origin_grant_id', noCheck('every_change_has_an_entry')],
-  ['a check is gone', 'off', 'accounts (deleted)', noCheck('every_change_has_an_entry')],
   [
     'a guard is gone',
     'on',
