@@ -461,6 +461,30 @@ begin
 end
 $$;
 
+-- Does the same for new deductions that the head covers, on an account without limits: each follows
+-- from those before it.
+create or replace function credits_private.decide_plain_items(
+  p_items credits_private.batch_item[], p_head_grant_id bigint, p_last_entry_id bigint,
+  p_balance bigint, p_available_above bigint
+) returns setof credits_private.batch_item
+language plpgsql immutable
+set search_path = pg_temp
+as $$
+begin
+  return query
+  select i.n, i.amount, i.idempotency_key, i.api_key_id, i.operation, i.run_id, i.metadata,
+    i.first_n, false, null::credits_private.refusal, null::int[],
+    p_last_entry_id + i.n, i.balance, i.balance + p_available_above, null::text[],
+    array[p_head_grant_id], array[i.amount], array[i.balance]
+  from (
+    select i.n, i.amount, i.idempotency_key, i.api_key_id, i.operation, i.run_id, i.metadata,
+      i.first_n, (p_balance - sum(i.amount) over (order by i.n))::bigint as balance
+    from unnest(p_items) as i
+  ) as i
+  order by i.n;
+end
+$$;
+
 -- Writes the entries of what was decided, in one statement.
 create or replace function credits_private.write_items(
   p_account credits_private.account, p_items credits_private.batch_item[], p_at timestamptz
@@ -566,6 +590,29 @@ begin
 end
 $$;
 
+-- The answers to the deductions of a batch, once they are booked.
+create or replace function credits_private.answer_items(
+  p_account_id text, p_items credits_private.batch_item[]
+) returns setof credits.deduct_credits_batch_result
+language plpgsql
+set search_path = pg_temp
+as $$
+begin
+  return query
+  select i.n, p_account_id, i.idempotency_key, i.transaction_id,
+    case when i.balance is not null then i.amount end, i.balance, i.available,
+    case when i.balance is not null then false end, i.exceeded_limits, (i.refusal).code,
+    (i.refusal).message, case when (i.refusal).code is not null then
+      credits_private.refusal_detail(i.refusal) end,
+    case when i.balance is not null then 0::bigint end
+  from unnest(p_items) as i
+  where not i.is_known;
+  if exists (select from unnest(p_items) as i where i.is_known) then
+    return query select r.* from credits_private.replay_items(p_account_id, p_items) as r;
+  end if;
+end
+$$;
+
 -- Books an account's deductions of a batch, and returns their answers, numbered as in p_items. In
 -- the order of a call, but each step for all of them.
 create or replace function credits_private.book_items(
@@ -579,6 +626,7 @@ declare
   v_refusal credits_private.refusal;
   v_at timestamptz;
   v_new record;
+  v_items credits_private.batch_item[];
   v_decided record;
   v_is_plain boolean;
 begin
@@ -594,6 +642,7 @@ begin
   v_at := credits_private.moment(v_account, p_at);
   select array_agg(i) as items, count(i.amount) filter (where not i.is_known) as count,
     sum(i.amount) filter (where not i.is_known) as amount,
+    bool_and(i.amount > 0 and not i.is_known and i.first_n = i.n) as are_usual,
     bool_or(i.operation = any (v_account.scoped_operations)) as is_scoped
   into v_new
   from credits_private.read_items(p_account_id, p_items, v_account.has_keys) as i;
@@ -602,34 +651,33 @@ begin
   end if;
   v_is_plain := (v_account.head_grant_id is not null and v_new.is_scoped is not true
     and v_account.balance - v_new.amount > v_account.plain_above) is true;
-  select array_agg(i) as items, bool_or(i.is_known) as any_known,
-    bool_or(i.transaction_id is not null) as any_entry,
-    bool_or(i.balance is not null and (i.amount = 0 or i.exceeded_limits is not null)) as any_key
+  if v_is_plain and v_new.are_usual and not v_account.has_limits then
+    v_items := array(select i from credits_private.decide_plain_items(v_new.items,
+      v_account.head_grant_id, v_account.last_entry_id, v_account.balance,
+      v_account.available_above) as i);
+  else
+    v_items := array(select i from credits_private.decide_items(
+      v_account, v_new.items, v_at, v_is_plain, v_refusal) as i);
+  end if;
+  select bool_or(i.transaction_id is not null) as any_entry,
+    max(i.transaction_id) as last_id, bool_or(i.balance is not null
+      and (i.amount = 0 or i.exceeded_limits is not null)) as any_key
   into v_decided
-  from credits_private.decide_items(
-    v_account, v_new.items, v_at, v_is_plain, v_refusal) as i;
+  from unnest(v_items) as i;
   if v_decided.any_entry and not v_is_plain then
     v_account := credits_private.put_down_head(v_account);
   end if;
   if v_decided.any_entry then
-    perform credits_private.write_items(v_account, v_decided.items, v_at);
+    perform credits_private.write_items(v_account, v_items, v_at);
+    if not v_is_plain and v_decided.last_id > v_account.last_entry_id + 1 then
+      perform credits_private.take_up_head(p_account_id, v_decided.last_id - 1);
+    end if;
   end if;
   if v_decided.any_key then
-    perform credits_private.write_keys(p_account_id, v_decided.items, v_at);
+    perform credits_private.write_keys(p_account_id, v_items, v_at);
   end if;
 
-  return query
-  select i.n, p_account_id, i.idempotency_key, i.transaction_id,
-    case when i.balance is not null then i.amount end, i.balance, i.available,
-    case when i.balance is not null then false end, i.exceeded_limits, (i.refusal).code,
-    (i.refusal).message, case when (i.refusal).code is not null then
-      credits_private.refusal_detail(i.refusal) end,
-    case when i.balance is not null then 0::bigint end
-  from unnest(v_decided.items) as i
-  where not i.is_known;
-  if v_decided.any_known then
-    return query select r.* from credits_private.replay_items(p_account_id, v_decided.items) as r;
-  end if;
+  return query select r.* from credits_private.answer_items(p_account_id, v_items) as r;
 end
 $$;
 
