@@ -223,7 +223,7 @@ begin
     )::credits_private.locked_account;
   v_deduction := credits_private.draw_deduction(p_account, p_account_id, p_amount,
     p_idempotency_key, p_api_key_id, p_operation, p_run_id, p_metadata, p_at, p_raises);
-  if v_entered.exceeded_limits is not null then
+  if v_entered.exceeded_limits is not null and (v_deduction.refusal).code is null then
     v_result := v_deduction.result;
     v_result.exceeded_limits := v_entered.exceeded_limits;
     v_deduction.result := v_result;

@@ -123,6 +123,17 @@ test('the replay of a batch also says which soft limits a deduction had passed',
   expect(await single('over', 8)).toMatchObject({ exceeded_limits: ['soft'], replayed: true });
 });
 
+test('a deduction that passes a soft limit and is not covered is refused, and keeps no key', async () => {
+  await call(db, 'set_limit', {
+    p_account_id: account,
+    p_limit_id: 'soft',
+    p_ceiling: 1,
+    p_overage: 500,
+  });
+  expect(await batch(db, [deduction('short', 101)])).toMatchObject([{ error_code: 'PT402' }]);
+  expect(await batch(db, [deduction('short', 100)])).toMatchObject([{ replayed: false }]);
+});
+
 test('a batch is answered again after its account was closed', async () => {
   const [first] = await batch(db, [deduction('before', 8)]);
   await call(db, 'close_account', { p_account_id: account });
