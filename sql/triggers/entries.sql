@@ -536,7 +536,7 @@ begin
       when v_entry.grant_id is null
         and v_account.debt + v_account.overdraft_held > v_account.overdraft_limit
         then 'available_is_never_negative'
-      when v_entry.grant_id is null or exists (
+      when v_entry.grant_id is null or v_account.head_grant_id is not null or exists (
         select from credits_private.grants as g
         where g.account_id = p_account_id and g.grant_id = v_entry.grant_id
           and g.last_entry_id = p_entry_id) then 'limits_are_never_passed'

@@ -72,6 +72,13 @@ test('an entry that is not plain is refused while a head is up, to the owner too
   expect(error).toMatchObject({ code: '23514', constraint: 'grants_equal_ledger' });
 });
 
+test('an entry by hand that passes a limit is refused for the limit while a head is up', async () => {
+  await withHead('limited');
+  await db.query(`select credits.set_limit('limited', 'few', 5)`);
+  const error = await raised(insertEntry(db, 'limited', { amount: -10 }));
+  expect(error).toMatchObject({ code: '23514', constraint: 'limits_are_never_passed' });
+});
+
 test.each([
   'head_balance = head_balance + 1',
   'plain_above = plain_above - 1',
